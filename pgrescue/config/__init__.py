@@ -1,0 +1,1 @@
+"""The configuration: which clusters there are, where their backups and WAL archive lie."""

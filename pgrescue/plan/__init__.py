@@ -1,0 +1,1 @@
+"""From facts to a sealed plan: pure functions, no I/O."""

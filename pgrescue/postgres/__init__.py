@@ -1,0 +1,1 @@
+"""PostgreSQL's own files and servers: formats, settings by version, processes."""

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 import lz4.frame
 import zstandard
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_lib
 
 ENDINGS = {".gz": "gzip", ".lz4": "lz4", ".zst": "zstd", ".xz": "xz"}
 """File ending to the name of its compression."""
@@ -22,13 +22,13 @@ SHELL_DECOMPRESSORS = {
 }
 """File ending to the command that writes the plain bytes to its standard output."""
 
-DECOMPRESSION_ERRORS = (
+DECOMPRESSION_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     EOFError,
     ValueError,
     RuntimeError,
     lzma.LZMAError,
-    isal_zlib.error,
+    cast("type[Exception]", igzip_lib.IsalError),  # its stub types it as an instance
     zstandard.ZstdError,
 )
 """What a damaged or truncated stream makes its library raise."""

@@ -116,8 +116,10 @@ def _action(text: str | None) -> Action | None:
 def _timeline(text: str | None) -> int | Literal["latest", "current"] | None:
     if text is None:
         return None
-    if text == "latest" or text == "current":  # noqa: PLR1714 - narrows the type
-        return text
+    if text == "latest":
+        return "latest"
+    if text == "current":
+        return "current"
     if re.fullmatch(r"[1-9]\d{0,9}", text):
         return int(text)
     raise UsageError(

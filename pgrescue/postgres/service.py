@@ -49,7 +49,7 @@ class ServiceTarget:
 
     data_directory: str
     bin_directory: str
-    owner: str
+    run_as: str | None
     log: str
     config_directory: str | None = None
 
@@ -103,7 +103,7 @@ def _pg_ctl(target: ServiceTarget) -> ServiceCommands:
         setting = f"config_file={target.config_directory}/postgresql.conf"
         options = ("-o", f"-c {shlex.quote(setting)}")
     return ServiceCommands(
-        stop=Command((program, "stop", *where, "-m", "fast", "-w"), target.owner),
-        start=Command((program, "start", *where, "-W", "-l", target.log, *options), target.owner),
-        status=Command((program, "status", *where), target.owner),
+        stop=Command((program, "stop", *where, "-m", "fast", "-w"), target.run_as),
+        start=Command((program, "start", *where, "-W", "-l", target.log, *options), target.run_as),
+        status=Command((program, "status", *where), target.run_as),
     )

@@ -10,12 +10,14 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed, split_ending
 from pgrescue.errors import InvalidFormat
 from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed, split_ending
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
 from pgrescue.wal.segment import BACKUP_HISTORY_NAME, HISTORY_NAME, NAME, SegmentId
+
+_UNREADABLE: tuple[type[Exception], ...] = (InvalidFormat, *DECOMPRESSION_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def scan_archive(path: Path) -> WalArchive:
             elif match := HISTORY_NAME.fullmatch(name):
                 try:
                     histories[int(match[1], 16)] = _read_history(int(match[1], 16), file.path)
-                except (InvalidFormat, *DECOMPRESSION_ERRORS) as error:
+                except _UNREADABLE as error:
                     problems.append(f"{entry.name}: {error}")
     return WalArchive(path, segments, histories, backups, tuple(problems))
 

@@ -1,0 +1,211 @@
+"""From facts and a request to a sealed plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.plan.checks import preflight
+from pgrescue.plan.facts import Facts
+from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
+from pgrescue.plan.fetch_wal import restore_command_for
+from pgrescue.plan.layout import (
+    chain_parts,
+    moves_of,
+    staging_directory,
+    tablespace_destinations,
+    tag_of,
+)
+from pgrescue.plan.model import Plan, Work, seal
+from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.settings import (
+    AUTO_CONF,
+    auto_conf_after,
+    clone_settings,
+    raised_limits,
+    recovery_settings,
+    settings_diff,
+)
+from pgrescue.plan.space import space_needed
+from pgrescue.plan.steps import restore_steps
+from pgrescue.plan.stop import stop_of
+from pgrescue.postgres.conf_file import parse_assignments
+from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
+from pgrescue.postgres.service import ServiceSpec
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
+
+DEFAULT_PORT = 5432
+_CLONE_HBA = """\
+# Written for a clone: local connections of the owner, nobody from outside.
+local all all peer
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+def make_plan(
+    facts: Facts,
+    request: RestoreRequest,
+    config: Config,
+    cluster: ClusterConfig,
+    seen: Mapping[str, str],
+) -> Plan:
+    """The sealed plan; findings that forbid it are in its preflight, not raised.
+
+    Raises `UsageError` for options that make no sense with this backup.
+    """
+    work = _work(facts, request, config, cluster)
+    target, timeline = request.target, facts.reach.timeline
+    before = facts.backup.details.configuration.get(AUTO_CONF, "") if facts.backup.details else ""
+    recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
+    after = auto_conf_after(before, recovery, work.lasting_settings, target)
+    destinations = {item.oid: item.destination for item in work.chain[-1].tablespaces}
+    space = space_needed(facts, work.data_directory, destinations, work.staging)
+    plan = Plan(
+        id="",
+        created_at=facts.host.now,
+        host=facts.host.name,
+        operator=facts.host.operator,
+        cluster=cluster.name,
+        mode="in_place" if request.into is None else "clone",
+        backup=facts.backup.id,
+        target=replace(target, timeline=timeline),
+        stop=stop_of(target, facts.backup, timeline),
+        preflight=preflight(facts, request, work, space),
+        steps=restore_steps(work, target, clone=request.into is not None, standby=request.standby),
+        settings=work.settings,
+        settings_diff=settings_diff(before, after),
+        space=space,
+        reversible=work.old_data == "keep",
+        identity=f"{facts.host.name}/{cluster.name}",
+        work=work,
+        seen=dict(seen),
+    )
+    return seal(plan)
+
+
+def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: ClusterConfig) -> Work:
+    backup, details = facts.backup, facts.backup.details
+    assert details is not None
+    in_place = request.into is None
+    tag = tag_of(facts.host.now)
+    staging = staging_directory(facts, in_place, tag)
+    segment_size = details.wal_segment_size or DEFAULT_SEGMENT_SIZE
+    destination = facts.destination.real_path
+    lasting = {} if in_place else _clone_settings(facts, request, destination)
+    configured = _configured(facts, in_place)
+    recovery = recovery_settings(
+        request.target,
+        facts.reach.timeline,
+        restore_command_for(f"{staging}/{FETCH_WAL}"),
+        backup.major or 0,
+        raised_limits(details.control.limits if details.control else None, configured),
+        standby=request.standby,
+    )
+    return Work(
+        data_directory=destination,
+        owner=facts.cluster.owner,
+        run_as=facts.cluster.owner.name if facts.host.is_root else None,
+        mode=_directory_mode(facts),
+        bin_directory=facts.programs.bin_directory or "",
+        major=backup.major or 0,
+        service=cluster.service if in_place else ServiceSpec("pg_ctl"),
+        stop_service=in_place,
+        was_running=in_place and facts.cluster.postmaster is not None,
+        start_again=in_place and _start_again(facts),
+        config_directory=facts.cluster.config_directory if in_place else None,
+        chain=chain_parts(facts, tablespace_destinations(request, backup)),
+        restore_bytes=backup.restore_bytes,
+        moves=moves_of(facts, tag) if in_place else (),
+        wal_link=_wal_link(facts) if in_place else None,
+        old_wal=_old_wal(facts) if in_place else None,
+        staging=staging,
+        wal_archive=facts.archive.path if facts.archive.listed else None,
+        restore_command=facts.archive.restore_command,
+        wal_segment_size=segment_size,
+        system_identifier=backup.system_identifier,
+        start_segment=_start_segment(facts, segment_size),
+        settings={**recovery, **lasting},
+        lasting_settings=lasting,
+        signal_file="standby.signal" if request.standby else "recovery.signal",
+        added_files=_added_files(facts, in_place),
+        removed_files=_removed_files(request),
+        old_data=request.old_data if in_place else "keep",
+        conninfo=cluster.conninfo,
+        log=facts.cluster.log if in_place else f"{destination}.log",
+        port=None if in_place else request.port or free_port(facts),
+        stop_timeout=config.stop_timeout,
+        start_timeout=config.start_timeout,
+    )
+
+
+def free_port(facts: Facts) -> int:
+    """The first port above PostgreSQL's usual one that nobody uses."""
+    used = {*facts.host.ports_in_use, DEFAULT_PORT}
+    return next(port for port in range(DEFAULT_PORT, 65536) if port not in used)
+
+
+def _clone_settings(facts: Facts, request: RestoreRequest, destination: str) -> dict[str, str]:
+    port = request.port or free_port(facts)
+    # A socket's path must fit into 107 bytes (sun_path); otherwise the loopback address serves.
+    fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107
+    return clone_settings(port, destination if fits else "", facts.cluster.name)
+
+
+def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
+    """The settings that will be in force before the recovery block."""
+    details = facts.backup.details
+    values: dict[str, str] = {}
+    for name in ("postgresql.conf", AUTO_CONF):
+        values |= parse_assignments(details.configuration.get(name, "") if details else "")
+        if in_place and name == "postgresql.conf":
+            values |= facts.cluster.configuration
+    return values
+
+
+def _directory_mode(facts: Facts) -> int:
+    mode = facts.cluster.directory.mode
+    return 0o750 if mode is not None and mode & 0o777 == 0o750 else 0o700
+
+
+def _start_again(facts: Facts) -> bool:
+    control = facts.cluster.control
+    crashed = control is not None and control.state not in SHUT_DOWN_CLEANLY
+    return facts.cluster.postmaster is not None or crashed
+
+
+def _wal_link(facts: Facts) -> str | None:
+    wal = facts.cluster.wal_directory
+    return wal.real_path if wal is not None else None
+
+
+def _old_wal(facts: Facts) -> str | None:
+    if facts.cluster.wal_directory is not None:
+        return facts.cluster.wal_directory.real_path
+    has_data = facts.cluster.pg_version is not None
+    return f"{facts.cluster.directory.real_path}/pg_wal" if has_data else None
+
+
+def _start_segment(facts: Facts, segment_size: int) -> str:
+    backup = facts.backup
+    assert backup.start_lsn is not None
+    return SegmentId.at(backup.start_lsn, backup.timeline or 1, segment_size).name(segment_size)
+
+
+def _added_files(facts: Facts, in_place: bool) -> dict[str, str]:
+    """Configuration that the server needs and the backup lacks: Debian keeps it in /etc."""
+    details = facts.backup.details
+    present = details.configuration if details else {}
+    if in_place and facts.cluster.config_directory is not None:
+        return {}
+    wanted = {
+        "postgresql.conf": "# The backup holds no postgresql.conf; built-in defaults apply.\n",
+        "pg_hba.conf": _CLONE_HBA,
+        "pg_ident.conf": "",
+    }
+    return {name: text for name, text in wanted.items() if name not in present}
+
+
+def _removed_files(request: RestoreRequest) -> tuple[str, ...]:
+    other = "recovery.signal" if request.standby else "standby.signal"
+    return (other, "recovery.conf", "postmaster.pid", "postmaster.opts")

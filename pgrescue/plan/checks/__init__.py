@@ -1,0 +1,55 @@
+"""Preflight: one function per check, each from facts to findings.
+
+A blocker forbids the run and cannot be waved through; a warning is shown and recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks import backup, cluster, host, target, wal
+from pgrescue.plan.checks.context import Context
+from pgrescue.plan.facts import Facts
+from pgrescue.plan.model import Space, Work
+from pgrescue.plan.request import RestoreRequest
+
+Check = Callable[[Context], list[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    backup.usable,
+    backup.same_cluster,
+    backup.same_major_version,
+    backup.same_segment_size,
+    backup.outside_the_cleared_directories,
+    backup.tablespaces,
+    backup.leftover_settings,
+    backup.raised_limits,
+    cluster.is_a_data_directory,
+    cluster.not_a_shared_path,
+    cluster.can_be_stopped,
+    cluster.manager,
+    cluster.unfinished_runs,
+    cluster.clone_destination,
+    wal.archive,
+    wal.complete_to_the_backups_end,
+    wal.beyond_the_archive,
+    target.timeline,
+    target.after_the_backups_end,
+    target.position_unknown,
+    target.old_server_promotes,
+    host.programs,
+    host.privileges,
+    host.port,
+    host.space,
+)
+
+
+def preflight(
+    facts: Facts, request: RestoreRequest, work: Work, space: tuple[Space, ...]
+) -> tuple[Finding, ...]:
+    """Every check's findings, blockers first."""
+    context = Context(facts, request, work, space)
+    findings = [finding for check in CHECKS for finding in check(context)]
+    order = {"blocker": 0, "warning": 1, "ok": 2}
+    return tuple(sorted(findings, key=lambda finding: order[finding.status]))

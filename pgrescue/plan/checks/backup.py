@@ -1,0 +1,160 @@
+"""Checks of the chosen backup against the cluster it is meant for."""
+
+from __future__ import annotations
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks.context import Context, blocker, is_inside, ok, warning
+from pgrescue.plan.settings import leftovers
+
+
+def usable(context: Context) -> list[Finding]:
+    """Every backup of the chain can be used."""
+    findings: list[Finding] = []
+    for backup in context.facts.chain:
+        for problem in backup.problems:
+            make = blocker if problem.fatal else warning
+            findings += make(
+                f"backup.{problem.code}",
+                f"Backup {backup.id}: {problem.message}",
+                "choose another backup: pgrescue catalog",
+            )
+    return findings or ok("backup.usable", f"Backup {context.facts.backup.id} is usable.")
+
+
+def same_cluster(context: Context) -> list[Finding]:
+    """The system identifiers of cluster and backup agree."""
+    control, backup = context.facts.cluster.control, context.facts.backup
+    if not context.in_place:
+        return []
+    if control is None:
+        return warning(
+            "backup.system_identifier",
+            "The cluster's pg_control could not be read "
+            f"({context.facts.cluster.control_problem or 'missing'}), so that this backup is of "
+            "the same cluster could not be checked.",
+        )
+    if backup.system_identifier is None:
+        return warning(
+            "backup.system_identifier", "The backup does not say which cluster it is from."
+        )
+    if backup.system_identifier != control.system_identifier:
+        return blocker(
+            "backup.system_identifier",
+            f"The backup is of another cluster: its system identifier is "
+            f"{backup.system_identifier}, the data directory's {control.system_identifier}.",
+            "restore it as a clone with --into DIR, or choose a backup of this cluster",
+        )
+    return ok("backup.system_identifier", f"Same cluster: {control.system_identifier}.")
+
+
+def same_major_version(context: Context) -> list[Finding]:
+    """The major versions of cluster and backup agree."""
+    version, backup = context.facts.cluster.pg_version, context.facts.backup
+    if backup.major is None:
+        return blocker("backup.version", "The backup does not show its PostgreSQL version.")
+    if context.in_place and version is not None and version != backup.major:
+        return blocker(
+            "backup.version",
+            f"The backup is of PostgreSQL {backup.major}, the cluster is {version}.",
+            "restore it as a clone with --into DIR",
+        )
+    return ok("backup.version", f"PostgreSQL {backup.major}.")
+
+
+def same_segment_size(context: Context) -> list[Finding]:
+    """The WAL segment sizes of cluster and backup agree."""
+    control, details = context.facts.cluster.control, context.facts.backup.details
+    size = details.wal_segment_size if details else None
+    if not context.in_place or control is None or size is None:
+        return []
+    if control.wal_segment_size != size:
+        return blocker(
+            "backup.segment_size",
+            f"The backup has WAL segments of {size} bytes, the cluster of "
+            f"{control.wal_segment_size}.",
+            "it is not a backup of this cluster",
+        )
+    return []
+
+
+def outside_the_cleared_directories(context: Context) -> list[Finding]:
+    """Neither a backup nor the archive lies in what is set aside."""
+    findings: list[Finding] = []
+    sources = [(f"Backup {part.id}", part.path) for part in context.work.chain]
+    if context.work.wal_archive:
+        sources.append(("The WAL archive", context.work.wal_archive))
+    places = [move.path for move in context.work.moves] + [context.work.data_directory]
+    for what, path in sources:
+        for place in places:
+            if is_inside(path, place):
+                findings += blocker(
+                    "backup.inside_data",
+                    f"{what} is stored in {place}, which this restore would set aside.",
+                    f"move {path} somewhere else first",
+                )
+                break
+    return findings
+
+
+def tablespaces(context: Context) -> list[Finding]:
+    """Each tablespace has a place of its own that is free or belongs to this cluster."""
+    findings: list[Finding] = []
+    facts = context.facts
+    own = {item.path for item in facts.cluster.tablespaces}
+    seen: set[str] = set()
+    for part in context.work.chain[-1].tablespaces:
+        place = facts.tablespace_destinations[part.oid]
+        label = f"Tablespace {part.oid} at {part.destination}"
+        if place.real_path in seen:
+            findings += blocker("tablespace.shared", f"{label} shares its directory.")
+        elif is_inside(place.real_path, context.work.data_directory):
+            findings += blocker("tablespace.inside_data", f"{label} is inside the data directory.")
+        elif not context.in_place and part.destination in own:
+            findings += blocker(
+                "tablespace.production",
+                f"{label} is in use by the cluster {facts.cluster.name}.",
+                f"give it another place: --tablespace {part.destination}=NEW",
+            )
+        elif place.exists and not place.is_empty and part.destination not in own:
+            findings += blocker(
+                "tablespace.not_empty",
+                f"{label}: the directory is not empty.",
+                f"empty it, or give it another place: --tablespace {part.destination}=NEW",
+            )
+        seen.add(place.real_path)
+    return findings
+
+
+def leftover_settings(context: Context) -> list[Finding]:
+    """Recovery settings that the backup carries are overridden; say so."""
+    details = context.facts.backup.details
+    found = leftovers(details.configuration if details else {})
+    if not found:
+        return []
+    listed = ", ".join(f"{name} = '{value}'" for name, value in sorted(found.items()))
+    return warning(
+        "backup.leftover_settings",
+        f"The backup's configuration carries recovery settings: {listed}. "
+        "This restore overrides them.",
+    )
+
+
+def raised_limits(context: Context) -> list[Finding]:
+    """Limits that must be raised for recovery to run."""
+    details = context.facts.backup.details
+    if details is None or details.control is None:
+        return warning(
+            "backup.limits",
+            "The backup's pg_control could not be read, so whether max_connections and its like "
+            "suffice for recovery could not be checked.",
+        )
+    limits = {"max_connections", "max_worker_processes", "max_wal_senders"}
+    limits |= {"max_prepared_transactions", "max_locks_per_transaction"}
+    raised = {name: value for name, value in context.work.settings.items() if name in limits}
+    if not raised:
+        return []
+    listed = ", ".join(f"{name} = {value}" for name, value in raised.items())
+    return warning(
+        "backup.limits",
+        f"Raised for the recovery, as high as the backed-up server had them: {listed}.",
+    )

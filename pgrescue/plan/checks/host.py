@@ -1,0 +1,82 @@
+"""Checks of this machine: programs, privileges, ports, space."""
+
+from __future__ import annotations
+
+from humanize import naturalsize
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks.context import Context, blocker, ok, warning
+
+
+def programs(context: Context) -> list[Finding]:
+    """Server binaries of the backup's major version are here."""
+    found = context.facts.programs
+    if found.problem is not None:
+        return blocker(
+            "host.programs",
+            found.problem,
+            f"install PostgreSQL {context.work.major}, or set bin_directory in the configuration",
+        )
+    return ok("host.programs", f"{found.version} in {found.bin_directory}.")
+
+
+def privileges(context: Context) -> list[Finding]:
+    """We are root or the owner, and can write where we must."""
+    host, owner = context.facts.host, context.work.owner
+    if not host.is_root and host.account.uid != owner.uid:
+        return blocker(
+            "host.privileges",
+            f"The cluster belongs to {owner.name}; {host.account.name} cannot act for it.",
+            f"run pgrescue as root or as {owner.name}, or set sudo = true for this cluster",
+        )
+    if owner.uid == 0:
+        return blocker(
+            "host.privileges",
+            "The server's account would be root, and PostgreSQL refuses to run as root.",
+            'set owner in the configuration, such as owner = "postgres"',
+        )
+    place = context.facts.destination
+    if not place.exists and not place.parent_writable:
+        return blocker(
+            "host.privileges",
+            f"{place.path} cannot be created: its parent directory is not writable.",
+            f"create it as root: install -d -m 700 -o {owner.name} {place.path}",
+        )
+    return []
+
+
+def port(context: Context) -> list[Finding]:
+    """The clone's port is free."""
+    wanted = context.work.port
+    if wanted is None:
+        return []
+    if wanted in context.facts.host.ports_in_use:
+        return blocker("host.port", f"Port {wanted} is in use.", "choose another with --port N")
+    return ok(
+        "host.port", f"The clone listens on 127.0.0.1:{wanted} and a socket in its directory."
+    )
+
+
+def space(context: Context) -> list[Finding]:
+    """Every filesystem has room for what is written to it."""
+    findings: list[Finding] = []
+    for item in context.space:
+        needed, free = _size(item.needed_bytes), _size(item.free_bytes)
+        if item.needed_bytes > item.free_bytes:
+            findings += blocker(
+                "host.space",
+                f"{item.filesystem} needs {needed} and has {free} free: "
+                f"{_size(item.needed_bytes - item.free_bytes)} too little.",
+                f"free space on {item.filesystem}; the old data stays there until it is discarded",
+            )
+        elif item.free_bytes - item.needed_bytes < item.needed_bytes // 10:
+            findings += warning(
+                "host.space", f"{item.filesystem} needs {needed} of {free} free: it is tight."
+            )
+        else:
+            findings += ok("host.space", f"{item.filesystem}: {needed} needed, {free} free.")
+    return findings
+
+
+def _size(size: int) -> str:
+    return naturalsize(size, binary=True)

@@ -1,0 +1,67 @@
+"""Checks of the recovery target against the backup and the timelines."""
+
+from __future__ import annotations
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.choose import ends_before, is_on_branch
+
+
+def timeline(context: Context) -> list[Finding]:
+    """The timeline exists and the backup lies on its line of descent."""
+    facts, number = context.facts, context.facts.reach.timeline
+    histories = facts.archive.histories
+    known = number in histories or number in (1, facts.backup.timeline)
+    if not known and facts.archive.listed:
+        available = ", ".join(str(item) for item in sorted({1, *histories}))
+        return blocker(
+            "target.timeline",
+            f"Timeline {number} has no history file in the archive. There are: {available}.",
+            "choose another with --timeline N (decimal; file names are hexadecimal)",
+        )
+    if not is_on_branch(facts.backup, number, histories):
+        return blocker(
+            "target.timeline",
+            f"Timeline {number} does not continue backup {facts.backup.id}: it left timeline "
+            f"{facts.backup.timeline} before the backup's end.",
+            "choose an earlier backup, or another --timeline",
+        )
+    return ok("target.timeline", f"Recovery follows timeline {number}.")
+
+
+def after_the_backups_end(context: Context) -> list[Finding]:
+    """The target lies after the backup's end."""
+    backup, target = context.facts.backup, context.request.target
+    if ends_before(backup, target):
+        return []
+    end = backup.stopped_at if target.kind == "time" else backup.stop_lsn
+    where = f"{end:%Y-%m-%d %H:%M:%S+00:00}" if target.kind == "time" and end else f"LSN {end}"
+    return blocker(
+        "target.before_backup",
+        f"The target, {target}, lies before the end of backup {backup.id} ({where}). "
+        "A backup can only be recovered to moments after its own end.",
+        "choose an earlier backup (leave --backup out to have it chosen), or a later target",
+    )
+
+
+def position_unknown(context: Context) -> list[Finding]:
+    """Say when nothing but recovery itself will tell whether the target is there."""
+    if context.request.target.kind != "name" or context.request.backup != "auto":
+        return []
+    return warning(
+        "target.position",
+        "Where the restore point lies is known only to the WAL: the oldest fitting backup was "
+        "chosen, which surely lies before it.",
+        "name a later backup with --backup ID if you know that it ends before the restore point",
+    )
+
+
+def old_server_promotes(context: Context) -> list[Finding]:
+    """PostgreSQL 12 opens for writing when it does not find the target."""
+    if context.work.major != 12 or context.request.target.kind in ("latest", "immediate"):
+        return []
+    return warning(
+        "target.version_12",
+        "PostgreSQL 12 opens the database at the end of the WAL if it does not meet the target. "
+        "pgrescue reports that as a failure, but the old data is then needed for a second try.",
+    )

@@ -1,0 +1,91 @@
+"""Checks of the WAL that recovery will need."""
+
+from __future__ import annotations
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks.context import Context, blocker, ok, warning
+
+
+def archive(context: Context) -> list[Finding]:
+    """The archive can be read and belongs to the backup's cluster."""
+    facts, found = context.facts, context.facts.archive
+    if found.path is None:
+        if found.restore_command:
+            return warning(
+                "wal.archive",
+                "WAL comes from a restore_command only, so what it has cannot be listed here.",
+            )
+        return _without_archive(context)
+    if not found.listed:
+        return blocker(
+            "wal.archive",
+            f"The WAL archive {found.path} cannot be read: {found.problem}.",
+            "check wal_archive in the configuration",
+        )
+    identifier = facts.backup.system_identifier
+    if identifier and found.system_identifier and identifier != found.system_identifier:
+        return blocker(
+            "wal.system_identifier",
+            f"The WAL archive {found.path} belongs to another cluster: its system identifier is "
+            f"{found.system_identifier}, the backup's {identifier}.",
+            "check wal_archive in the configuration",
+        )
+    return ok("wal.archive", f"The WAL archive holds {found.segment_count} segments.")
+
+
+def _without_archive(context: Context) -> list[Finding]:
+    if context.request.target.kind not in ("latest", "immediate"):
+        return warning(
+            "wal.archive",
+            "No WAL archive is configured: recovery cannot go beyond the backup's own WAL and "
+            "what the old data directory still has.",
+            "wal_archive = DIR in the configuration",
+        )
+    return warning(
+        "wal.archive",
+        "No WAL archive is configured: what was committed after the backup is lost, but for what "
+        "the old data directory's pg_wal still has.",
+    )
+
+
+def complete_to_the_backups_end(context: Context) -> list[Finding]:
+    """The WAL between the backup's start and end is there."""
+    facts, backup = context.facts, context.facts.backup
+    details = backup.details
+    if details is None or details.wal_inside != "none" or facts.archive.restore_command:
+        return []
+    end = facts.reach.end
+    needed = backup.stop_lsn or backup.start_lsn
+    if end is None or (needed is not None and end < needed):
+        return blocker(
+            "wal.missing",
+            f"The backup holds no WAL of its own and the archive lacks {facts.reach.missing}, "
+            "which it needs to become consistent.",
+            f"put {facts.reach.missing} into the archive, or choose another backup",
+        )
+    return []
+
+
+def beyond_the_archive(context: Context) -> list[Finding]:
+    """A hole in the archive is said before recovery silently ends there."""
+    reach, target = context.facts.reach, context.request.target
+    if context.facts.archive.restore_command or not context.facts.archive.listed:
+        return []
+    if target.kind == "lsn" and target.lsn is not None and reach.end is not None:
+        inside = context.facts.backup.stop_lsn
+        reached = max(reach.end, inside) if inside else reach.end
+        if target.lsn >= reached:
+            return blocker(
+                "wal.target",
+                f"The WAL ends at {reached}, before the target {target.lsn}: "
+                f"{reach.missing} is missing.",
+                f"choose a target before {reached}, or --to latest",
+            )
+    if reach.resumes_at is not None and target.kind != "immediate":
+        return warning(
+            "wal.gap",
+            f"The archive has a gap: {reach.missing} is missing and {reach.resumes_at} is there "
+            "again. Recovery ends at the gap.",
+            f"look for {reach.missing} on the old primary or its standbys",
+        )
+    return []

@@ -1,0 +1,335 @@
+"""The exact commands that do by hand what each step does; `plan --format shell` strings them up."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
+from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
+from pgrescue.plan.fetch_wal import fetch_wal_script
+from pgrescue.plan.model import BackupPart, Move, Work
+from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
+from pgrescue.postgres.conf_file import BLOCK_BEGIN, BLOCK_END, format_block
+from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
+from pgrescue.postgres.service import (
+    Command,
+    ServiceCommands,
+    ServiceTarget,
+    service_commands,
+)
+from pgrescue.postgres.tablespace_map import format_tablespace_map
+
+
+def service_of(work: Work) -> ServiceCommands:
+    """The service's commands for this plan's server."""
+    target = ServiceTarget(
+        data_directory=work.data_directory,
+        bin_directory=work.bin_directory,
+        run_as=work.run_as,
+        log=log_of(work),
+        config_directory=work.config_directory,
+    )
+    return service_commands(work.service, target)
+
+
+def log_of(work: Work) -> str:
+    """The file that a server started with pg_ctl writes to."""
+    return work.log or f"{work.data_directory}.log"
+
+
+def wal_directories(work: Work) -> tuple[str, ...]:
+    """Where recovery looks for WAL, in this order."""
+    archive = (work.wal_archive,) if work.wal_archive else ()
+    tail = (f"{work.staging}/tail",) if work.old_wal else ()
+    return (*archive, *tail, f"{work.staging}/backup")
+
+
+def fetch_wal_text(work: Work) -> str:
+    """The fetch-wal script of this plan."""
+    return fetch_wal_script(wal_directories(work), work.restore_command, work.wal_segment_size)
+
+
+def stop(work: Work) -> tuple[str, ...]:
+    """Stop the service and see that nothing runs."""
+    program = Command((f"{work.bin_directory}/pg_ctl", "status", "-D", work.data_directory))
+    check = f"{program} && echo 'still running: do not go on' && exit 1"
+    return (str(service_of(work).stop), check)
+
+
+def rescue_wal(work: Work) -> tuple[str, ...]:
+    """Copy WAL segments that only the old pg_wal has."""
+    tail = f"{work.staging}/tail"
+    have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
+    return (
+        *_directories(work, (work.staging, tail)),
+        f"cd {quote(work.old_wal or '')}",
+        'for name in $(ls | grep -E "^[0-9A-F]{24}$"); do '
+        f'{have}cp -p "$name" {quote(tail)}/; done',
+        "cd /",
+        f"chown -R {_owner(work)} {quote(tail)}",
+    )
+
+
+def set_aside(work: Work) -> tuple[str, ...]:
+    """Rename the old data out of the way."""
+    return tuple(line for move in work.moves for line in _move(move))
+
+
+def _move(move: Move) -> tuple[str, ...]:
+    if not move.contents_only:
+        return (f"mv -T {quote(move.path)} {quote(move.aside)}",)
+    return (
+        f"install -d -m 700 {quote(move.aside)}",
+        f"find {quote(move.path)} -mindepth 1 -maxdepth 1 ! -name .pgrescue ! -name lost+found "
+        f"-exec mv -t {quote(move.aside)} {{}} +",
+    )
+
+
+def extract(work: Work) -> tuple[str, ...]:
+    """Unpack base backup and tablespaces, pg_control left out, and verify them."""
+    part = work.chain[-1]
+    if len(work.chain) > 1:
+        return tuple(line for number in range(len(work.chain)) for line in _unpack(work, number))
+    places = [item.destination for item in part.tablespaces]
+    lines = [*_directories(work, (work.data_directory, *places))]
+    lines += _unpack_into(work, part, work.data_directory, exclude=PG_CONTROL)
+    for item in part.tablespaces:
+        lines += _unpack_tablespace(part, item.archive, item.destination)
+        link = f"{work.data_directory}/pg_tblspc/{item.oid}"
+        lines.append(f"ln -sfn {quote(item.destination)} {quote(link)}")
+    if part.has_manifest:
+        lines.append(
+            f"{quote(work.bin_directory)}/pg_verifybackup --no-parse-wal "
+            f"--ignore={PG_CONTROL} -m {quote(part.path)}/backup_manifest "
+            f"{quote(work.data_directory)}"
+        )
+    return tuple(lines)
+
+
+def _unpack(work: Work, number: int) -> list[str]:
+    part = work.chain[number]
+    if part.format == "plain":
+        return []
+    place = chain_directory(work, number)
+    lines = [*_directories(work, (place,)), *_unpack_into(work, part, place)]
+    for item in part.tablespaces:
+        where = f"{place}.{item.oid}"
+        lines += [*_directories(work, (where,))]
+        lines += _unpack_tablespace(part, item.archive, where)
+        lines.append(f"ln -sfn {quote(where)} {quote(place)}/pg_tblspc/{item.oid}")
+    return lines
+
+
+def chain_directory(work: Work, number: int) -> str:
+    """Where a member of an incremental chain lies unpacked."""
+    part = work.chain[number]
+    return part.path if part.format == "plain" else f"{work.staging}/chain/{number}"
+
+
+def combine(work: Work) -> tuple[str, ...]:
+    """Combine an incremental chain into one full data directory."""
+    return (str(combine_command(work)),)
+
+
+def combine_command(work: Work) -> Command:
+    """pg_combinebackup over the chain, full backup first."""
+    members = [chain_directory(work, number) for number in range(len(work.chain))]
+    mappings: list[str] = []
+    part = work.chain[-1]
+    last = len(work.chain) - 1
+    for item in part.tablespaces:
+        old = item.archive if part.format == "plain" else f"{members[last]}.{item.oid}"
+        mappings += ["-T", f"{old}={item.destination}"]
+    return Command(
+        (
+            f"{work.bin_directory}/pg_combinebackup",
+            *members,
+            "-o",
+            work.data_directory,
+            *mappings,
+        ),
+        work.run_as,
+    )
+
+
+def place_wal(work: Work) -> tuple[str, ...]:
+    """Put the backup's own WAL, and the script that serves it, beside the data directory."""
+    part = work.chain[-1]
+    place = f"{work.staging}/backup"
+    lines = [*_directories(work, (work.staging, place))]
+    if part.wal_archive is not None:
+        lines.append(_untar(f"{part.path}/{part.wal_archive}", place))
+    elif part.wal_inside != "none":
+        lines.append(f"mv {quote(work.data_directory)}/pg_wal/[0-9A-F]* {quote(place)}/")
+    script = f"{work.staging}/{FETCH_WAL}"
+    return (
+        *lines,
+        _here_document(script, fetch_wal_text(work)),
+        f"chmod 700 {quote(script)}",
+        f"chown -R {_owner(work)} {quote(work.staging)}",
+    )
+
+
+def configure(work: Work, recovery_why: str) -> tuple[str, ...]:
+    """Write the recovery settings and the signal file; remove leftovers."""
+    data = quote(work.data_directory)
+    recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
+    block = format_block(RECOVERY_BLOCK, recovery, recovery_why)
+    if work.lasting_settings:
+        block = format_block(CLONE_BLOCK, work.lasting_settings, CLONE_WHY) + block
+    removed = " ".join(f"{data}/{name}" for name in work.removed_files)
+    lines = [f"rm -f {removed}"]
+    for name, text in work.added_files.items():
+        lines.append(_here_document(f"{work.data_directory}/{name}", text))
+    lines.append(_here_document(f"{work.data_directory}/{AUTO_CONF}", block, append=True))
+    lines.append(f"touch {data}/{work.signal_file}")
+    if work.wal_link is not None:
+        lines += [
+            *_directories(work, (work.wal_link,)),
+            f"rmdir {data}/pg_wal/archive_status {data}/pg_wal",
+            f"ln -s {quote(work.wal_link)} {data}/pg_wal",
+        ]
+    mapping = tablespace_mapping(work)
+    if mapping:
+        text = format_tablespace_map(mapping, work.major)
+        lines.append(_here_document(f"{work.data_directory}/tablespace_map", text))
+    return tuple(lines)
+
+
+def tablespace_mapping(work: Work) -> dict[int, str]:
+    """The tablespace_map that the server reads at its first start; plain backups have none."""
+    part = work.chain[-1]
+    if part.format == "plain" or len(work.chain) > 1:
+        return {}
+    return {item.oid: item.destination for item in part.tablespaces}
+
+
+def complete(work: Work) -> tuple[str, ...]:
+    """Put pg_control in place, hand everything to the owner, sync."""
+    part = work.chain[-1]
+    target = f"{work.data_directory}/{PG_CONTROL}"
+    if len(work.chain) > 1:
+        lines = []
+    elif part.format == "tar":
+        archive = f"{part.path}/{part.base_archive}"
+        lines = [_untar(archive, work.data_directory, f"--wildcards '*{PG_CONTROL}'")]
+    else:
+        lines = [f"cp -p {quote(part.path)}/{PG_CONTROL} {quote(target)}"]
+    places = [work.data_directory, *(item.destination for item in part.tablespaces)]
+    for place in places:
+        lines += [f"chown -R {_owner(work)} {quote(place)}", f"chmod {work.mode:o} {quote(place)}"]
+    return (*lines, "sync")
+
+
+def start(work: Work) -> tuple[str, ...]:
+    """Start the server and learn where it listens."""
+    pid_file = quote(f"{work.data_directory}/postmaster.pid")
+    return (
+        str(service_of(work).start),
+        f'until [ -s {pid_file} ] && [ -n "$(sed -n 5p {pid_file})" ]; do sleep 1; done',
+        f"export PGHOST=$(sed -n 5p {pid_file}) PGPORT=$(sed -n 4p {pid_file})",
+    )
+
+
+def replay(work: Work) -> tuple[str, ...]:
+    """Wait for the end of recovery, and give up when the server does."""
+    if work.settings["recovery_target_action"] == "shutdown":
+        return (f"while {_status(work)} >/dev/null; do sleep 1; done",)
+    if has_stop_target(work) and work.settings["recovery_target_action"] == "pause":
+        paused = "select pg_is_wal_replay_paused()"
+        if work.major >= 14:
+            paused = "select pg_get_wal_replay_pause_state() = 'paused'"
+        return (_until(work, paused, "t"),)
+    if work.signal_file == "standby.signal":
+        return (_until(work, "select pg_is_in_recovery()", "t"),)
+    return (_until(work, "select pg_is_in_recovery()", "f"),)
+
+
+def verify(work: Work) -> tuple[str, ...]:
+    """Look into the restored databases."""
+    return (
+        sql(work, "select pg_is_in_recovery(), system_identifier from pg_control_system()"),
+        sql(work, "select datname, pg_size_pretty(pg_database_size(oid)) from pg_database"),
+    )
+
+
+def promote(work: Work) -> tuple[str, ...]:
+    """End the pause: recovery finishes and the server opens for writing."""
+    resume = sql(work, "select pg_wal_replay_resume()")
+    return (resume, _until(work, "select pg_is_in_recovery()", "f"))
+
+
+def tidy(work: Work) -> tuple[str, ...]:
+    """Take the recovery block out again."""
+    begin = BLOCK_BEGIN.format(name=RECOVERY_BLOCK)
+    end = BLOCK_END.format(name=RECOVERY_BLOCK)
+    path = quote(f"{work.data_directory}/{AUTO_CONF}")
+    return (f"sed -i '/^{begin}$/,/^{end}$/d' {path}", sql(work, "select pg_reload_conf()"))
+
+
+def delete_old(work: Work) -> tuple[str, ...]:
+    """Delete what was set aside."""
+    return tuple(f"rm -rf --one-file-system {quote(move.aside)}" for move in work.moves)
+
+
+def has_stop_target(work: Work) -> bool:
+    """Whether recovery is to stop somewhere instead of replaying all there is."""
+    names = ("", "_name", "_time", "_xid", "_lsn")
+    return any(work.settings.get(f"recovery_target{name}") for name in names)
+
+
+def sql(work: Work, statement: str) -> str:
+    """A psql call with this cluster's connection parameters."""
+    conninfo = f"dbname=postgres user={work.owner.name} {work.conninfo}".strip()
+    argv = ("psql", "-XAtq", "-d", conninfo, "-c", statement)
+    return str(Command((f"{work.bin_directory}/{argv[0]}", *argv[1:]), work.run_as))
+
+
+def _until(work: Work, statement: str, answer: str) -> str:
+    asked = f'[ "$({sql(work, statement)} 2>/dev/null)" = {answer} ]'
+    gone = f"{_status(work)} >/dev/null || {{ echo 'the server is gone: see its log'; exit 1; }}"
+    return f"until {asked}; do sleep 1; {gone}; done"
+
+
+def _status(work: Work) -> Command:
+    argv = (f"{work.bin_directory}/pg_ctl", "status", "-D", work.data_directory)
+    return Command(argv, work.run_as)
+
+
+def _owner(work: Work) -> str:
+    return f"{work.owner.uid}:{work.owner.gid}"
+
+
+def _directories(work: Work, paths: tuple[str, ...]) -> tuple[str, ...]:
+    owner = f"-o {work.owner.uid} -g {work.owner.gid}" if work.run_as else ""
+    return tuple(f"install -d -m {work.mode:o} {owner} {quote(path)}" for path in paths)
+
+
+def _unpack_into(work: Work, part: BackupPart, place: str, exclude: str = "") -> list[str]:
+    leave_out = f"--exclude={exclude}" if exclude else ""
+    if part.format == "tar":
+        return [_untar(f"{part.path}/{part.base_archive}", place, leave_out)]
+    return [
+        f"tar -C {quote(part.path)} {leave_out} --exclude=./backup_manifest "
+        f"--exclude='./pg_tblspc/*' -cf - . | tar -C {quote(place)} -xpf -"
+    ]
+
+
+def _unpack_tablespace(part: BackupPart, archive: str, destination: str) -> list[str]:
+    if part.format == "tar":
+        return [_untar(f"{part.path}/{archive}", destination)]
+    return [f"cp -a {quote(archive)}/. {quote(destination)}/"]
+
+
+def _untar(archive: str, place: str, options: str = "") -> str:
+    ending = split_ending(archive)[1]
+    into = f"tar -C {quote(place)} -xpf - {options}".rstrip()
+    if not ending:
+        return f"{into} <{quote(archive)}"
+    return f"{SHELL_DECOMPRESSORS[ending]} <{quote(archive)} | {into}"
+
+
+def _here_document(path: str, text: str, *, append: bool = False) -> str:
+    redirect = ">>" if append else ">"
+    body = text if not text or text.endswith("\n") else f"{text}\n"
+    return f"cat {redirect}{quote(path)} <<'END_OF_FILE'\n{body}END_OF_FILE"

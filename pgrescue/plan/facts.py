@@ -1,0 +1,164 @@
+"""What was found before planning: observations only, no decisions.
+
+`survey/` fills these; the runner fills them again under its lock and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pgrescue.catalog.model import Backup
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.control_file import ControlFile
+from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import Postmaster
+
+
+@dataclass(frozen=True, slots=True)
+class PathFacts:
+    """A directory, or the place where one would be."""
+
+    path: str
+    real_path: str
+    exists: bool
+    is_directory: bool
+    is_mount_point: bool
+    is_empty: bool
+    device: int | None
+    inode: int | None
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    parent_writable: bool
+    """Whether entries of the parent directory can be renamed by us."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablespaceFacts:
+    """A tablespace of the cluster: its link in `pg_tblspc` and where that leads."""
+
+    oid: int
+    path: str
+    """The link's target: the tablespace's location as PostgreSQL knows it."""
+    version_directory: PathFacts
+    """`PG_15_202209061` below it: the only part that belongs to this cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """The cluster as it stands, running, stopped, damaged or gone."""
+
+    name: str
+    directory: PathFacts
+    pg_version: int | None
+    """From PG_VERSION; None if there is none: no data directory, or a destroyed one."""
+    control: ControlFile | None
+    control_problem: str | None
+    postmaster: Postmaster | None
+    owner: Account
+    tablespaces: tuple[TablespaceFacts, ...]
+    wal_directory: PathFacts | None
+    """Where `pg_wal` leads, if it is a link out of the data directory."""
+    config_directory: str | None
+    """Where `postgresql.conf` is, if not in the data directory."""
+    configuration: dict[str, str]
+    """Settings of that outside `postgresql.conf`; empty if it is in the data directory."""
+    manager: str | None
+    """A high-availability manager in charge, such as Patroni."""
+    log: str | None
+    """The server's log file, where it could be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The machine and the person at it."""
+
+    name: str
+    operator: str
+    is_root: bool
+    account: Account
+    time_zone: str
+    now: datetime
+    ports_in_use: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemFacts:
+    """Free space where a path is or would be."""
+
+    path: str
+    mount_point: str
+    device: int
+    free_bytes: int
+    free_inodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFacts:
+    """The WAL archive, as far as names tell."""
+
+    path: str | None
+    restore_command: str | None
+    listed: bool
+    problem: str | None
+    segment_count: int
+    histories: dict[int, TimelineHistory]
+    system_identifier: str | None
+    """From the header of the newest readable segment."""
+    compressed_endings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WalReach:
+    """How far WAL goes without a hole from the backup's start along the chosen timeline."""
+
+    timeline: int
+    end: Lsn | None
+    """End of the last segment that is there; None if the first is missing already."""
+    missing: str
+    """Name of the first segment that is not there."""
+    from_tail: tuple[str, ...]
+    """Segments that only the old data directory's `pg_wal` has."""
+    resumes_at: str | None
+    """A later segment of the same line that is there again: the hole is a gap, not the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRun:
+    """Another run on the same data directory that has not come to an end."""
+
+    run: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The server binaries of the backup's major version."""
+
+    bin_directory: str | None
+    version: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a plan is made from."""
+
+    host: HostFacts
+    cluster: ClusterFacts
+    destination: PathFacts
+    """The directory to restore into: the cluster's own, or the clone's."""
+    backup: Backup
+    chain: tuple[Backup, ...]
+    """For an incremental backup: the full one first, the chosen one last; otherwise just it."""
+    archive: ArchiveFacts
+    reach: WalReach
+    programs: Programs
+    filesystems: dict[str, FilesystemFacts]
+    """By the path that was asked about."""
+    tablespace_destinations: dict[int, PathFacts]
+    unfinished: tuple[UnfinishedRun, ...]
+    only_backup: bool
+    """Whether no other usable backup of this cluster is known."""

@@ -1,0 +1,104 @@
+"""Where everything goes: the old cluster's data, the new data, the WAL staging directory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePath
+
+from pgrescue.catalog.model import Backup
+from pgrescue.errors import UsageError
+from pgrescue.plan.facts import Facts
+from pgrescue.plan.model import BackupPart, Move, TablespaceWork
+from pgrescue.plan.request import RestoreRequest
+
+INSIDE = ".pgrescue"
+"""Where things are set aside when the data directory itself cannot be renamed."""
+
+
+def tag_of(moment: datetime) -> str:
+    """The part of set-aside names that tells one restore from another."""
+    return f"pgrescue-{moment:%Y%m%dT%H%M%S}Z"
+
+
+def stays_in_place(facts: Facts) -> bool:
+    """Whether the data directory cannot be renamed: a mount point, or a parent we cannot write."""
+    directory = facts.cluster.directory
+    return directory.is_mount_point or not directory.parent_writable
+
+
+def staging_directory(facts: Facts, in_place: bool, tag: str) -> str:
+    """The directory for WAL and fetch-wal, on the data directory's filesystem, outside it."""
+    if in_place and stays_in_place(facts):
+        return f"{facts.destination.real_path}/{INSIDE}/{tag}/wal"
+    return f"{facts.destination.real_path}.{tag}-wal"
+
+
+def moves_of(facts: Facts, tag: str) -> tuple[Move, ...]:
+    """What is renamed out of the way: data directory, linked pg_wal, tablespace directories."""
+    cluster = facts.cluster
+    moves: list[Move] = []
+    directory = cluster.directory
+    if directory.exists and not directory.is_empty:
+        inside = stays_in_place(facts)
+        aside = f"{directory.real_path}/{INSIDE}/{tag}/old" if inside else None
+        moves.append(Move(directory.real_path, aside or f"{directory.real_path}.{tag}", inside))
+    wal = cluster.wal_directory
+    if wal is not None and wal.exists:
+        inside = wal.is_mount_point or not wal.parent_writable
+        aside = f"{wal.real_path}/{INSIDE}/{tag}/old" if inside else f"{wal.real_path}.{tag}"
+        moves.append(Move(wal.real_path, aside, inside))
+    for tablespace in cluster.tablespaces:
+        version = tablespace.version_directory
+        if version.exists:
+            moves.append(Move(version.real_path, f"{version.real_path}.{tag}", False))
+    return tuple(moves)
+
+
+def chain_parts(facts: Facts, destinations: dict[int, str]) -> tuple[BackupPart, ...]:
+    """The backups to read, the full one first."""
+    return tuple(_part(backup, destinations) for backup in facts.chain)
+
+
+def _part(backup: Backup, destinations: dict[int, str]) -> BackupPart:
+    details = backup.details
+    assert details is not None
+    assert backup.format is not None
+    return BackupPart(
+        id=backup.id,
+        path=backup.path,
+        format=backup.format,
+        base_archive=details.base_archive,
+        wal_archive=details.wal_archive,
+        wal_inside=details.wal_inside,
+        has_manifest=backup.has_manifest,
+        bytes_on_disk=backup.size_bytes,
+        tablespaces=tuple(
+            TablespaceWork(oid, archive, destinations[oid])
+            for oid, archive in sorted(details.tablespace_archives.items())
+        ),
+    )
+
+
+def tablespace_destinations(request: RestoreRequest, backup: Backup) -> dict[int, str]:
+    """Where each tablespace goes: as mapped, beside a clone, or where it was.
+
+    Raises `UsageError` for a mapping of something that is no tablespace of the backup.
+    """
+    destinations: dict[int, str] = {}
+    unused = dict(request.tablespaces)
+    for tablespace in backup.tablespaces:
+        mapped = unused.pop(tablespace.path, None) or unused.pop(str(tablespace.oid), None)
+        if mapped is not None:
+            if not PurePath(mapped).is_absolute():
+                raise UsageError(f"'{mapped}' is not an absolute path.", "--tablespace OLD=NEW")
+            destinations[tablespace.oid] = mapped
+        elif request.into is not None:
+            destinations[tablespace.oid] = f"{request.into}.tablespaces/{tablespace.oid}"
+        else:
+            destinations[tablespace.oid] = tablespace.path
+    if unused:
+        known = ", ".join(f"{item.path} ({item.oid})" for item in backup.tablespaces) or "none"
+        raise UsageError(
+            f"The backup has no tablespace at {', '.join(unused)}.", f"It has: {known}."
+        )
+    return destinations

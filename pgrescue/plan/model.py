@@ -1,0 +1,224 @@
+"""The plan: a restore as data. Dry runs print it, the runner executes it, reports retell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from pgrescue.codec import SCHEMA, fingerprint, to_plain
+from pgrescue.errors import Refused
+from pgrescue.findings import Finding
+from pgrescue.plan.target import Target
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.service import ServiceSpec
+
+Mode = Literal["in_place", "clone"]
+StepId = Literal[
+    "stop",
+    "rescue_wal",
+    "set_aside",
+    "extract",
+    "combine",
+    "place_wal",
+    "configure",
+    "complete",
+    "start",
+    "replay",
+    "verify",
+    "promote",
+    "tidy",
+    "delete_old",
+]
+StopKind = Literal[
+    "before_commit", "after_commit", "at_lsn", "at_name", "end_of_wal", "consistency", "at_time"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A commit, by its id, its time and the position of its record."""
+
+    xid: int
+    time: datetime
+    lsn: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where recovery will stop. What needs the WAL read is null until it has been."""
+
+    kind: StopKind
+    xid: int | None
+    time: datetime | None
+    lsn: Lsn | None
+    name: str | None
+    timeline: int
+    last_kept: Transaction | None = None
+    first_discarded: Transaction | None = None
+    discarded_transactions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the plan, in words for people and commands for their hands."""
+
+    id: StepId
+    title: str
+    why: str
+    commands: tuple[str, ...]
+    changes: str
+    undo: str
+    destructive: bool
+    estimate: float | None
+    """Seconds, where past speed allows a guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a filesystem must hold at the worst moment, and what it has free."""
+
+    filesystem: str
+    needed_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Something of the old cluster that is set aside by rename."""
+
+    path: str
+    aside: str
+    contents_only: bool
+    """A mount point stays; what is in it moves into `aside`, a directory inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablespaceWork:
+    """One tablespace to restore: from which archive or directory, to which location."""
+
+    oid: int
+    archive: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPart:
+    """One backup of the chain and where to read it."""
+
+    id: str
+    path: str
+    format: Literal["tar", "plain"]
+    base_archive: str | None
+    wal_archive: str | None
+    wal_inside: Literal["tar", "base", "plain", "none"]
+    has_manifest: bool
+    bytes_on_disk: int
+    tablespaces: tuple[TablespaceWork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the executors need to know; everything is decided here, nothing while running."""
+
+    data_directory: str
+    owner: Account
+    run_as: str | None
+    """The owner's name where server programs must be started under it, i.e. by root."""
+    mode: int
+    """Permissions of the data directory: 0700, or 0750 where group access is on."""
+    bin_directory: str
+    major: int
+    service: ServiceSpec
+    """The service to start; for a clone always pg_ctl."""
+    stop_service: bool
+    was_running: bool
+    start_again: bool
+    """Whether undo should start the old cluster: it was running, or had crashed."""
+    config_directory: str | None
+    chain: tuple[BackupPart, ...]
+    restore_bytes: int | None
+    moves: tuple[Move, ...]
+    wal_link: str | None
+    """Where the new `pg_wal` link leads, if the old one led out of the data directory."""
+    old_wal: str | None
+    """The old cluster's `pg_wal`, before anything moves."""
+    staging: str
+    """Directory outside the data directory: the backup's WAL, the rescued tail, fetch-wal."""
+    wal_archive: str | None
+    restore_command: str | None
+    """The configured command that fetches WAL, where the archive is no directory."""
+    wal_segment_size: int
+    system_identifier: str | None
+    start_segment: str
+    settings: dict[str, str]
+    lasting_settings: dict[str, str]
+    """The part of `settings` that stays after the recovery has ended (a clone's isolation)."""
+    signal_file: Literal["recovery.signal", "standby.signal"]
+    added_files: dict[str, str]
+    """Configuration files that the backup lacks and the server needs, by relative path."""
+    removed_files: tuple[str, ...]
+    old_data: Literal["keep", "delete"]
+    conninfo: str
+    log: str | None
+    port: int | None
+    stop_timeout: float
+    start_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole plan. `id` is the hash of everything else."""
+
+    id: str
+    created_at: datetime
+    host: str
+    operator: str
+    cluster: str
+    mode: Mode
+    backup: str
+    target: Target
+    stop: Stop
+    preflight: tuple[Finding, ...]
+    steps: tuple[Step, ...]
+    settings: dict[str, str]
+    settings_diff: str
+    space: tuple[Space, ...]
+    reversible: bool
+    identity: str
+    """HOST/CLUSTER: what is typed to confirm a plan that cannot be undone."""
+    work: Work
+    seen: dict[str, str] = field(default_factory=dict)
+    """The facts it rests on, compared again under the lock."""
+    schema: int = SCHEMA
+
+    @property
+    def blockers(self) -> tuple[Finding, ...]:
+        """What forbids running it."""
+        return tuple(finding for finding in self.preflight if finding.status == "blocker")
+
+    def step(self, step_id: StepId) -> Step | None:
+        """The step of that id, if the plan has one."""
+        return next((step for step in self.steps if step.id == step_id), None)
+
+
+def seal(plan: Plan) -> Plan:
+    """The plan with its id: equal content, equal id."""
+    return replace(plan, id=_seal_of(plan))
+
+
+def check_seal(plan: Plan) -> None:
+    """Raise `Refused` if the plan is not what was sealed."""
+    if _seal_of(plan) != plan.id:
+        raise Refused(
+            f"The plan {plan.id} was altered after it was made.",
+            "Its content does not match its id.",
+            next_steps=("make a new plan with pgrescue plan",),
+        )
+
+
+def _seal_of(plan: Plan) -> str:
+    content = to_plain(plan)
+    del content["id"]
+    return fingerprint(content)[:12]

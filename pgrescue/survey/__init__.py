@@ -1,0 +1,1 @@
+"""The look at the world from which a plan is made; reads, and changes nothing."""

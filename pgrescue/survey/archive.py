@@ -1,0 +1,128 @@
+"""The WAL archive and how far its WAL reaches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pgrescue.catalog.model import Backup
+from pgrescue.compression import split_ending
+from pgrescue.config.model import ClusterConfig
+from pgrescue.plan.facts import ArchiveFacts, WalReach
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.wal.archive import ArchivedFile, WalArchive, history_of, scan_archive
+from pgrescue.wal.page import parse_segment_header
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, NAME, SegmentId
+
+
+def look_at_archive(config: ClusterConfig) -> tuple[ArchiveFacts, WalArchive | None]:
+    """List the configured archive directory."""
+    path = config.wal_archive
+    if path is None:
+        return _facts(None, config.restore_command, None, None), None
+    try:
+        archive = scan_archive(path)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        return _facts(str(path), config.restore_command, None, problem), None
+    return _facts(str(path), config.restore_command, archive, None), archive
+
+
+def _facts(
+    path: str | None, command: str | None, archive: WalArchive | None, problem: str | None
+) -> ArchiveFacts:
+    endings: set[str] = set()
+    identifier: str | None = None
+    if archive is not None:
+        endings = {split_ending(file.path.name)[1] for file in archive.segments.values()} - {""}
+        identifier = _system_identifier(archive)
+    return ArchiveFacts(
+        path=path,
+        restore_command=command,
+        listed=archive is not None,
+        problem=problem,
+        segment_count=len(archive.segments) if archive else 0,
+        histories=dict(archive.histories) if archive else {},
+        system_identifier=identifier,
+        compressed_endings=tuple(sorted(endings)),
+    )
+
+
+def _system_identifier(archive: WalArchive) -> str | None:
+    """From the newest segment with a readable header; a damaged last one must not hide it."""
+    for name in sorted(archive.segments, reverse=True)[:8]:
+        header = archive.header(name)
+        if header is not None:
+            return header.system_identifier
+    return None
+
+
+def unarchived_segments(
+    pg_wal: Path, archive: WalArchive | None, system_identifier: str | None
+) -> tuple[str, ...]:
+    """Segments of a dead cluster's `pg_wal` that hold what their name says and the archive lacks.
+
+    A recycled segment carries a future name over old content: its header's address tells.
+    """
+    known = archive.segments if archive else {}
+    try:
+        names = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
+    except OSError:
+        return ()
+    return tuple(
+        name
+        for name in names
+        if name not in known and _is_current(pg_wal / name, name, system_identifier)
+    )
+
+
+def _is_current(path: Path, name: str, system_identifier: str | None) -> bool:
+    try:
+        with path.open("rb") as stream:
+            header = parse_segment_header(stream.read(64))
+    except OSError:
+        return False
+    if header is None:
+        return False
+    segment = SegmentId.parse(name, header.segment_size)
+    belongs = system_identifier is None or header.system_identifier == system_identifier
+    return belongs and header.start_lsn == segment.start(header.segment_size)
+
+
+def wal_reach(
+    backup: Backup, timeline: int, archive: WalArchive | None, tail: tuple[str, ...], pg_wal: Path
+) -> WalReach:
+    """How far archive, rescued tail and the backup's own WAL go together, by names."""
+    details = backup.details
+    size = (details.wal_segment_size if details else None) or DEFAULT_SEGMENT_SIZE
+    combined = WalArchive(
+        path=pg_wal,
+        segments={
+            **{name: ArchivedFile(name, pg_wal / name, size) for name in tail},
+            **_own_segments(backup, size),
+            **(archive.segments if archive else {}),
+        },
+        histories=dict(archive.histories) if archive else {},
+        backup_histories={},
+        problems=(),
+    )
+    history = history_of(timeline, combined.histories)
+    start = backup.start_lsn or Lsn(0)
+    end, missing = combined.continuous_end(start, history, size)
+    later = [number for number in combined.numbers(timeline, size) if number > missing.number]
+    resumes = SegmentId(later[0], timeline).name(size) if later else None
+    return WalReach(timeline, end, missing.name(size), tail, resumes)
+
+
+def _own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
+    """The segments from the backup's start to its stop, if it carries them itself."""
+    details = backup.details
+    if details is None or details.wal_inside == "none" or backup.start_lsn is None:
+        return {}
+    timeline = backup.timeline or 1
+    first = SegmentId.at(backup.start_lsn, timeline, size)
+    last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size)
+    names = (
+        SegmentId(number, timeline).name(size) for number in range(first.number, last.number + 1)
+    )
+    return {name: ArchivedFile(name, Path(backup.path), size) for name in names}

@@ -1,0 +1,181 @@
+"""The cluster as it stands: files, processes, links, configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pgrescue.config.model import ClusterConfig
+from pgrescue.errors import InvalidFormat, UsageError
+from pgrescue.plan.facts import ClusterFacts, PathFacts, TablespaceFacts
+from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
+from pgrescue.postgres.conf_file import parse_assignments, parse_includes
+from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
+from pgrescue.postgres.postmaster import Postmaster, find_postmaster
+from pgrescue.survey.filesystem import existing_ancestor, path_facts
+
+_PATRONI_FILE = "patroni.dynamic.json"
+
+
+def cluster_facts(config: ClusterConfig) -> ClusterFacts:
+    """Look at a configured cluster, whatever state it is in."""
+    data = config.data_directory
+    directory = path_facts(data)
+    real = Path(directory.real_path)
+    control, problem = read_control_file(real)
+    postmaster = find_postmaster(real) if directory.exists else None
+    config_directory = _config_directory(config, real)
+    return ClusterFacts(
+        name=config.name,
+        directory=directory,
+        pg_version=read_pg_version(real),
+        control=control,
+        control_problem=problem,
+        postmaster=postmaster,
+        owner=owner_of(config, directory),
+        tablespaces=tablespaces_of(real),
+        wal_directory=linked_wal_directory(real),
+        config_directory=config_directory,
+        configuration=read_configuration(Path(config_directory)) if config_directory else {},
+        manager=_manager(real),
+        log=_log(config, real, postmaster),
+    )
+
+
+def read_control_file(data_directory: Path) -> tuple[ControlFile | None, str | None]:
+    """`pg_control` and, if it cannot be read, why."""
+    try:
+        return parse_control_file((data_directory / RELATIVE_PATH).read_bytes()), None
+    except OSError as error:
+        return None, error.strerror or str(error)
+    except InvalidFormat as error:
+        return None, f"{error.title} {error.cause}"
+
+
+def read_pg_version(data_directory: Path) -> int | None:
+    """The major version in PG_VERSION."""
+    try:
+        text = (data_directory / "PG_VERSION").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def owner_of(config: ClusterConfig, directory: PathFacts) -> Account:
+    """The account the server runs as: configured, else the owner of what is there.
+
+    For a data directory that is gone, the owner of the nearest directory above it that is not
+    root's; else `postgres`, else whoever we are. Raises `UsageError` for an unknown name.
+    """
+    if config.owner is not None:
+        named = account_by_name(config.owner)
+        if named is None:
+            raise UsageError(
+                f"There is no account '{config.owner}' on this machine.",
+                f"The configuration names it as owner of the cluster {config.name}.",
+            )
+        return named
+    if directory.uid is not None and directory.uid != 0:
+        return account_by_uid(directory.uid, directory.gid)
+    if os.geteuid() != 0:
+        return current_account()
+    status = existing_ancestor(Path(directory.real_path)).stat()
+    if status.st_uid != 0:
+        return account_by_uid(status.st_uid, status.st_gid)
+    return account_by_name("postgres") or current_account()
+
+
+def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
+    """The links in `pg_tblspc`, each with the version directory that is this cluster's own."""
+    found: list[TablespaceFacts] = []
+    root = data_directory / "pg_tblspc"
+    major = read_pg_version(data_directory)
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return ()
+    for name in names:
+        link = root / name
+        if not name.isdigit() or not link.is_symlink():
+            continue
+        location = Path(os.readlink(link))
+        for version in sorted(location.glob(f"PG_{major}_[0-9]*")):
+            if "." not in version.name:
+                found.append(TablespaceFacts(int(name), str(location), path_facts(version)))
+    return tuple(found)
+
+
+def linked_wal_directory(data_directory: Path) -> PathFacts | None:
+    """Where `pg_wal` leads, if it is a link."""
+    link = data_directory / "pg_wal"
+    return path_facts(link) if link.is_symlink() else None
+
+
+def read_configuration(config_directory: Path) -> dict[str, str]:
+    """Settings of a `postgresql.conf` and of what it includes; later ones win."""
+    return _read_with_includes(config_directory / "postgresql.conf", depth=0)
+
+
+def _read_with_includes(path: Path, depth: int) -> dict[str, str]:
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return {}
+    values = parse_assignments(text)
+    if depth > 8:
+        return values
+    for directive, name in parse_includes(text):
+        place = path.parent / name
+        files = sorted(place.glob("*.conf")) if directive == "include_dir" else [place]
+        for file in files:
+            values |= _read_with_includes(file, depth + 1)
+    return values
+
+
+def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None:
+    configured = config.config_directory
+    if configured is None or os.path.realpath(configured) == str(data_directory):
+        return None
+    return str(configured)
+
+
+def _manager(data_directory: Path) -> str | None:
+    return "Patroni" if (data_directory / _PATRONI_FILE).exists() else None
+
+
+def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | None) -> str | None:
+    """The server's log: configured, else what a running server writes to, else Debian's."""
+    if config.log is not None:
+        return str(config.log)
+    if postmaster is not None:
+        collected = _collected_log(data_directory)
+        if collected is not None:
+            return collected
+        try:
+            target = os.readlink(f"/proc/{postmaster.pid}/fd/1")
+        except OSError:
+            target = ""
+        if target.startswith("/") and os.path.isfile(target):
+            return target
+    service = config.service
+    if service.kind == "pg_ctlcluster" or (service.unit or "").startswith("postgresql@"):
+        name = f"{service.version}-{service.cluster}" if service.version else _unit_instance(config)
+        return f"/var/log/postgresql/postgresql-{name}.log"
+    return None
+
+
+def _unit_instance(config: ClusterConfig) -> str:
+    return (config.service.unit or "").removeprefix("postgresql@").removesuffix(".service")
+
+
+def _collected_log(data_directory: Path) -> str | None:
+    """The file that the logging collector writes to (`current_logfiles`)."""
+    try:
+        lines = (data_directory / "current_logfiles").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        kind, _, name = line.partition(" ")
+        if kind == "stderr":
+            return str(data_directory / name)
+    return None

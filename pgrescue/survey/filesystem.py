@@ -1,0 +1,82 @@
+"""Directories and file systems as they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pgrescue.plan.facts import FilesystemFacts, PathFacts
+
+_IGNORED = frozenset({"lost+found", ".pgrescue"})
+"""Entries that make no directory non-empty: a file system's own, and what pgrescue set aside."""
+
+
+def path_facts(path: Path) -> PathFacts:
+    """What is at a path, links followed; for a missing one, what can be told of the place."""
+    real = Path(os.path.realpath(path))
+    parent_writable = os.access(real.parent, os.W_OK | os.X_OK)
+    try:
+        status = real.stat()
+    except OSError:
+        return PathFacts(
+            path=str(path),
+            real_path=str(real),
+            exists=False,
+            is_directory=False,
+            is_mount_point=False,
+            is_empty=True,
+            device=None,
+            inode=None,
+            uid=None,
+            gid=None,
+            mode=None,
+            parent_writable=parent_writable,
+        )
+    return PathFacts(
+        path=str(path),
+        real_path=str(real),
+        exists=True,
+        is_directory=real.is_dir(),
+        is_mount_point=os.path.ismount(real),
+        is_empty=_is_empty(real),
+        device=status.st_dev,
+        inode=status.st_ino,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mode=status.st_mode & 0o7777,
+        parent_writable=parent_writable,
+    )
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return set(os.listdir(path)) <= _IGNORED
+    except OSError:
+        return False
+
+
+def filesystem_facts(path: Path) -> FilesystemFacts:
+    """Free space where a path is, or where its nearest existing ancestor is."""
+    place = existing_ancestor(path)
+    space = os.statvfs(place)
+    return FilesystemFacts(
+        path=str(path),
+        mount_point=str(_mount_point(place)),
+        device=place.stat().st_dev,
+        free_bytes=space.f_bavail * space.f_frsize,
+        free_inodes=space.f_favail if space.f_files else None,
+    )
+
+
+def existing_ancestor(path: Path) -> Path:
+    """The path itself if it exists, else the nearest directory above that does."""
+    place = Path(os.path.realpath(path))
+    while not place.exists():
+        place = place.parent
+    return place
+
+
+def _mount_point(place: Path) -> Path:
+    while not os.path.ismount(place):
+        place = place.parent
+    return place

@@ -1,0 +1,55 @@
+"""This machine, and who is at it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pgrescue.plan.facts import HostFacts
+from pgrescue.postgres.account import current_account
+
+_LISTENING = "0A"
+
+
+def host_facts(time_zone: str | None) -> HostFacts:
+    """Host name, operator, privileges, clock and the ports that are taken."""
+    return HostFacts(
+        name=host_name(),
+        operator=operator(),
+        is_root=os.geteuid() == 0,
+        account=current_account(),
+        time_zone=time_zone or datetime.now().astimezone().tzname() or "UTC",
+        now=datetime.now(UTC),
+        ports_in_use=listening_ports(),
+    )
+
+
+def host_name() -> str:
+    """The short name of this host, as people call it."""
+    return socket.gethostname().split(".")[0]
+
+
+def operator() -> str:
+    """Who is at the keyboard, also behind sudo."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def listening_ports() -> tuple[int, ...]:
+    """TCP ports that something listens on (`/proc/net/tcp`, proc(5))."""
+    ports: set[int] = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == _LISTENING:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return tuple(sorted(ports))

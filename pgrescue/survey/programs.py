@@ -1,0 +1,23 @@
+"""The server binaries of a major version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgrescue.config.binaries import find_programs, program_version
+from pgrescue.plan.facts import Programs
+
+
+def programs_for(major: int | None, configured: Path | None) -> Programs:
+    """The configured binaries if they are of that version, else installed ones."""
+    if configured is not None:
+        version = program_version(configured / "postgres")
+        if version is None:
+            return Programs(str(configured), None, f"{configured}/postgres cannot be run.")
+        if major is None or version.split(".")[0] == str(major):
+            return Programs(str(configured), f"PostgreSQL {version}", None)
+    found = find_programs(major) if major is not None else None
+    if found is None:
+        return Programs(None, None, f"PostgreSQL {major} is not installed on this machine.")
+    version = program_version(found.directory / "postgres")
+    return Programs(str(found.directory), f"PostgreSQL {version}", None)

@@ -1,0 +1,62 @@
+"""The facts a plan rests on, in words that can be compared: taken when planning, and again
+under the run's lock before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.survey.cluster import linked_wal_directory, read_control_file, tablespaces_of
+from pgrescue.survey.filesystem import path_facts
+
+
+def observe(
+    data_directory: str, destinations: Sequence[str], backup_files: Sequence[str]
+) -> dict[str, str]:
+    """What must still be the same when the plan runs.
+
+    `data_directory` is where the restore goes, `destinations` the tablespaces' new places,
+    `backup_files` what will be read.
+    """
+    real = Path(data_directory)
+    place = path_facts(real)
+    control, _ = read_control_file(real)
+    postmaster = find_postmaster(real) if place.exists else None
+    link = linked_wal_directory(real)
+    seen = {
+        f"directory {data_directory}": _identity(data_directory),
+        "system identifier": control.system_identifier if control else "unknown",
+        "timeline": str(control.timeline) if control else "unknown",
+        "server": "running" if postmaster else "not running",
+        "pg_wal": link.real_path if link else "in the data directory",
+        "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",
+    }
+    seen |= {f"directory {path}": _identity(path) for path in destinations}
+    seen |= {f"file {path}": _stamp(path) for path in backup_files}
+    return seen
+
+
+def differences(planned: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What changed since the plan was made, a sentence each."""
+    return [
+        f"{name}: was {value}, is {now.get(name, 'unknown')}"
+        for name, value in planned.items()
+        if now.get(name) != value
+    ]
+
+
+def _identity(path: str) -> str:
+    facts = path_facts(Path(path))
+    if not facts.exists:
+        return "missing"
+    kind = "empty" if facts.is_empty else "filled"
+    return f"{kind} {facts.device}:{facts.inode}"
+
+
+def _stamp(path: str) -> str:
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        return error.strerror or "unreadable"
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"

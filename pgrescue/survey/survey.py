@@ -1,0 +1,139 @@
+"""Gather every fact that a restore's plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pgrescue.catalog.basebackup import read_backup
+from pgrescue.catalog.discover import find_backup
+from pgrescue.catalog.model import Backup
+from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.errors import Refused
+from pgrescue.plan.choose import choose_backup, choose_timeline
+from pgrescue.plan.facts import ClusterFacts, Facts, UnfinishedRun
+from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
+from pgrescue.plan.model import Plan
+from pgrescue.plan.request import RestoreRequest
+from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.survey.archive import look_at_archive, unarchived_segments, wal_reach
+from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.filesystem import filesystem_facts, path_facts
+from pgrescue.survey.host import host_facts
+from pgrescue.survey.programs import programs_for
+from pgrescue.survey.seen import observe
+
+
+def survey(
+    config: Config,
+    cluster: ClusterConfig,
+    request: RestoreRequest,
+    backups: Sequence[Backup],
+    unfinished: Sequence[UnfinishedRun],
+) -> Facts:
+    """The facts for a restore; raises `Refused` or `UsageError` if no backup can be chosen."""
+    host = host_facts(config.time_zone)
+    found = cluster_facts(cluster)
+    archive_facts, archive = look_at_archive(cluster)
+    backup = _chosen(backups, request, found, archive_facts.histories)
+    chain = _chain(backup, backups)
+    control = found.control if request.into is None else None
+    timeline = choose_timeline(request.target, backup, control, archive_facts.histories)
+    pg_wal = Path(found.directory.real_path, "pg_wal")
+    tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
+    destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
+    places = tablespace_destinations(request, backup)
+    facts = Facts(
+        host=host,
+        cluster=found,
+        destination=destination,
+        backup=backup,
+        chain=chain,
+        archive=archive_facts,
+        reach=wal_reach(backup, timeline, archive, tail if request.into is None else (), pg_wal),
+        programs=programs_for(backup.major, cluster.bin_directory),
+        filesystems={},
+        tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
+        unfinished=tuple(unfinished),
+        only_backup=sum(item.usable for item in backups) == 1,
+    )
+    staging = staging_directory(facts, request.into is None, tag_of(host.now))
+    paths = [destination.real_path, staging, *places.values()]
+    return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
+
+
+def _chosen(
+    backups: Sequence[Backup],
+    request: RestoreRequest,
+    cluster: ClusterFacts,
+    histories: dict[int, TimelineHistory],
+) -> Backup:
+    """The backup to start from, read to its end so that its control file is known."""
+    if request.backup == "auto":
+        control = cluster.control if request.into is None else None
+        chosen = choose_backup(backups, request.target, control, histories)
+    else:
+        chosen = find_backup(backups, request.backup)
+    if chosen.details is None:
+        reasons = "; ".join(problem.message for problem in chosen.problems)
+        raise Refused(
+            f"{chosen.id} is no backup that could be restored.",
+            reasons or chosen.path,
+            next_steps=("pgrescue catalog",),
+        )
+    if chosen.details.read_whole:
+        return chosen
+    whole = read_backup(Path(chosen.path), whole=True)
+    return replace(
+        whole,
+        parent=chosen.parent,
+        stopped_at=chosen.stopped_at,
+        stop_lsn=whole.stop_lsn or chosen.stop_lsn,
+        window=chosen.window,
+    )
+
+
+def _chain(backup: Backup, backups: Sequence[Backup]) -> tuple[Backup, ...]:
+    """From the full backup to the chosen one; a missing parent ends it early."""
+    by_id = {item.id: item for item in backups}
+    chain = [backup]
+    while chain[0].parent is not None and chain[0].parent in by_id and len(chain) < len(backups):
+        chain.insert(0, by_id[chain[0].parent])
+    return tuple(chain)
+
+
+def seen_now(facts: Facts) -> dict[str, str]:
+    """What must not change between this plan and its run."""
+    return observe(
+        facts.destination.real_path,
+        [place.real_path for place in facts.tablespace_destinations.values()],
+        [path for backup in facts.chain for path in _files(backup)],
+    )
+
+
+def seen_again(plan: Plan) -> dict[str, str]:
+    """The same facts for a plan that is about to run."""
+    work = plan.work
+    return observe(
+        work.data_directory,
+        [str(path_facts(Path(item.destination)).real_path) for item in work.chain[-1].tablespaces],
+        [
+            path
+            for part in work.chain
+            for path in backup_files(part.path, part.base_archive, part.wal_archive)
+        ],
+    )
+
+
+def _files(backup: Backup) -> list[str]:
+    details = backup.details
+    assert details is not None
+    return backup_files(backup.path, details.base_archive, details.wal_archive)
+
+
+def backup_files(path: str, base_archive: str | None, wal_archive: str | None) -> list[str]:
+    """The files whose change would mean that it is another backup by now."""
+    if base_archive is None:
+        return [f"{path}/backup_label"]
+    return [f"{path}/{name}" for name in (base_archive, wal_archive) if name is not None]

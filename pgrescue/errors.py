@@ -28,19 +28,20 @@ class PgRescueError(Exception):
     """
 
     exit_code = ExitCode.FAILED
+    unchanged_by_default = NOTHING_CHANGED
 
     def __init__(
         self,
         title: str,
         cause: str = "",
         *,
-        unchanged: str = NOTHING_CHANGED,
+        unchanged: str | None = None,
         next_steps: tuple[str, ...] = (),
     ) -> None:
         super().__init__(title)
         self.title = title
         self.cause = cause
-        self.unchanged = unchanged
+        self.unchanged = self.unchanged_by_default if unchanged is None else unchanged
         self.next_steps = next_steps
 
     def __str__(self) -> str:
@@ -70,6 +71,7 @@ class StepFailed(PgRescueError):
     """A step of a run failed part-way; the run's journal says where it stands."""
 
     exit_code = ExitCode.STEP_FAILED
+    unchanged_by_default = ""
 
 
 class TargetNotReached(StepFailed):

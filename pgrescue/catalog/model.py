@@ -110,3 +110,6 @@ class BackupDetails:
     control: ControlFile | None = None
     configuration: dict[str, str] = field(default_factory=dict)
     """Text of the backup's own configuration and signal files, by relative path."""
+    wal_segments: tuple[str, ...] = ()
+    """Names of the WAL segments inside; empty if there are none or not all were seen."""
+    incremental_from_timeline: int | None = None

@@ -32,6 +32,7 @@ from pgrescue.plan.steps import restore_steps
 from pgrescue.plan.stop import stop_of
 from pgrescue.postgres.conf_file import parse_assignments
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
@@ -103,6 +104,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         standby=request.standby,
     )
     return Work(
+        tag=tag,
         data_directory=destination,
         owner=facts.cluster.owner,
         run_as=facts.cluster.owner.name if facts.host.is_root else None,
@@ -118,6 +120,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         restore_bytes=backup.restore_bytes,
         moves=moves_of(facts, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
+        wal_link_text=facts.cluster.wal_link_text if in_place else None,
         old_wal=_old_wal(facts) if in_place else None,
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,
@@ -125,6 +128,8 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         wal_segment_size=segment_size,
         system_identifier=backup.system_identifier,
         start_segment=_start_segment(facts, segment_size),
+        start_lsn=backup.start_lsn or Lsn(0),
+        wal_end=facts.reach.end,
         settings={**recovery, **lasting},
         lasting_settings=lasting,
         signal_file="standby.signal" if request.standby else "recovery.signal",

@@ -51,9 +51,11 @@ def fetch_wal_text(work: Work) -> str:
 
 def stop(work: Work) -> tuple[str, ...]:
     """Stop the service and see that nothing runs."""
-    program = Command((f"{work.bin_directory}/pg_ctl", "status", "-D", work.data_directory))
-    check = f"{program} && echo 'still running: do not go on' && exit 1"
-    return (str(service_of(work).stop), check)
+    running = f"{_status(work)} >/dev/null"
+    return (
+        f"if {running}; then {service_of(work).stop}; fi",
+        f"{running} && echo 'still running: do not go on' && exit 1",
+    )
 
 
 def rescue_wal(work: Work) -> tuple[str, ...]:

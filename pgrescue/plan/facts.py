@@ -61,6 +61,8 @@ class ClusterFacts:
     tablespaces: tuple[TablespaceFacts, ...]
     wal_directory: PathFacts | None
     """Where `pg_wal` leads, if it is a link out of the data directory."""
+    wal_link_text: str | None
+    """That link's text."""
     config_directory: str | None
     """Where `postgresql.conf` is, if not in the data directory."""
     configuration: dict[str, str]

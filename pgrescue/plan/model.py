@@ -122,6 +122,8 @@ class BackupPart:
 class Work:
     """What the executors need to know; everything is decided here, nothing while running."""
 
+    tag: str
+    """Tells the names this restore sets aside and makes from those of others."""
     data_directory: str
     owner: Account
     run_as: str | None
@@ -142,6 +144,8 @@ class Work:
     moves: tuple[Move, ...]
     wal_link: str | None
     """Where the new `pg_wal` link leads, if the old one led out of the data directory."""
+    wal_link_text: str | None
+    """That old link's text, to be put back word for word."""
     old_wal: str | None
     """The old cluster's `pg_wal`, before anything moves."""
     staging: str
@@ -152,6 +156,9 @@ class Work:
     wal_segment_size: int
     system_identifier: str | None
     start_segment: str
+    start_lsn: Lsn
+    wal_end: Lsn | None
+    """Where the WAL that can be seen ends: what replay's progress is measured against."""
     settings: dict[str, str]
     lasting_settings: dict[str, str]
     """The part of `settings` that stays after the recovery has ended (a clone's isolation)."""

@@ -46,9 +46,11 @@ def recovery_settings(
     standby: bool,
 ) -> dict[str, str]:
     """Every setting of the recovery, leftovers of earlier recoveries set to nothing."""
+    chosen = _target_setting(target)
+    # The chosen target comes last: the server takes an empty one after it for a second target.
     settings = {"restore_command": restore_command}
-    settings |= dict.fromkeys(_TARGETS, "")
-    settings |= _target_setting(target)
+    settings |= {name: "" for name in _TARGETS if name not in chosen}
+    settings |= chosen
     settings |= {
         "recovery_target_inclusive": "on" if target.inclusive else "off",
         "recovery_target_timeline": "latest" if standby else str(timeline),
@@ -57,6 +59,7 @@ def recovery_settings(
         "recovery_end_command": "",
         "recovery_min_apply_delay": "0",
         "hot_standby": "on",
+        "lc_messages": "C",
     }
     if not standby:
         settings |= {"primary_conninfo": "", "primary_slot_name": ""}

@@ -35,6 +35,7 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         owner=owner_of(config, directory),
         tablespaces=tablespaces_of(real),
         wal_directory=linked_wal_directory(real),
+        wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
         configuration=read_configuration(Path(config_directory)) if config_directory else {},
         manager=_manager(real),
@@ -109,6 +110,11 @@ def linked_wal_directory(data_directory: Path) -> PathFacts | None:
     """Where `pg_wal` leads, if it is a link."""
     link = data_directory / "pg_wal"
     return path_facts(link) if link.is_symlink() else None
+
+
+def _wal_link_text(data_directory: Path) -> str | None:
+    link = data_directory / "pg_wal"
+    return os.readlink(link) if link.is_symlink() else None
 
 
 def read_configuration(config_directory: Path) -> dict[str, str]:

@@ -1,0 +1,79 @@
+"""`pgrescue doctor`: could the cluster be rescued today?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pgrescue.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pgrescue.findings import Finding
+
+_EXAMPLES = """\
+examples:
+  pgrescue doctor
+  pgrescue --cluster main doctor --json | jq '.findings[] | select(.status != "ok")'
+
+exit code: 0 if nothing stands in the way of a recovery, 3 if something does
+"""
+_MARKS = {"ok": "ok", "warning": "warning", "blocker": "BLOCKER"}
+_WIDTH = 100
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `doctor` to the command line."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check tools, privileges, paths, backups and archive",
+        description="Check whether the cluster could be rescued today; every finding comes with "
+        "its fix. Changes nothing.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; the exit code says whether any of them is a blocker."""
+    from pgrescue.config.load import load_config
+    from pgrescue.doctor.examine import examine
+
+    config = load_config(arguments.config)
+    cluster = config.cluster(arguments.cluster)
+    findings = examine(config, cluster)
+    if arguments.json:
+        from pgrescue.codec import SCHEMA, dumps
+
+        text = dumps({"schema": SCHEMA, "cluster": cluster.name, "findings": findings})
+    else:
+        text = _table(findings)
+        sys.stderr.write(f"{_summary(cluster.name, findings)}\n")
+    sys.stdout.write(f"{text}\n")
+    blocked = any(finding.status == "blocker" for finding in findings)
+    return ExitCode.REFUSED if blocked else ExitCode.DONE
+
+
+def _table(findings: list[Finding]) -> str:
+    margin = max(map(len, _MARKS.values())) + 2
+    column = margin + max(len(finding.code) for finding in findings) + 2
+    lines = []
+    for finding in findings:
+        message = textwrap.wrap(
+            finding.message, _WIDTH - column, break_long_words=False, break_on_hyphens=False
+        )
+        lines.append(f"{_MARKS[finding.status]:<{margin}}{finding.code}".ljust(column) + message[0])
+        lines += [" " * column + rest for rest in message[1:]]
+        if finding.fix is not None:
+            # Never wrapped: it is there to be copied.
+            lines.append(f"{' ' * column}fix: {finding.fix}")
+    return "\n".join(lines)
+
+
+def _summary(cluster: str, findings: list[Finding]) -> str:
+    count = Counter(finding.status for finding in findings)
+    return f"{cluster}: {count['blocker']} blocking, {count['warning']} warning, {count['ok']} ok"

@@ -1,0 +1,79 @@
+"""Parse the command line and hand over to one command; errors become text, JSON and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pgrescue import __version__
+from pgrescue.cli import catalog, demo, doctor, init, plan, restore, runs
+from pgrescue.errors import ExitCode, PgRescueError
+
+_EPILOG = """\
+examples:
+  pgrescue                                  open the terminal UI
+  pgrescue init                             write a configuration for this machine's cluster
+  pgrescue catalog                          list the backups
+  pgrescue plan --to '2026-11-22 14:02:10+01:00'    see every step, change nothing
+  pgrescue restore --before-xid 63886 --yes         restore to just before a transaction
+  pgrescue status                           where the last run stands
+  pgrescue undo                             put the old data directory back
+  pgrescue demo                             practise on a sandbox cluster
+
+exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by a check,
+            4 a step failed part-way, 5 target not reached, 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="pgrescue",
+        description='From "the database is gone" to a running, checked PostgreSQL.',
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file")
+    parser.add_argument("--cluster", metavar="NAME", help="which of the configured clusters")
+    parser.add_argument("--version", action="version", version=f"pgrescue {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for module in (init, doctor, catalog, plan, restore, runs, demo):
+        module.register(commands)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        if arguments.command not in ("init", "demo"):
+            from pgrescue.cli.elevate import elevate_if_configured
+
+            elevate_if_configured(arguments, argv)
+        if arguments.command is None:
+            return _open_ui(arguments)
+        return int(arguments.handler(arguments))
+    except PgRescueError as error:
+        from pgrescue.cli.output import print_error
+
+        print_error(error, arguments)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def _open_ui(arguments: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        build_parser().print_help(sys.stderr)
+        return ExitCode.USAGE
+    from pgrescue.tui.app import run_tui
+
+    return run_tui(arguments.config, arguments.cluster)

@@ -1,0 +1,67 @@
+"""How commands print: JSON objects, tables, errors, sizes and times."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pgrescue.codec import SCHEMA, dumps, to_plain
+from pgrescue.errors import PgRescueError
+
+_STREAMING = ("restore", "attach", "resume", "undo", "discard")
+_STATUS_KEYS = ("run", "step", "progress", "reached", "set_aside")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """One JSON object on a line of its own, with the schema's version."""
+    sys.stdout.write(dumps({"schema": SCHEMA, **content}) + "\n")
+    sys.stdout.flush()
+
+
+def narrate(text: str) -> None:
+    """Say something to the person, not to the pipe."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
+    """An error as text on standard error and, with --json, as an object on standard output."""
+    narrate(str(error))
+    if not getattr(arguments, "json", False):
+        return
+    told = {
+        "title": error.title,
+        "cause": error.cause,
+        "evidence": error.unchanged,
+        "next": to_plain(error.next_steps),
+        "exit_code": int(error.exit_code),
+    }
+    if arguments.command in _STREAMING:
+        nothing = dict.fromkeys(_STATUS_KEYS)
+        print_json({"event": "finished", **nothing, "state": "failed", "steps": [], "error": told})
+    else:
+        print_json({"error": told})
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with columns as wide as their content."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def time_text(moment: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def size_text(size: int | None) -> str:
+    """A size for people."""
+    from humanize import naturalsize
+
+    return "-" if size is None else naturalsize(size, binary=True)

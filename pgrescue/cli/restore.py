@@ -1,0 +1,99 @@
+"""`pgrescue restore`: execute exactly one plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgrescue.cli.output import narrate, print_json
+from pgrescue.cli.restore_options import add_restore_options, request_from
+from pgrescue.cli.session import confirm, open_desk
+from pgrescue.errors import ExitCode, Refused
+
+if TYPE_CHECKING:
+    from pgrescue.plan.model import Plan
+
+_EXAMPLES = """\
+examples:
+  pgrescue restore --to latest --yes
+  pgrescue restore --before-xid 63886 --action promote --yes
+  pgrescue restore --plan plan.json --yes           exactly the plan that was reviewed
+  pgrescue restore --into /srv/clone --port 5440 --yes
+  pgrescue restore --old-data delete --confirm db1/main
+
+The run goes on if the terminal is lost; pgrescue attach shows it again.
+"""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `restore` to the command line."""
+    parser = commands.add_parser(
+        "restore",
+        help="execute a restore",
+        description="Plan a restore, ask for a confirmation, and execute it; or execute a plan "
+        "that was made before.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_restore_options(parser)
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="execute exactly this plan")
+    parser.add_argument("--yes", action="store_true", help="do not ask; for what can be undone")
+    parser.add_argument("--confirm", metavar="HOST/CLUSTER", help="for what cannot be undone")
+    parser.add_argument("--detach", action="store_true", help="return once the run has started")
+    parser.add_argument("--json", action="store_true", help="one JSON object per event")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, confirm, start, watch."""
+    from pgrescue.cli.watch import watch
+    from pgrescue.desk import start_restore
+    from pgrescue.plan.render_text import summary
+
+    plan = _plan(arguments)
+    narrate(summary(plan))
+    for finding in plan.preflight:
+        if finding.status != "ok":
+            narrate(f"{finding.status.upper()}: {finding.message}")
+    if not plan.blockers:
+        _confirm(plan, arguments)
+    directory = start_restore(plan)
+    if arguments.detach:
+        narrate(f"The run {directory.id} has started; pgrescue attach {directory.id} shows it.")
+        if arguments.json:
+            print_json({"event": "started", "run": directory.id})
+        return ExitCode.DONE
+    return watch(directory, as_json=arguments.json)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.plan is not None:
+        from pgrescue.run.run_directory import load_plan
+
+        plan: Plan = load_plan(arguments.plan)
+        return plan
+    desk = open_desk(arguments)
+    return desk.plan(request_from(arguments, desk.config.time_zone))
+
+
+def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
+    """A yes for what can be undone; the cluster's name for what cannot."""
+    if plan.reversible:
+        confirm(
+            f"Restore {plan.identity} to {plan.target}?",
+            given=arguments.yes or arguments.confirm == plan.identity,
+            option="--yes",
+        )
+        return
+    if arguments.confirm is not None and arguments.confirm != plan.identity:
+        raise Refused(
+            f"'{arguments.confirm}' is not the cluster that this plan is for.",
+            f"It is {plan.identity}.",
+        )
+    confirm(
+        f"This deletes the old data of {plan.identity} and cannot be undone.",
+        given=arguments.confirm == plan.identity,
+        option=f"--confirm {plan.identity}",
+        expected=plan.identity,
+    )

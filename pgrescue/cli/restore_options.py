@@ -1,0 +1,94 @@
+"""The options that `plan` and `restore` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from pgrescue.errors import UsageError
+
+if TYPE_CHECKING:
+    from pgrescue.plan.request import RestoreRequest
+
+
+def add_restore_options(parser: argparse.ArgumentParser) -> None:
+    """Add backup, target, destination and old data options."""
+    what = parser.add_argument_group("what to restore")
+    what.add_argument("--backup", default="auto", metavar="ID", help="id or prefix (default: auto)")
+    what.add_argument(
+        "--to",
+        metavar="TIME",
+        help="a time (with offset or zone; else your own zone), 'latest' or 'immediate'",
+    )
+    what.add_argument("--to-lsn", metavar="LSN", help="stop at a position in the WAL")
+    what.add_argument("--to-xid", metavar="XID", help="stop after that transaction")
+    what.add_argument("--before-xid", metavar="XID", help="stop just before that transaction")
+    what.add_argument("--to-name", metavar="NAME", help="stop at a restore point")
+    what.add_argument("--exclusive", action="store_true", help="stop just before the target")
+    what.add_argument("--timeline", metavar="N", help="a number (decimal), 'latest' or 'current'")
+    what.add_argument(
+        "--action",
+        metavar="pause|promote|shutdown",
+        help="at the target (default: pause; promote for latest)",
+    )
+    where = parser.add_argument_group("where to")
+    where.add_argument("--into", metavar="DIR", help="make a clone there, leave the cluster alone")
+    where.add_argument("--port", metavar="N", help="port of the clone")
+    where.add_argument(
+        "--tablespace",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="another place for a tablespace; repeatable",
+    )
+    where.add_argument(
+        "--old-data",
+        choices=("keep", "delete"),
+        default="keep",
+        help="keep: set aside, can be undone (default)",
+    )
+    where.add_argument("--standby", action="store_true", help="leave a standby, not a primary")
+
+
+def request_from(arguments: argparse.Namespace, zone: str | None) -> RestoreRequest:
+    """The request that the options make; raises `UsageError`."""
+    from pgrescue.plan.request import RestoreRequest
+    from pgrescue.plan.target import TargetOptions, parse_target
+
+    options = TargetOptions(
+        to=arguments.to,
+        to_lsn=arguments.to_lsn,
+        to_xid=arguments.to_xid,
+        before_xid=arguments.before_xid,
+        to_name=arguments.to_name,
+        exclusive=arguments.exclusive,
+        action=arguments.action,
+        timeline=arguments.timeline,
+    )
+    if arguments.into is None and arguments.port is not None:
+        raise UsageError("--port is for a clone.", "It goes with --into DIR.")
+    return RestoreRequest(
+        target=parse_target(options, zone),
+        backup=arguments.backup,
+        into=None if arguments.into is None else os.path.abspath(arguments.into),
+        port=_port(arguments.port),
+        tablespaces=dict(_mapping(text) for text in arguments.tablespace),
+        old_data=arguments.old_data,
+        standby=arguments.standby,
+    )
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isdigit() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise UsageError(f"'{text}' is no port.", "A port is a number from 1 to 65535.")
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise UsageError(f"'{text}' is no tablespace mapping.", "Write --tablespace OLD=NEW.")
+    return old, new

@@ -1,0 +1,176 @@
+"""`runs`, `status`, `attach`, `resume`, `abort`, `undo`, `discard`: what happens to runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pgrescue.cli.output import narrate, print_json, print_table, time_text
+from pgrescue.cli.session import confirm
+from pgrescue.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pgrescue.run.run_directory import RunDirectory
+
+_HELP = {
+    "status": "where a run stands",
+    "attach": "watch a run",
+    "resume": "go on after an interruption, or past the pause at the target",
+    "abort": "stop a run where it is safe",
+    "undo": "put the old data directory back",
+    "discard": "delete what a run set aside",
+}
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands on runs to the command line."""
+    listing = commands.add_parser("runs", help="list the runs")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(handler=run_runs)
+    handlers: dict[str, Callable[[argparse.Namespace], int]] = {
+        "status": run_status,
+        "attach": run_attach,
+        "resume": run_resume,
+        "abort": run_abort,
+        "undo": run_undo,
+        "discard": run_discard,
+    }
+    for name, handler in handlers.items():
+        parser = commands.add_parser(
+            name,
+            help=_HELP[name],
+            description=f"{_HELP[name].capitalize()}. Without RUN it is the last one.",
+            epilog=f"example: pgrescue {name} 20261122-2035",
+        )
+        parser.add_argument("run", nargs="?", metavar="RUN", help="a run or a unique prefix of it")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        if name in ("resume", "undo", "discard", "abort"):
+            parser.add_argument("--yes", action="store_true", help="do not ask")
+        if name in ("resume", "undo"):
+            parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+        parser.set_defaults(handler=handler)
+
+
+def run_runs(arguments: argparse.Namespace) -> int:
+    """Print every run."""
+    from pgrescue.run.run_directory import list_runs
+    from pgrescue.run.status import status_of
+
+    states = [run.state() for run in list_runs()]
+    if arguments.json:
+        print_json({"runs": [status_of(state) for state in states]})
+        return ExitCode.DONE
+    print_table(
+        ("RUN", "CLUSTER", "STARTED (UTC)", "BY", "STATE", "STEP"),
+        [
+            (s.run, s.cluster, time_text(s.created_at), s.operator, s.state, s.step or "-")
+            for s in states
+        ],
+    )
+    return ExitCode.DONE
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """Print one run's state."""
+    from pgrescue.cli.watch import closing
+    from pgrescue.run.status import status_of
+
+    state = _find(arguments).state()
+    if arguments.json:
+        print_json(status_of(state))
+        return ExitCode.DONE
+    for step in state.steps:
+        seconds = "" if step.seconds is None else f"{step.seconds:8.1f} s"
+        sys.stdout.write(f"  {step.state:<8} {step.title:<52} {seconds}\n")
+    sys.stdout.write(closing(state) + "\n")
+    return ExitCode.DONE
+
+
+def run_attach(arguments: argparse.Namespace) -> int:
+    """Watch a run from its beginning to its end."""
+    from pgrescue.cli.watch import watch
+
+    return watch(_find(arguments), as_json=arguments.json)
+
+
+def run_resume(arguments: argparse.Namespace) -> int:
+    """Go on with a run."""
+    from pgrescue.desk import resume_run
+
+    directory = _find(arguments)
+    waiting = directory.state().state == "waiting"
+    question = (
+        f"Promote the server that run {directory.id} paused at its target?"
+        if waiting
+        else f"Go on with the run {directory.id}?"
+    )
+    return _act(arguments, directory, question, resume_run)
+
+
+def run_undo(arguments: argparse.Namespace) -> int:
+    """Put back what a run set aside."""
+    from pgrescue.desk import undo_run
+
+    directory = _find(arguments)
+    place = directory.state().data_directory
+    question = f"Put the old data back to {place}, as it was before the run {directory.id}?"
+    return _act(arguments, directory, question, undo_run)
+
+
+def run_discard(arguments: argparse.Namespace) -> int:
+    """Delete what a run set aside."""
+    from pgrescue.desk import discard_run, discardable
+
+    directory = _find(arguments)
+    listed = ", ".join(discardable(directory)) or "nothing"
+    question = f"Delete for good what the run {directory.id} set aside: {listed}?"
+    return _act(arguments, directory, question, discard_run)
+
+
+def run_abort(arguments: argparse.Namespace) -> int:
+    """Stop a run where it is safe, and wait until it has stopped."""
+    from pgrescue.cli.watch import watch
+    from pgrescue.desk import journal_end
+    from pgrescue.run.launch import request_abort
+    from pgrescue.run.status import status_of
+
+    directory = _find(arguments)
+    confirm(f"Stop the run {directory.id}?", given=arguments.yes, option="--yes")
+    position = journal_end(directory)
+    if not request_abort(directory):
+        state = directory.state()
+        narrate(f"The run {directory.id} is not at work: {state.state}.")
+        if arguments.json:
+            print_json(status_of(state))
+        return ExitCode.DONE
+    code = watch(directory, as_json=arguments.json, position=position)
+    return ExitCode.DONE if directory.state().state == "aborted" else code
+
+
+def _act(
+    arguments: argparse.Namespace,
+    directory: RunDirectory,
+    question: str,
+    act: Callable[[RunDirectory], None],
+) -> int:
+    """Confirm, start the runner anew, and watch only what is new."""
+    from pgrescue.cli.watch import watch
+    from pgrescue.desk import journal_end
+
+    confirm(question, given=arguments.yes, option="--yes")
+    position = journal_end(directory)
+    act(directory)
+    if getattr(arguments, "detach", False):
+        narrate(f"The run {directory.id} goes on; pgrescue attach {directory.id} shows it.")
+        if arguments.json:
+            print_json({"event": "started", "run": directory.id})
+        return ExitCode.DONE
+    return watch(directory, as_json=arguments.json, position=position)
+
+
+def _find(arguments: argparse.Namespace) -> RunDirectory:
+    from pgrescue.run.run_directory import find_run
+
+    return find_run(arguments.run)

@@ -1,0 +1,144 @@
+"""Following a run on a plain terminal or as a stream of JSON events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from humanize import naturalsize
+
+from pgrescue.cli.output import narrate, print_json
+from pgrescue.desk import follow
+from pgrescue.errors import ExitCode
+from pgrescue.run import records
+from pgrescue.run.journal import plain_record
+from pgrescue.run.status import status_of
+
+if TYPE_CHECKING:
+    from pgrescue.run.records import AnyRecord
+    from pgrescue.run.run_directory import RunDirectory
+    from pgrescue.run.state import RunState
+
+_POLL_SECONDS = 0.2
+_QUIET_PROGRESS_SECONDS = 10.0
+
+
+def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
+    """Show a run until its runner ends; returns the exit code that its end means.
+
+    Interrupting this only stops the watching.
+    """
+    teller = _Teller()
+    try:
+        for record in follow(directory, position):
+            if record is None:
+                time.sleep(_POLL_SECONDS)
+            elif as_json and not isinstance(record, records.Finished):
+                print_json(plain_record(record))
+            elif not as_json:
+                teller.tell(record)
+    except KeyboardInterrupt:
+        narrate(f"\nThe run goes on; pgrescue attach {directory.id} shows it again.")
+        return ExitCode.INTERRUPTED
+    state = directory.state()
+    if as_json:
+        print_json({"event": "finished", **status_of(state)})
+    else:
+        narrate(closing(state))
+    return exit_code_of(state)
+
+
+def exit_code_of(state: RunState) -> int:
+    """What a run's state means to the shell."""
+    if state.state in ("succeeded", "waiting", "undone", "running"):
+        return ExitCode.DONE
+    return state.error.exit_code if state.error is not None else ExitCode.STEP_FAILED
+
+
+def closing(state: RunState) -> str:
+    """The last words on a run: what is the case, and what to do next."""
+    run = state.run
+    lines = [f"Run {run}: {state.state}."]
+    if state.reached is not None and state.purpose == "restore":
+        point = state.reached
+        lines.append(f"  Reached LSN {point.lsn}, last commit {point.time}.")
+    if state.error is not None:
+        lines += [f"  {state.error.title}", f"  Cause: {state.error.cause}"]
+        lines += [f"  Next: {step}" for step in state.error.next]
+    if state.set_aside is not None:
+        lines.append(f"  The old data is at {state.set_aside}.")
+    match state.state:
+        case "waiting":
+            lines.append("  The server is paused at its target and read-only: look around.")
+            lines.append(f"  Next: pgrescue resume {run}   promotes it")
+            lines.append(f"  Next: pgrescue undo {run}     puts the old data back")
+        case "succeeded" if state.set_aside is not None:
+            lines.append(f"  Next: pgrescue discard {run}  deletes it, once you are sure")
+        case "interrupted" | "aborted":
+            lines.append(f"  Next: pgrescue resume {run}  or  pgrescue undo {run}")
+        case _:
+            pass
+    return "\n".join(lines)
+
+
+class _Teller:
+    """Turns records into lines; progress overwrites itself on a terminal."""
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr.isatty()
+        self._open_line = False
+        self._last_progress = 0.0
+
+    def tell(self, record: AnyRecord) -> None:
+        """Say what a record means, if it means something to a person."""
+        match record:
+            case records.StepBegan():
+                self._line(f"> {record.title}")
+            case records.StepEnded():
+                self._line(f"  done in {record.seconds:.1f} s: {record.result}")
+            case records.Note():
+                self._line(f"  note: {record.message}")
+            case records.Progress():
+                self._progress(record)
+            case records.Finished():
+                self._line("")
+            case _:
+                pass
+
+    def _progress(self, record: records.Progress) -> None:
+        now = time.monotonic()
+        if not self._on_terminal and now - self._last_progress < _QUIET_PROGRESS_SECONDS:
+            return
+        self._last_progress = now
+        text = f"  {progress_text(record)}"
+        if self._on_terminal:
+            sys.stderr.write(f"\r{text[:78]:<78}")
+            sys.stderr.flush()
+            self._open_line = True
+        else:
+            narrate(text)
+
+    def _line(self, text: str) -> None:
+        if self._open_line:
+            sys.stderr.write("\r" + " " * 78 + "\r")
+            self._open_line = False
+        if text:
+            narrate(text)
+
+
+def progress_text(record: records.Progress) -> str:
+    """Progress in words: how much, how fast, how long still, and at what."""
+    done = naturalsize(record.done_bytes, binary=True)
+    parts = [done]
+    if record.total_bytes:
+        percent = min(100, record.done_bytes * 100 // record.total_bytes)
+        parts = [f"{percent}% {done} of {naturalsize(record.total_bytes, binary=True)}"]
+    if record.rate:
+        parts.append(f"{naturalsize(record.rate, binary=True)}/s")
+    if record.eta_seconds is not None:
+        minutes, seconds = divmod(round(record.eta_seconds), 60)
+        parts.append(f"about {minutes}:{seconds:02} left")
+    if record.time is not None:
+        parts.append(f"{record.time:%Y-%m-%d %H:%M:%S}Z")
+    return "  ".join([*parts, record.detail])

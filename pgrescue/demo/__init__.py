@@ -1,0 +1,1 @@
+"""The sandbox: a small cluster with backups, a WAL archive and a disaster to practise on."""

@@ -1,0 +1,189 @@
+"""The use cases that the command line and the terminal UI share: look, plan, run, take back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgrescue.catalog.cache import CatalogCache
+from pgrescue.catalog.discover import find_backup, list_backups
+from pgrescue.catalog.model import Backup
+from pgrescue.codec import dumps
+from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.config.paths import check_paths
+from pgrescue.config.state import catalog_cache_file
+from pgrescue.errors import Refused, UsageError
+from pgrescue.plan.build import make_plan
+from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
+from pgrescue.plan.model import Plan, check_seal
+from pgrescue.plan.request import RestoreRequest
+from pgrescue.run.journal import parse_line
+from pgrescue.run.launch import launch
+from pgrescue.run.records import AnyRecord
+from pgrescue.run.run_directory import (
+    RunDirectory,
+    create_run,
+    is_runner_alive,
+    list_runs,
+    private_directory,
+    write_file,
+)
+from pgrescue.run.state import ENDED
+from pgrescue.survey.archive import look_at_archive
+from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.survey import seen_now, survey
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One cluster on the table: its backups, its plans, its runs."""
+
+    config: Config
+    cluster: ClusterConfig
+
+    def backups(self) -> list[Backup]:
+        """The catalog; raises `ConfigError` for configured places that do not exist."""
+        check_paths(self.cluster, self.config.path)
+        _, archive = look_at_archive(self.cluster)
+        private_directory()
+        cache = CatalogCache(catalog_cache_file())
+        return list_backups(self.cluster.backups, cache, archive)
+
+    def backup(self, name: str) -> Backup:
+        """One backup by its id or a unique beginning of it; raises `UsageError`."""
+        return find_backup(self.backups(), name)
+
+    def facts(self) -> ClusterFacts:
+        """The cluster as it stands now."""
+        return cluster_facts(self.cluster)
+
+    def plan(self, request: RestoreRequest) -> Plan:
+        """A sealed plan, kept in the state directory; its blockers are in its preflight."""
+        backups = self.backups()
+        place = str(Path(request.into) if request.into else self.cluster.data_directory)
+        facts = survey(self.config, self.cluster, request, backups, unfinished_runs(place))
+        plan = make_plan(facts, request, self.config, self.cluster, seen_now(facts))
+        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        return plan
+
+
+def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
+    """Runs on this directory that are at work, wait, or stopped half-way."""
+    wanted = str(Path(data_directory).resolve())
+    found = []
+    for run in list_runs():
+        state = run.state()
+        if state.data_directory == wanted and state.state not in ENDED:
+            found.append(UnfinishedRun(run.id, state.state))
+    return found
+
+
+def running_run() -> RunDirectory | None:
+    """The newest run that is at work now: what the UI opens on."""
+    return next((run for run in reversed(list_runs()) if run.state().state == "running"), None)
+
+
+def start_restore(plan: Plan) -> RunDirectory:
+    """Start executing exactly this plan; raises `Refused` if a check forbids it."""
+    check_seal(plan)
+    if plan.blockers:
+        first = plan.blockers[0]
+        raise Refused(
+            first.message,
+            "; ".join(finding.message for finding in plan.blockers[1:]),
+            next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
+        )
+    run = create_run(plan)
+    launch(run, "restore")
+    return run
+
+
+def resume_run(run: RunDirectory) -> None:
+    """Go on: after an interruption or failure, or past the pause at the target."""
+    state = run.state()
+    if state.state == "running":
+        raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
+    if state.state in ENDED:
+        raise UsageError(f"The run {run.id} has ended: {state.state}.")
+    if state.purpose == "undo":
+        launch(run, "undo")
+    else:
+        launch(run, "restore")
+
+
+def undo_run(run: RunDirectory) -> None:
+    """Put back what the run set aside; raises `Refused` while it is at work."""
+    state = run.state()
+    if state.state == "running":
+        raise Refused(
+            f"The run {run.id} is at work.",
+            "Stop it first, then put the old data back.",
+            next_steps=(f"pgrescue abort {run.id}", f"pgrescue undo {run.id}"),
+        )
+    if state.state == "undone":
+        raise UsageError(f"The run {run.id} has been undone already.")
+    if not state.asides and not state.made:
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            "Nothing that it set aside is left: it changed nothing, or it was deleted.",
+        )
+    newer = [
+        other.id
+        for other in list_runs()
+        if other.id > run.id
+        and other.state().data_directory == state.data_directory
+        and other.state().asides
+    ]
+    if newer:
+        raise Refused(
+            f"A later run, {newer[-1]}, has set aside what this one restored.",
+            "Undoing this one first would mix the two.",
+            next_steps=(f"pgrescue undo {newer[-1]}",),
+        )
+    launch(run, "undo")
+
+
+def discard_run(run: RunDirectory) -> None:
+    """Delete for good what an ended run has set aside; raises `Refused` for one that may go on."""
+    state = run.state()
+    if state.state not in ENDED:
+        raise Refused(
+            f"The run {run.id} has not ended: {state.state}.",
+            "What it set aside may still be needed.",
+            next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
+        )
+    if not discardable(run):
+        raise UsageError(f"The run {run.id} has nothing set aside.")
+    launch(run, "discard")
+
+
+def discardable(run: RunDirectory) -> list[str]:
+    """What `discard` would delete, by path."""
+    state = run.state()
+    paths = [item.aside for item in state.asides] + list(state.retired)
+    return [path for path in paths if Path(path).exists()]
+
+
+def follow(run: RunDirectory, position: int = 0) -> Iterator[AnyRecord | None]:
+    """The journal's records from a position in the file on, as they come, until its runner ends.
+
+    Gives None whenever there is nothing new, so that whoever follows can wait or do other things.
+    """
+    with run.journal_path.open("rb") as file:
+        file.seek(position)
+        pending = b""
+        while True:
+            at_work = is_runner_alive(run.state())
+            chunk = file.read()
+            *lines, pending = (pending + chunk).split(b"\n")
+            yield from (record for record in map(parse_line, lines) if record is not None)
+            if not chunk:
+                if not at_work:
+                    return
+                yield None
+
+
+def journal_end(run: RunDirectory) -> int:
+    """Where the journal ends now; `follow` from there shows only what is new."""
+    return run.journal_path.stat().st_size

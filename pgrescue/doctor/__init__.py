@@ -1,0 +1,1 @@
+"""Whether a cluster could be rescued today: every finding with its fix."""

@@ -1,0 +1,73 @@
+"""Checks of what is pgrescue's own: its state directory, and data it has set aside."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from pgrescue.config.state import state_directory
+from pgrescue.doctor.subject import Subject
+from pgrescue.findings import Finding
+
+_BESIDE = ".pgrescue-"
+_INSIDE = ".pgrescue"
+
+
+def state(subject: Subject) -> list[Finding]:
+    """The state directory is private, writable, and outside the data directory."""
+    path, code = state_directory(), "state.directory"
+    if Path(os.path.realpath(path)).is_relative_to(
+        os.path.realpath(subject.cluster.data_directory)
+    ):
+        message = f"{path} lies in the data directory, which a restore moves away."
+        return [Finding(code, "blocker", message, "export PGRESCUE_STATE=/var/lib/pgrescue")]
+    existing = path
+    while not os.path.exists(existing):
+        existing = existing.parent
+    if not os.path.isdir(existing) or not os.access(
+        existing, os.W_OK | os.X_OK, effective_ids=True
+    ):
+        message = f"{path} is not writable."
+        return [Finding(code, "blocker", message, "export PGRESCUE_STATE=DIRECTORY")]
+    if existing != path:
+        return [Finding(code, "ok", f"{path} will be created when it is needed.")]
+    facts = path.stat()
+    if facts.st_uid not in (0, os.geteuid()):
+        message = f"{path} belongs to user {facts.st_uid}, who could change plans and runs in it."
+        return [Finding(code, "blocker", message, f"chown {os.geteuid()} {path}")]
+    mode = stat.S_IMODE(facts.st_mode)
+    if mode & 0o077:
+        message = f"{path} is open to others (mode {mode:04o})."
+        return [Finding(code, "warning", message, f"chmod 0700 {path}")]
+    return [Finding(code, "ok", f"{path} is private and writable.")]
+
+
+def set_aside(subject: Subject) -> list[Finding]:
+    """Old data directories that earlier restores have left, beside or inside today's."""
+    directory = Path(os.path.realpath(subject.cluster.data_directory))
+    return [
+        Finding(
+            "leftovers.set_aside",
+            "warning",
+            f"{path} was set aside by an earlier restore and still takes space.",
+            "pgrescue runs; then, once it is no longer needed: pgrescue discard RUN",
+        )
+        for path in _left(directory)
+    ]
+
+
+def _left(directory: Path) -> list[Path]:
+    try:
+        beside = [
+            path
+            for path in directory.parent.iterdir()
+            if path.name.startswith(directory.name + _BESIDE)
+        ]
+    except OSError:
+        beside = []
+    try:
+        inside = list((directory / _INSIDE).iterdir())
+    except OSError:
+        inside = []
+    return sorted(beside) + sorted(inside)

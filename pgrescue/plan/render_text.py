@@ -1,0 +1,88 @@
+"""A plan for a terminal: what will happen, what speaks against it, what it writes."""
+
+from __future__ import annotations
+
+import textwrap
+
+from humanize import naturalsize
+
+from pgrescue.plan.model import Plan, Step
+from pgrescue.plan.moment import describe_moment
+
+_MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
+_WIDTH = 96
+
+
+def render_text(plan: Plan, zone: str | None = None) -> str:
+    """The whole plan as plain text."""
+    parts = [
+        summary(plan, zone),
+        _preflight(plan),
+        "Steps\n" + "\n".join(_step(n, step) for n, step in enumerate(plan.steps, 1)),
+        "Settings\n" + textwrap.indent(plan.settings_diff, "  "),
+        _space(plan),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary(plan: Plan, zone: str | None = None) -> str:
+    """The plan in a few lines."""
+    way_back = (
+        "yes: the old data is set aside, pgrescue undo puts it back"
+        if plan.reversible
+        else "NO: the old data is deleted"
+    )
+    rows = [
+        ("Plan", plan.id),
+        ("Cluster", f"{plan.identity}, {plan.work.data_directory}"),
+        ("Mode", "in place" if plan.mode == "in_place" else "clone"),
+        ("Backup", plan.backup),
+        ("Target", f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.action}"),
+        ("Can be undone", way_back),
+    ]
+    if plan.target.time is not None:
+        when = describe_moment(plan.target.time, plan.created_at, zone)
+        rows.insert(5, ("That is", when))
+    return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _preflight(plan: Plan) -> str:
+    lines = ["Checks"]
+    for finding in plan.preflight:
+        lines += _wrapped(f"  {_MARKS[finding.status]:<8} ", finding.message)
+        if finding.fix is not None and finding.status != "ok":
+            lines.append(f"           fix: {finding.fix}")
+    return "\n".join(lines)
+
+
+def _step(number: int, step: Step) -> str:
+    mark = "  (cannot be undone)" if step.destructive else ""
+    lines = [f"  {number:>2} {step.title}{mark}"]
+    lines += _wrapped("     why      ", step.why)
+    lines += _wrapped("     changes  ", step.changes)
+    lines += _wrapped("     undo     ", step.undo)
+    for command in step.commands:
+        first, *rest = command.split("\n")
+        lines.append(f"     $ {first}")
+        lines += [f"       {line}" for line in rest]
+    return "\n".join(lines)
+
+
+def _space(plan: Plan) -> str:
+    lines = ["Space"]
+    for item in plan.space:
+        needed = naturalsize(item.needed_bytes, binary=True)
+        free = naturalsize(item.free_bytes, binary=True)
+        lines.append(f"  {item.filesystem}: {needed} needed, {free} free")
+    return "\n".join(lines)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

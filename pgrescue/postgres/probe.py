@@ -1,0 +1,117 @@
+"""Asking a running server, with limits so that no lock or hang can hold the asker up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import Postmaster
+
+_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=2000 -c application_name=pgrescue"
+_RECOVERY = """
+select pg_is_in_recovery(), pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),
+       case when pg_is_in_recovery() then {paused} else false end,
+       case when pg_is_in_recovery() then null else pg_walfile_name(pg_current_wal_lsn()) end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStatus:
+    """Where a server stands in its recovery."""
+
+    in_recovery: bool
+    paused: bool
+    replayed: Lsn | None
+    last_commit: datetime | None
+    timeline: int | None
+    """Only once recovery has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """One database: whether it can be entered, and how many tables it has."""
+
+    name: str
+    usable: bool
+    tables: int | None
+    problem: str | None
+
+
+class Probe:
+    """A way to ask one server; opens a connection for each question."""
+
+    def __init__(self, postmaster: Postmaster, owner: Account, conninfo: str) -> None:
+        self._owner = owner
+        self._parameters = connection_parameters(postmaster, owner, conninfo)
+
+    def recovery(self, major: int) -> RecoveryStatus:
+        """Where recovery stands; raises `psycopg.Error` while nobody is let in."""
+        paused = "pg_is_wal_replay_paused()"
+        if major >= 14:
+            paused = "pg_get_wal_replay_pause_state() = 'paused'"
+        row = self._row(_RECOVERY.format(paused=paused))
+        in_recovery, replayed, commit, is_paused, segment = row
+        return RecoveryStatus(
+            in_recovery=bool(in_recovery),
+            paused=bool(is_paused),
+            replayed=Lsn.parse(str(replayed)) if replayed else None,
+            last_commit=commit.astimezone(UTC) if isinstance(commit, datetime) else None,
+            timeline=int(str(segment)[:8], 16) if segment else None,
+        )
+
+    def system_identifier(self) -> str:
+        """The cluster's system identifier."""
+        return str(self._row("select system_identifier::text from pg_control_system()")[0])
+
+    def resume_replay(self) -> None:
+        """End the pause at a recovery target: recovery finishes and the server opens."""
+        self._row("select pg_wal_replay_resume()::text")
+
+    def databases(self) -> list[DatabaseStatus]:
+        """Every database that lets clients in, entered once."""
+        query = "select datname, datconnlimit from pg_database where datallowconn order by datname"
+        found = []
+        for name, limit in self._rows(query):
+            found.append(self._enter(str(name), invalid=limit == -2))
+        return found
+
+    def _enter(self, name: str, *, invalid: bool) -> DatabaseStatus:
+        if invalid:
+            return DatabaseStatus(name, False, None, "it was being dropped")
+        query = "select count(*) from pg_class where relkind in ('r', 'p', 'm')"
+        try:
+            rows = self._rows(query, database=name)
+        except psycopg.Error as error:
+            return DatabaseStatus(name, False, None, str(error).strip())
+        return DatabaseStatus(name, True, int(str(rows[0][0])), None)
+
+    def _row(self, query: str) -> tuple[object, ...]:
+        return self._rows(query)[0]
+
+    def _rows(self, query: str, database: str | None = None) -> list[tuple[object, ...]]:
+        chosen = {} if database is None else {"dbname": database}
+        conninfo = make_conninfo("", **{**self._parameters, **chosen})
+        with self._owner.assumed():
+            connection = psycopg.connect(conninfo, autocommit=True)
+        with connection:
+            return connection.execute(query.encode()).fetchall()
+
+
+def connection_parameters(postmaster: Postmaster, owner: Account, conninfo: str) -> dict[str, str]:
+    """Connection parameters for a local server; configured ones win, but for host and port."""
+    host = postmaster.socket_directory or postmaster.listen_address or ""
+    configured = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
+    return {
+        "user": owner.name,
+        "dbname": "postgres",
+        "connect_timeout": "5",
+        "options": _OPTIONS,
+        **configured,
+        "host": "127.0.0.1" if host in ("*", "0.0.0.0") else host,
+        "port": str(postmaster.port or 5432),
+    }

@@ -1,0 +1,141 @@
+"""What the server's log says about a recovery (messages in English, `lc_messages = 'C'`).
+
+Texts: `src/backend/access/transam/xlogrecovery.c` (12 to 14: `xlog.c`) and
+`src/backend/postmaster/postmaster.c`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pgrescue.postgres.lsn import Lsn
+
+_LEVEL = re.compile(r"\b(LOG|WARNING|ERROR|FATAL|PANIC|HINT|DETAIL):\s+(.*)")
+_STOP = re.compile(
+    r"recovery stopping (?P<side>before|after|at) (?:(?P<what>commit|abort) of transaction "
+    r"(?P<xid>\d+), time (?P<time>.+)|restore point \"(?P<name>.*)\", time (?P<rtime>.+)"
+    r"|WAL location \(LSN\) \"(?P<lsn>[0-9A-F]+/[0-9A-F]+)\"|reaching consistency)"
+)
+_REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
+_LAST_COMPLETED = re.compile(r"last completed transaction was at log time (.+)")
+_RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
+_NEW_TIMELINE = re.compile(r"selected new timeline ID: (\d+)")
+_SERVER_STARTS = "starting PostgreSQL "
+_TAIL_BYTES = 4 * 1024 * 1024
+_WEAK_FATALS = ("the database system is starting up", "the database system is not yet accepting")
+
+
+@dataclass(slots=True)
+class RecoveryLog:
+    """What has been read of one server start."""
+
+    stop: str | None = None
+    """The line that says where recovery stopped."""
+    stopped_after_xid: int | None = None
+    redo_done: Lsn | None = None
+    last_commit_time: datetime | None = None
+    last_segment: str | None = None
+    new_timeline: int | None = None
+    pausing: bool = False
+    shut_down_at_target: bool = False
+    open_for_writing: bool = False
+    failures: tuple[str, ...] = ()
+    """FATAL and PANIC lines, with the detail and hint that follow them."""
+    _failing: bool = False
+
+    def read_line(self, line: str) -> None:
+        """Take in one line of the log."""
+        match = _LEVEL.search(line)
+        if match is None:
+            return
+        level, text = match[1], match[2]
+        if level not in ("DETAIL", "HINT"):
+            self._failing = level in ("FATAL", "PANIC") and not text.startswith(_WEAK_FATALS)
+        if self._failing:
+            self.failures = (*self.failures, f"{level}: {text}")
+        elif level == "LOG":
+            self._read_log(text)
+
+    def _read_log(self, text: str) -> None:
+        if stop := _STOP.search(text):
+            self.stop = text
+            if stop["side"] == "after" and stop["what"] == "commit":
+                self.stopped_after_xid = int(stop["xid"])
+        elif done := _REDO_DONE.search(text):
+            self.redo_done = Lsn.parse(done[1])
+        elif last := _LAST_COMPLETED.search(text):
+            self.last_commit_time = parse_server_time(last[1])
+        elif restored := _RESTORED.search(text):
+            self.last_segment = restored[1]
+        elif timeline := _NEW_TIMELINE.search(text):
+            self.new_timeline = int(timeline[1])
+        elif text.startswith(("pausing at the end of recovery", "recovery has paused")):
+            self.pausing = True
+        elif text.startswith("shutdown at recovery target"):
+            self.shut_down_at_target = True
+        elif text.startswith("database system is ready to accept connections"):
+            self.open_for_writing = True
+
+
+class LogFollower:
+    """Reads what a server adds to its log, from its last start on."""
+
+    def __init__(self, path: Path | None, position: int = 0) -> None:
+        self._path = path
+        self._position = position
+        self._partial = b""
+        self.log = RecoveryLog()
+
+    def poll(self) -> RecoveryLog:
+        """Read what is new; a log that cannot be read says nothing."""
+        if self._path is None:
+            return self.log
+        try:
+            with self._path.open("rb") as file:
+                if self._position > file.seek(0, os.SEEK_END):
+                    self._position = 0  # the file was truncated or replaced
+                file.seek(self._position)
+                data = file.read()
+                self._position = file.tell()
+        except OSError:
+            return self.log
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()
+        for line in lines:
+            self.log.read_line(line.decode(errors="replace"))
+        return self.log
+
+
+def end_of_log(path: Path | None) -> int:
+    """Where a log ends now: what a server started next will write comes after it."""
+    try:
+        return path.stat().st_size if path is not None else 0
+    except OSError:
+        return 0
+
+
+def last_start_in_log(path: Path | None) -> int:
+    """Where the last start of a server begins in its log, or the beginning of what is recent."""
+    if path is None:
+        return 0
+    try:
+        with path.open("rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
+            file.seek(begin)
+            found = file.read().rfind(_SERVER_STARTS.encode())
+    except OSError:
+        return 0
+    return begin + max(found, 0)
+
+
+def parse_server_time(text: str) -> datetime | None:
+    """A time stamp as the server prints it with a numeric offset, in UTC."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None

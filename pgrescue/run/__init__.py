@@ -1,0 +1,1 @@
+"""What makes a sealed plan happen, and survives: journal, lock, detached runner, executors."""

@@ -1,0 +1,23 @@
+"""The runner's process: `python -m pgrescue.run RUN_DIRECTORY PURPOSE`, started by `launch`."""
+
+import sys
+from pathlib import Path
+from typing import get_args
+
+from pgrescue.errors import PgRescueError
+from pgrescue.run.records import Purpose
+from pgrescue.run.run_directory import RunDirectory
+from pgrescue.run.runner import run
+
+
+def main(path: str, wanted: str) -> None:
+    """Run until the journal says `finished`; what comes before the journal goes to stderr."""
+    purposes: dict[str, Purpose] = {name: name for name in get_args(Purpose)}
+    try:
+        run(RunDirectory(Path(path)), purposes[wanted])
+    except PgRescueError as error:
+        sys.exit(f"refused: {error.title} {error.cause}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,259 @@
+"""What an executor has at hand while it does its step: plan, journal, programs, progress."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pgrescue.errors import PgRescueError, StepFailed
+from pgrescue.plan.model import Plan, Work
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import start_time
+from pgrescue.postgres.service import Command
+from pgrescue.run.journal import Journal, read_journal
+from pgrescue.run.records import (
+    CommandBegan,
+    CommandEnded,
+    MakingDirectory,
+    Note,
+    Progress,
+)
+from pgrescue.run.run_directory import RunDirectory, sync_directory
+from pgrescue.run.state import RunState, fold
+
+_RATE_WINDOW_SECONDS = 20.0
+_PROGRESS_INTERVAL_SECONDS = 1.0
+
+
+class Aborted(PgRescueError):
+    """Somebody asked the run to stop, and this is a safe place to do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that has ended."""
+
+    exit_code: int
+    output: str
+
+
+class Running:
+    """A program that was started and not waited for yet."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], execution: Execution, line: str, output_at: int
+    ) -> None:
+        self._process = process
+        self._execution = execution
+        self._line = line
+        self._output_at = output_at
+        self._began = time.monotonic()
+        self._completed: Completed | None = None
+
+    def poll(self) -> Completed | None:
+        """The result, once the program has ended; journals that end."""
+        if self._completed is None and (code := self._process.poll()) is not None:
+            output = self._execution.tool_output(self._output_at)
+            self._completed = Completed(code, output)
+            self._execution.journal.append(
+                CommandEnded(
+                    step=self._execution.step,
+                    command=self._line,
+                    exit_code=code,
+                    seconds=round(time.monotonic() - self._began, 3),
+                )
+            )
+        return self._completed
+
+
+class Execution:
+    """One runner's life in a run. Executors act through this, so that everything is journaled."""
+
+    def __init__(self, plan: Plan, directory: RunDirectory, journal: Journal) -> None:
+        self.plan = plan
+        self.directory = directory
+        self.journal = journal
+        self.step = ""
+        self.background: list[Running] = []
+        self._abort = threading.Event()
+        self._samples: deque[tuple[float, int]] = deque()
+        self._last_progress = 0.0
+
+    @property
+    def work(self) -> Work:
+        """The executors' part of the plan."""
+        return self.plan.work
+
+    def state(self) -> RunState:
+        """The run's state as the journal has it now."""
+        return fold(self.plan, read_journal(self.directory.journal_path))
+
+    def request_abort(self) -> None:
+        """Ask for a stop at the next safe place; safe to call from a signal handler."""
+        self._abort.set()
+
+    def check_abort(self) -> None:
+        """Raise `Aborted` if a stop was asked for; called wherever stopping is safe."""
+        if self._abort.is_set():
+            raise Aborted("The run was stopped on request.")
+
+    def wait(self, seconds: float) -> None:
+        """Pause, but wake up at once for an abort, and raise it."""
+        self._abort.wait(seconds)
+        self.check_abort()
+
+    def note(self, message: str) -> None:
+        """Tell people something, through the journal."""
+        self.journal.append(Note(step=self.step, message=message))
+
+    def progress(
+        self,
+        done: int,
+        total: int | None,
+        detail: str,
+        *,
+        lsn: Lsn | None = None,
+        moment: datetime | None = None,
+    ) -> None:
+        """Report how far the step is; at most once a second reaches the journal."""
+        now = time.monotonic()
+        if now - self._last_progress < _PROGRESS_INTERVAL_SECONDS:
+            return
+        self._last_progress = now
+        rate = self._rate(now, done)
+        left = (total - done) / rate if rate and total is not None and total >= done else None
+        self.journal.append(
+            Progress(
+                step=self.step,
+                done_bytes=done,
+                total_bytes=total,
+                rate=None if rate is None else round(rate, 1),
+                eta_seconds=None if left is None else round(left, 1),
+                detail=detail,
+                lsn=lsn,
+                time=moment,
+            )
+        )
+
+    def begin_step(self, step: str) -> None:
+        """From now on journal records are about this step."""
+        self.step = step
+        self._samples.clear()
+        self._last_progress = 0.0
+
+    def start(self, command: Command) -> Running:
+        """Start a program in a session of its own, its output in the run's tool.log."""
+        line = str(command)
+        owner = self.work.owner
+        with self.directory.tool_log.open("ab") as log:
+            log.write(f"$ {line}\n".encode(errors="surrogateescape"))
+            log.flush()
+            position = log.tell()
+            try:
+                process = subprocess.Popen(
+                    command.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd="/",
+                    start_new_session=True,
+                    env=owner.environment()
+                    if command.user
+                    else {**os.environ, "LC_ALL": "C.UTF-8"},
+                    **(owner.spawn_arguments() if command.user else {}),
+                )
+            except OSError as error:
+                raise StepFailed(
+                    f"'{command.argv[0]}' could not be started.", str(error)
+                ) from error
+        self.journal.append(
+            CommandBegan(
+                step=self.step,
+                command=line,
+                pid=process.pid,
+                process_start=start_time(process.pid),
+            )
+        )
+        return Running(process, self, line, position)
+
+    def run(self, command: Command, timeout: float) -> Completed:
+        """Run a program to its end; raises `StepFailed` if it takes longer than `timeout`."""
+        running = self.start(command)
+        deadline = time.monotonic() + timeout
+        while (completed := running.poll()) is None:
+            if time.monotonic() > deadline:
+                raise StepFailed(
+                    f"'{command}' did not end within {timeout:.0f} seconds.",
+                    "It is still running.",
+                    next_steps=(f"look at it: ps -fp {running_pid(running)}",),
+                )
+            time.sleep(0.05)
+        return completed
+
+    def tool_output(self, position: int) -> str:
+        """What programs have written since that position of tool.log, its last 4 KiB."""
+        with self.directory.tool_log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(position, size - 4096))
+            return log.read().decode(errors="replace").strip()
+
+    def make_directory(self, path: str) -> None:
+        """Create a directory for the server's account, or take over an empty one.
+
+        Raises `StepFailed` if something is in it that is not this run's own.
+        """
+        place = Path(path)
+        known = path in self.state().made
+        if not known:
+            if place.exists() and not is_vacant(place):
+                raise StepFailed(
+                    f"{path} is not empty.", "Something appeared there since the plan was made."
+                )
+            self.journal.append(MakingDirectory(path=path))
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.give_to_owner(place, self.work.mode)
+        sync_directory(place.parent)
+
+    def give_to_owner(self, path: Path, mode: int) -> None:
+        """Set owner and permissions as PostgreSQL demands them."""
+        if os.geteuid() == 0:
+            os.chown(path, self.work.owner.uid, self.work.owner.gid, follow_symlinks=False)
+        path.chmod(mode)
+
+    def write_owned(self, path: Path, text: str, mode: int | None = None) -> None:
+        """Write a small file for the server's account, whole or not at all, and sync it."""
+        temporary = path.with_name(f"{path.name}.pgrescue-new")
+        temporary.unlink(missing_ok=True)
+        file_mode = mode if mode is not None else self.work.mode & 0o666
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file_mode)
+        with os.fdopen(fd, "w", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        self.give_to_owner(temporary, file_mode)
+        temporary.rename(path)
+        sync_directory(path.parent)
+
+    def _rate(self, now: float, done: int) -> float | None:
+        """Bytes a second over the last while."""
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > _RATE_WINDOW_SECONDS:
+            self._samples.popleft()
+        began, before = self._samples[0]
+        return (done - before) / (now - began) if now > began and done >= before else None
+
+
+def running_pid(running: Running) -> int:
+    """The process id of a started program, for messages."""
+    return running._process.pid
+
+
+def is_vacant(path: Path) -> bool:
+    """Whether nothing is in a directory but what pgrescue or the file system keeps there."""
+    return set(os.listdir(path)) <= {"lost+found", ".pgrescue"}

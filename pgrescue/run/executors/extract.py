@@ -1,0 +1,211 @@
+"""Extracting base backup and tablespaces; `pg_control` is kept back until everything is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pgrescue.errors import InvalidFormat, StepFailed
+from pgrescue.plan.commands import chain_directory, combine_command
+from pgrescue.plan.model import BackupPart, TablespaceWork
+from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
+from pgrescue.postgres.manifest import NAME as MANIFEST
+from pgrescue.postgres.manifest import Manifest, parse_manifest
+from pgrescue.run.execution import Execution
+from pgrescue.run.old_data import clear_own
+from pgrescue.run.unpack import (
+    Destination,
+    SourceFile,
+    Unpacker,
+    directory_entries,
+    tar_entries,
+)
+
+HELD_BACK = "pg_control"
+"""Name under which `pg_control` waits in the staging directory."""
+_COMBINE_TIMEOUT_SECONDS = 7 * 24 * 3600.0
+
+
+def extract(execution: Execution) -> str:
+    """Fill the new data directory, or the directories that a chain is combined from."""
+    work = execution.work
+    execution.make_directory(work.staging)
+    _make_anew(execution, f"{work.staging}/backup")
+    Path(work.staging, HELD_BACK).unlink(missing_ok=True)
+    if len(work.chain) == 1:
+        return _extract_full(execution)
+    _make_anew(execution, f"{work.staging}/chain")
+    files = 0
+    for number, part in enumerate(work.chain):
+        if part.format == "tar":
+            files += _extract_member(execution, number, part)
+    return f"{files} files of {len(work.chain)} backups"
+
+
+def _extract_full(execution: Execution) -> str:
+    work, part = execution.work, execution.work.chain[0]
+    data = Path(work.data_directory)
+    _make_anew(execution, work.data_directory)
+    unpacker = Unpacker(work, _manifest(part), _reporter(execution, work.restore_bytes))
+    staging = Path(work.staging)
+
+    def redirect(name: str) -> Path | None:
+        if name == PG_CONTROL:
+            return staging / HELD_BACK
+        return _wal_redirect(name, staging)
+
+    unpacker.write_all(_entries(part), Destination(data, "", redirect))
+    for item in part.tablespaces:
+        root = _tablespace_root(execution, item)
+        unpacker.write_all(
+            _tablespace_entries(execution, part, item, root),
+            Destination(root, f"pg_tblspc/{item.oid}/", lambda _: None),
+        )
+        if part.format == "plain":
+            (data / "pg_tblspc" / str(item.oid)).symlink_to(item.destination)
+    unpacker.check_complete()
+    _make_wal_directory(execution, data)
+    return _result(unpacker, part)
+
+
+def _extract_member(execution: Execution, number: int, part: BackupPart) -> int:
+    """Unpack one member of an incremental chain, tablespaces beside it."""
+    work = execution.work
+    root = Path(chain_directory(work, number))
+    unpacker = Unpacker(work, _manifest(part), _reporter(execution, None))
+    root.mkdir(mode=work.mode)
+    execution.give_to_owner(root, work.mode)
+    last = part is work.chain[-1]
+    staging = Path(work.staging)
+
+    def redirect(name: str) -> Path | None:
+        return _wal_redirect(name, staging) if last else None
+
+    unpacker.write_all(_entries(part), Destination(root, "", redirect))
+    for item in part.tablespaces:
+        place = Path(f"{root}.{item.oid}")
+        place.mkdir(mode=work.mode)
+        execution.give_to_owner(place, work.mode)
+        unpacker.write_all(
+            tar_entries(Path(part.path, item.archive)),
+            Destination(place, f"pg_tblspc/{item.oid}/", lambda _: None),
+        )
+        (root / "pg_tblspc" / str(item.oid)).symlink_to(place)
+    unpacker.check_complete()
+    manifest = Path(part.path, MANIFEST)
+    if manifest.exists():
+        execution.write_owned(root / MANIFEST, manifest.read_text(errors="surrogateescape"))
+    return len(unpacker.written.files)
+
+
+def combine(execution: Execution) -> str:
+    """Make a full data directory of the chain; then take its `pg_control` away again."""
+    work = execution.work
+    data = Path(work.data_directory)
+    _make_anew(execution, work.data_directory)
+    for item in work.chain[-1].tablespaces:
+        Path(item.destination).mkdir(mode=work.mode, parents=True, exist_ok=True)
+        execution.give_to_owner(Path(item.destination), work.mode)
+    completed = execution.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
+    if completed.exit_code != 0:
+        raise StepFailed(
+            "pg_combinebackup could not combine the chain.",
+            completed.output.splitlines()[-1] if completed.output else "",
+            unchanged="The old data is untouched where it was set aside.",
+            next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
+        )
+    os.rename(data / PG_CONTROL, Path(work.staging, HELD_BACK))
+    _keep_own_wal(execution, data)
+    return f"{len(work.chain)} backups combined"
+
+
+def _make_anew(execution: Execution, path: str) -> None:
+    """An empty directory of this run's own; what an interrupted try left in it goes."""
+    execution.make_directory(path)
+    clear_own(execution, path)
+
+
+def _keep_own_wal(execution: Execution, data: Path) -> None:
+    """Plain chains carry WAL in pg_wal: it is served from the staging directory like any other."""
+    place = Path(execution.work.staging, "backup")
+    for entry in sorted((data / "pg_wal").iterdir()):
+        if entry.is_file():
+            os.rename(entry, place / entry.name)
+    _make_wal_directory(execution, data)
+
+
+def _wal_redirect(name: str, staging: Path) -> Path | None:
+    """WAL inside the backup goes beside the data directory, its status files with it."""
+    head, _, rest = name.partition("/")
+    if head != "pg_wal" or not rest or rest == "archive_status":
+        return None
+    return None if rest.startswith("archive_status/") else staging / "backup" / rest
+
+
+def _make_wal_directory(execution: Execution, data: Path) -> None:
+    for name in ("pg_wal", "pg_wal/archive_status"):
+        place = data / name
+        place.mkdir(mode=execution.work.mode, exist_ok=True)
+        execution.give_to_owner(place, execution.work.mode)
+
+
+def _manifest(part: BackupPart) -> Manifest | None:
+    if not part.has_manifest:
+        return None
+    try:
+        return parse_manifest(Path(part.path, MANIFEST).read_bytes())
+    except (OSError, InvalidFormat) as error:
+        raise StepFailed(f"The manifest of {part.id} cannot be read.", str(error)) from error
+
+
+def _entries(part: BackupPart) -> Iterator[SourceFile]:
+    root = Path(part.path)
+    if part.base_archive is not None:
+        return tar_entries(root / part.base_archive)
+    follow = frozenset({"pg_wal"}) if (root / "pg_wal").is_symlink() else frozenset[str]()
+    return (
+        entry for entry in directory_entries(root, follow=follow) if not _is_left_out(entry.name)
+    )
+
+
+def _is_left_out(name: str) -> bool:
+    """Links of a plain backup's tablespaces, made anew; and its manifest."""
+    return name == MANIFEST or name.startswith("pg_tblspc/")
+
+
+def _tablespace_entries(
+    execution: Execution, part: BackupPart, item: TablespaceWork, root: Path
+) -> Iterator[SourceFile]:
+    """A tablespace's entries; its version directory is this run's own from the start."""
+    entries = (
+        tar_entries(Path(part.path, item.archive))
+        if part.format == "tar"
+        else directory_entries(Path(item.archive))
+    )
+    for entry in entries:
+        if entry.is_directory and "/" not in entry.name:
+            _make_anew(execution, str(root / entry.name))
+        yield entry
+
+
+def _tablespace_root(execution: Execution, item: TablespaceWork) -> Path:
+    root = Path(item.destination)
+    if not root.exists():
+        root.mkdir(mode=execution.work.mode, parents=True)
+        execution.give_to_owner(root, execution.work.mode)
+    return root
+
+
+def _reporter(execution: Execution, total: int | None) -> Callable[[int, str], None]:
+    def report(done: int, name: str) -> None:
+        execution.check_abort()
+        execution.progress(done, total, name)
+
+    return report
+
+
+def _result(unpacker: Unpacker, part: BackupPart) -> str:
+    count = len(unpacker.written.files)
+    checked = "all as the manifest says" if part.has_manifest else "no manifest to compare with"
+    return f"{count} files, {unpacker.written.bytes} bytes, {checked}"

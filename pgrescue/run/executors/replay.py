@@ -1,0 +1,217 @@
+"""Watching recovery until it stands where the plan says, or has failed."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from pgrescue.errors import StepFailed, TargetNotReached
+from pgrescue.plan.commands import has_stop_target, log_of, service_of
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import (
+    Postmaster,
+    find_postmaster,
+    parent_pid,
+    process_title,
+    server_processes,
+)
+from pgrescue.postgres.probe import Probe, RecoveryStatus
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog, last_start_in_log
+from pgrescue.run.execution import Execution
+from pgrescue.run.records import Reached
+from pgrescue.survey.cluster import read_control_file
+from pgrescue.wal.segment import SegmentId
+
+_POLL_SECONDS = 0.3
+_TITLE = re.compile(r"startup\s+(recovering|waiting for)\s+([0-9A-F]{24})")
+_GRACE_SECONDS = 5.0
+"""A server that is going down is given this long to write why."""
+
+
+class Watch:
+    """One look after another at a recovering server."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._data = Path(execution.work.data_directory)
+        log = Path(log_of(execution.work))
+        self._follower = LogFollower(log, last_start_in_log(log))
+        self._segment = ""
+        self._last_change = time.monotonic()
+        self._silence_noted = False
+
+    @property
+    def log(self) -> RecoveryLog:
+        """What the server's log has said so far."""
+        return self._follower.poll()
+
+    def postmaster(self) -> Postmaster | None:
+        """The server, while it lives."""
+        return find_postmaster(self._data)
+
+    def status(self, postmaster: Postmaster) -> RecoveryStatus | None:
+        """What the server answers, or None while it lets nobody in."""
+        work = self._execution.work
+        try:
+            return Probe(postmaster, work.owner, work.conninfo).recovery(work.major)
+        except psycopg.Error:
+            return None
+
+    def report(self, postmaster: Postmaster, status: RecoveryStatus | None) -> None:
+        """Show how far replay has come, from the server's answer or its process titles."""
+        work = self._execution.work
+        detail = self._title(postmaster.pid)
+        position = status.replayed if status else None
+        if position is None and self._segment:
+            position = SegmentId.parse(self._segment, work.wal_segment_size).start(
+                work.wal_segment_size
+            )
+        self._execution.progress(
+            max((position or work.start_lsn) - work.start_lsn, 0),
+            max(work.wal_end - work.start_lsn, 0) if work.wal_end is not None else None,
+            detail,
+            lsn=position,
+            moment=status.last_commit if status else None,
+        )
+        self._note_silence()
+
+    def _title(self, postmaster_pid: int) -> str:
+        for pid in server_processes(self._data):
+            match = _TITLE.search(process_title(pid)) if parent_pid(pid) == postmaster_pid else None
+            if match is not None:
+                if match[2] != self._segment:
+                    self._segment, self._last_change = match[2], time.monotonic()
+                return f"{match[1]} {match[2]}"
+        return "starting"
+
+    def _note_silence(self) -> None:
+        silent = time.monotonic() - self._last_change
+        if silent > self._execution.work.start_timeout and not self._silence_noted:
+            self._silence_noted = True
+            self._execution.note(
+                f"No new WAL segment for {silent:.0f} seconds; recovery may be waiting for the "
+                f"archive. The server's log: {log_of(self._execution.work)}"
+            )
+
+
+def replay(execution: Execution) -> str:
+    """Watch until recovery has ended as planned; raises `TargetNotReached` or `StepFailed`."""
+    watch = Watch(execution)
+    while True:
+        for running in execution.background:
+            running.poll()
+        postmaster = watch.postmaster()
+        if postmaster is None:
+            return _after_the_end(execution, watch)
+        status = watch.status(postmaster)
+        watch.report(postmaster, status)
+        if status is not None and _is_there(execution, status):
+            return _arrived(execution, watch, status)
+        execution.wait(_POLL_SECONDS)
+
+
+def _is_there(execution: Execution, status: RecoveryStatus) -> bool:
+    work = execution.work
+    if not status.in_recovery:
+        return True
+    if work.signal_file == "standby.signal" and not has_stop_target(work):
+        return True
+    return status.paused and work.settings["recovery_target_action"] == "pause"
+
+
+def _arrived(execution: Execution, watch: Watch, status: RecoveryStatus) -> str:
+    work, log = execution.work, watch.log
+    if has_stop_target(work) and log.stop is None and not status.in_recovery:
+        _journal_reached(execution, status.replayed, status.last_commit, log, status.timeline)
+        raise TargetNotReached(
+            "Recovery ended before its target, and the server opened for writing.",
+            "The log has no line that says where recovery stopped.",
+            next_steps=(
+                f"pgrescue undo {execution.directory.id}",
+                "choose a target that the WAL reaches: pgrescue plan",
+            ),
+        )
+    timeline = status.timeline or log.new_timeline or execution.plan.stop.timeline
+    _journal_reached(execution, status.replayed, status.last_commit, log, timeline)
+    wants_pause = work.settings["recovery_target_action"] == "pause" and has_stop_target(work)
+    if wants_pause and not status.in_recovery:
+        execution.note(
+            "The server did not pause at the target but opened for writing: it was not ready for "
+            "read-only queries when it got there."
+        )
+    where = f"at {status.replayed}" if status.replayed else ""
+    return " ".join(part for part in (log.stop or "recovery has ended", where) if part)
+
+
+def _journal_reached(
+    execution: Execution,
+    lsn: Lsn | None,
+    moment: datetime | None,
+    log: RecoveryLog,
+    timeline: int | None,
+) -> None:
+    execution.journal.append(
+        Reached(
+            lsn=lsn or log.redo_done,
+            time=moment or log.last_commit_time,
+            xid=log.stopped_after_xid,
+            timeline=timeline,
+        )
+    )
+
+
+def _after_the_end(execution: Execution, watch: Watch) -> str:
+    """The server is down: as planned (action shutdown), or because recovery failed."""
+    work = execution.work
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while not (watch.log.failures or watch.log.shut_down_at_target):
+        if time.monotonic() > deadline:
+            break
+        execution.wait(_POLL_SECONDS)
+    log = watch.log
+    control, _ = read_control_file(Path(work.data_directory))
+    planned = work.settings["recovery_target_action"] == "shutdown"
+    if planned and (log.shut_down_at_target or (control and _is_down(control.state))):
+        timeline = execution.plan.stop.timeline
+        _journal_reached(
+            execution, control.min_recovery_lsn if control else None, None, log, timeline
+        )
+        return log.stop or "shut down at the target"
+    raise _failed(execution, log)
+
+
+def _is_down(state: str) -> bool:
+    return state == "shut down in recovery"
+
+
+def _failed(execution: Execution, log: RecoveryLog) -> StepFailed:
+    run = execution.directory.id
+    evidence = "; ".join(log.failures) or f"The log {log_of(execution.work)} does not say why."
+    steps = (
+        f"look into {log_of(execution.work)}",
+        f"pgrescue undo {run}   puts the old data back",
+        f"pgrescue resume {run}   tries again once the cause is mended",
+    )
+    if any("before configured recovery target was reached" in line for line in log.failures):
+        return TargetNotReached(
+            f"Recovery ended before its target, {execution.plan.target}.",
+            f"The WAL ends before the target, or has a hole. {evidence}",
+            next_steps=("choose an earlier target: pgrescue plan", *steps),
+        )
+    if any("before consistent recovery point" in line for line in log.failures):
+        return TargetNotReached(
+            f"The target, {execution.plan.target}, lies before the backup's end.",
+            evidence,
+            next_steps=("choose an earlier backup: pgrescue catalog", *steps),
+        )
+    return StepFailed("The server went down during recovery.", evidence, next_steps=steps)
+
+
+def stop_after_abort(execution: Execution) -> None:
+    """Leave no half-recovered server running behind an aborted run."""
+    if find_postmaster(Path(execution.work.data_directory)) is not None:
+        execution.run(service_of(execution.work).stop, execution.work.stop_timeout)

@@ -1,0 +1,93 @@
+"""Stopping and starting the server; the process table has the last word, not the service."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pgrescue.errors import StepFailed
+from pgrescue.plan.commands import log_of, service_of
+from pgrescue.postgres.postmaster import find_postmaster, server_processes
+from pgrescue.postgres.server_log import LogFollower, end_of_log
+from pgrescue.run.execution import Execution, Running
+
+_POLL_SECONDS = 0.2
+_APPEAR_SECONDS = 15.0
+"""How long after its start command has ended a postmaster may take to show up."""
+
+
+def stop(execution: Execution) -> str:
+    """Stop the server by its service and see that no process of it is left."""
+    data = Path(execution.work.data_directory)
+    if not server_processes(data):
+        return "it was not running"
+    command = service_of(execution.work).stop
+    completed = execution.run(command, execution.work.stop_timeout)
+    deadline = time.monotonic() + min(execution.work.stop_timeout, 60.0)
+    while left := server_processes(data):
+        if completed.exit_code != 0 or time.monotonic() > deadline:
+            raise _still_running(execution, str(command), completed.output, left)
+        time.sleep(_POLL_SECONDS)
+    return "stopped"
+
+
+def _still_running(execution: Execution, command: str, output: str, left: list[int]) -> StepFailed:
+    pids = ", ".join(str(pid) for pid in left[:5])
+    return StepFailed(
+        "The server is still running.",
+        f"After '{command}' these processes still work in {execution.work.data_directory}: "
+        f"{pids}. {output}".strip(),
+        unchanged="No file was touched.",
+        next_steps=(
+            "see why it does not stop (open transactions, the archiver, a service of another name)",
+            f"pgrescue resume {execution.directory.id}",
+        ),
+    )
+
+
+def start(execution: Execution) -> str:
+    """Give the start command and wait until the postmaster is there; recovery goes on by itself."""
+    data = Path(execution.work.data_directory)
+    if find_postmaster(data) is not None:
+        return "it is running already"
+    log = Path(log_of(execution.work))
+    _prepare_log(execution, log)
+    position = end_of_log(log)
+    running = execution.start(service_of(execution.work).start)
+    execution.background.append(running)
+    wait_for_postmaster(execution, running, LogFollower(log, position))
+    return "started"
+
+
+def wait_for_postmaster(execution: Execution, running: Running, follower: LogFollower) -> None:
+    """Until there is a postmaster, or it was there and has ended; raises `StepFailed` otherwise."""
+    data = Path(execution.work.data_directory)
+    deadline: float | None = None
+    while find_postmaster(data) is None:
+        log = follower.poll()
+        if log.shut_down_at_target or log.failures:
+            return  # it came and went: the next step reads why
+        completed = running.poll()
+        if completed is not None and deadline is None:
+            deadline = time.monotonic() + _APPEAR_SECONDS
+        if deadline is not None and time.monotonic() > deadline:
+            output = completed.output if completed else ""
+            raise StepFailed(
+                "The server did not start.",
+                output or "The service's start command ended, but no server is there.",
+                unchanged="The restored files are complete, the old data is where it was set "
+                "aside.",
+                next_steps=(
+                    f"look into {log_of(execution.work)}",
+                    f"pgrescue resume {execution.directory.id}",
+                    f"pgrescue undo {execution.directory.id}",
+                ),
+            )
+        execution.wait(_POLL_SECONDS)
+
+
+def _prepare_log(execution: Execution, log: Path) -> None:
+    """pg_ctl opens the log as the server's account, which may not create files beside the data."""
+    if execution.work.service.kind == "pg_ctl" and not log.exists():
+        log.touch(mode=0o600)
+        execution.give_to_owner(log, 0o600)

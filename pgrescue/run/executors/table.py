@@ -1,0 +1,34 @@
+"""Which executor does which step. A test holds this equal to the planner's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pgrescue.plan.model import StepId
+from pgrescue.run.execution import Execution
+from pgrescue.run.executors.configure import complete, configure, tidy
+from pgrescue.run.executors.extract import combine, extract
+from pgrescue.run.executors.replay import replay
+from pgrescue.run.executors.service import start, stop
+from pgrescue.run.executors.verify import promote, verify
+from pgrescue.run.executors.wal import place_wal, rescue_wal
+from pgrescue.run.old_data import delete_old, set_aside
+
+Executor = Callable[[Execution], str]
+
+EXECUTORS: dict[StepId, Executor] = {
+    "stop": stop,
+    "rescue_wal": rescue_wal,
+    "set_aside": set_aside,
+    "extract": extract,
+    "combine": combine,
+    "place_wal": place_wal,
+    "configure": configure,
+    "complete": complete,
+    "start": start,
+    "replay": replay,
+    "verify": verify,
+    "promote": promote,
+    "tidy": tidy,
+    "delete_old": delete_old,
+}

@@ -1,0 +1,93 @@
+"""Looking into the restored server; and ending its pause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from pgrescue.errors import StepFailed
+from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.postgres.probe import Probe
+from pgrescue.run.execution import Execution
+from pgrescue.run.executors.replay import replay
+from pgrescue.survey.cluster import read_control_file
+
+
+def verify(execution: Execution) -> str:
+    """Check that it is the right cluster and that its databases can be entered."""
+    work = execution.work
+    data = Path(work.data_directory)
+    postmaster = find_postmaster(data)
+    if postmaster is None:
+        return _verify_offline(execution)
+    probe = Probe(postmaster, work.owner, work.conninfo)
+    try:
+        identifier = probe.system_identifier()
+        databases = probe.databases()
+    except psycopg.Error as error:
+        raise StepFailed(
+            "The restored server runs but could not be asked.",
+            str(error).strip(),
+            next_steps=(
+                "check conninfo in the configuration and the cluster's pg_hba.conf",
+                f"pgrescue resume {execution.directory.id}",
+            ),
+        ) from error
+    if work.system_identifier is not None and identifier != work.system_identifier:
+        raise StepFailed(
+            "The server that answers is another one.",
+            f"Its system identifier is {identifier}, the backup's {work.system_identifier}.",
+        )
+    for database in databases:
+        if not database.usable:
+            execution.note(f"Database {database.name} cannot be entered: {database.problem}")
+    usable = [database for database in databases if database.usable]
+    tables = sum(database.tables or 0 for database in usable)
+    return f"{len(usable)} databases with {tables} tables answer"
+
+
+def _verify_offline(execution: Execution) -> str:
+    control, problem = read_control_file(Path(execution.work.data_directory))
+    if control is None:
+        raise StepFailed("The restored pg_control cannot be read.", problem or "")
+    if control.system_identifier != (execution.work.system_identifier or control.system_identifier):
+        raise StepFailed("The restored data directory is of another cluster.")
+    return f"the server is down as planned: {control.state}"
+
+
+def promote(execution: Execution) -> str:
+    """End the pause at the target and see the server open for writing."""
+    work = execution.work
+    postmaster = find_postmaster(Path(work.data_directory))
+    if postmaster is None:
+        raise StepFailed(
+            "The server that was paused at its target is not running any more.",
+            f"No server works in {work.data_directory}.",
+            next_steps=(
+                "start it with its service, then resume",
+                f"pgrescue undo {execution.directory.id}",
+            ),
+        )
+    probe = Probe(postmaster, work.owner, work.conninfo)
+    try:
+        if probe.recovery(work.major).in_recovery:
+            probe.resume_replay()
+    except psycopg.Error as error:
+        raise StepFailed("The server could not be told to go on.", str(error).strip()) from error
+    return _until_open(execution)
+
+
+def _until_open(execution: Execution) -> str:
+    work = execution.work
+    while True:
+        postmaster = find_postmaster(Path(work.data_directory))
+        if postmaster is None:
+            return replay(execution)  # it went down: that knows how to say why
+        try:
+            status = Probe(postmaster, work.owner, work.conninfo).recovery(work.major)
+        except psycopg.Error:
+            status = None
+        if status is not None and not status.in_recovery:
+            return f"open for writing on timeline {status.timeline}"
+        execution.wait(0.3)

@@ -1,0 +1,73 @@
+"""Starting a runner that outlives the terminal, and stopping one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pgrescue
+from pgrescue.errors import PgRescueError, Refused
+from pgrescue.run.journal import read_journal
+from pgrescue.run.records import Purpose, Started
+from pgrescue.run.run_directory import RunDirectory, is_runner_alive
+
+_READY_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+def launch(directory: RunDirectory, purpose: Purpose) -> None:
+    """Start a runner in a session of its own and wait until it has taken over.
+
+    Raises `Refused` or `PgRescueError` with what the runner said if it has not.
+    """
+    before = len(read_journal(directory.journal_path))
+    with directory.runner_errors.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgrescue.run", str(directory.path), purpose],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        new = read_journal(directory.journal_path)[before:]
+        if any(isinstance(record, Started) for record in new):
+            return
+        if process.poll() is not None:
+            raise _not_started(directory)
+        time.sleep(_POLL_SECONDS)
+    raise _not_started(directory)
+
+
+def request_abort(directory: RunDirectory) -> bool:
+    """Ask a run's runner to stop where it is safe; False if none is at work."""
+    state = directory.state()
+    if state.runner is None or not is_runner_alive(state):
+        return False
+    os.kill(state.runner.pid, signal.SIGTERM)
+    return True
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the place that this program was imported from, wherever we are started."""
+    home = str(Path(pgrescue.__file__).parent.parent)
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{home}:{others}" if others else home}
+
+
+def _not_started(directory: RunDirectory) -> PgRescueError:
+    said = directory.runner_errors.read_text(errors="replace").strip()
+    if said.startswith("refused: "):
+        return Refused("The run was not started.", said.removeprefix("refused: "))
+    return PgRescueError(
+        "The runner did not start.",
+        said or "It said nothing.",
+        next_steps=(f"look into {directory.runner_errors}",),
+    )

@@ -1,0 +1,165 @@
+"""Setting the old data aside by rename, putting it back, and deleting it for good.
+
+The only place in the program that moves or deletes anything of a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pgrescue.errors import StepFailed
+from pgrescue.plan.layout import INSIDE
+from pgrescue.plan.model import Move
+from pgrescue.run.execution import Execution
+from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retiring
+from pgrescue.run.run_directory import sync_directory
+from pgrescue.run.state import SetAside
+
+_STAYS = frozenset({INSIDE, "lost+found"})
+
+
+def set_aside(execution: Execution) -> str:
+    """Rename the old data directory, linked pg_wal and tablespace directories away."""
+    for move in execution.work.moves:
+        _move_away(execution, move)
+    _point_link(execution, to_aside=True)
+    return f"{len(execution.work.moves)} set aside"
+
+
+def _move_away(execution: Execution, move: Move) -> None:
+    known = next((item for item in execution.state().asides if item.aside == move.aside), None)
+    if known is not None and known.done:
+        return
+    path, aside = Path(move.path), Path(move.aside)
+    if known is None:
+        if aside.exists():
+            raise StepFailed(f"{aside} exists already.", "Its name was to hold the old data.")
+        execution.journal.append(
+            Moving(path=move.path, aside=move.aside, contents_only=move.contents_only)
+        )
+    # An earlier try may have died between the rename and its record.
+    if move.contents_only or not aside.exists():
+        _rename(path, aside, contents_only=move.contents_only)
+    execution.journal.append(Moved(path=move.path, aside=move.aside))
+
+
+def put_back(execution: Execution) -> str:
+    """Undo `set_aside`: what was restored makes way, the old data returns to its place."""
+    asides = execution.state().asides
+    _point_link(execution, to_aside=False)
+    for item in reversed(asides):
+        _return(execution, item)
+    for path in execution.state().made:
+        if Path(path).exists() and path != execution.work.staging:
+            _retire(execution, path)
+    return f"{len(asides)} put back"
+
+
+def _return(execution: Execution, item: SetAside) -> None:
+    path, aside = Path(item.path), Path(item.aside)
+    if aside.exists():
+        if item.done and _holds_something(path, item.contents_only):
+            _retire(execution, item.path, contents_only=item.contents_only)
+        if item.contents_only:
+            _rename_entries(aside, path)
+            aside.rmdir()
+        else:
+            _remove_empty(path)
+            os.rename(aside, path)
+            sync_directory(path.parent)
+    execution.journal.append(MovedBack(path=item.path, aside=item.aside))
+
+
+def _retire(execution: Execution, path: str, *, contents_only: bool = False) -> None:
+    """Rename what this run restored, so that it can still be looked at until it is discarded."""
+    tag = execution.work.tag
+    retired = f"{path}/{INSIDE}/{tag}/undone" if contents_only else f"{path}.{tag}-undone"
+    execution.journal.append(Retiring(path=path, retired=retired))
+    _rename(Path(path), Path(retired), contents_only=contents_only)
+
+
+def delete_tree(execution: Execution, path: str) -> str:
+    """Delete something this run set aside or made, never across a mount or through a link."""
+    place = Path(path)
+    if place.is_symlink():
+        raise StepFailed(f"{path} is a link.", "It was a directory when it was set aside.")
+    if place.exists():
+        device = place.stat().st_dev
+        for directory, names, _ in os.walk(place):
+            for name in names:
+                if os.lstat(os.path.join(directory, name)).st_dev != device:
+                    raise StepFailed(
+                        f"{directory}/{name} is another file system.",
+                        "Something was mounted inside what was to be deleted.",
+                        next_steps=(f"umount {directory}/{name}",),
+                    )
+        shutil.rmtree(place)
+        sync_directory(place.parent)
+    execution.journal.append(Deleted(path=path))
+    return "deleted"
+
+
+def delete_old(execution: Execution) -> str:
+    """Delete what was set aside; asked for when the plan was made."""
+    asides = execution.state().asides
+    for item in asides:
+        delete_tree(execution, item.aside)
+    return f"{len(asides)} deleted"
+
+
+def clear_own(execution: Execution, path: str) -> None:
+    """Empty a directory that this run has made, to fill it anew."""
+    if path not in execution.state().made:
+        raise StepFailed(f"{path} was not made by this run and is not emptied.")
+    for name in os.listdir(path):
+        entry = Path(path, name)
+        if name in _STAYS:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _rename(path: Path, aside: Path, *, contents_only: bool) -> None:
+    if contents_only:
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _rename_entries(path, aside)
+        return
+    os.rename(path, aside)
+    sync_directory(path.parent)
+
+
+def _rename_entries(source: Path, destination: Path) -> None:
+    for name in sorted(os.listdir(source)):
+        if name not in _STAYS:
+            os.rename(source / name, destination / name)
+    sync_directory(destination)
+    sync_directory(source)
+
+
+def _holds_something(path: Path, contents_only: bool) -> bool:
+    if not contents_only:
+        return path.exists()
+    return bool(set(os.listdir(path)) - _STAYS)
+
+
+def _remove_empty(path: Path) -> None:
+    if path.exists():
+        path.rmdir()
+
+
+def _point_link(execution: Execution, *, to_aside: bool) -> None:
+    """Keep the old data directory's `pg_wal` link on its own WAL while both are set aside."""
+    work = execution.work
+    data = next((move for move in work.moves if move.path == work.data_directory), None)
+    wal = next((move for move in work.moves if move.path == work.wal_link), None)
+    if data is None or wal is None or work.wal_link_text is None:
+        return
+    link = Path(data.aside, "pg_wal")
+    if link.is_symlink():
+        link.unlink()
+        link.symlink_to(wal.aside if to_aside else work.wal_link_text)
+        sync_directory(link.parent)

@@ -1,0 +1,190 @@
+"""The records of a run's journal: the only truth about what a run did.
+
+Records are only ever added, so that journals of older versions keep folding.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from pgrescue.codec import SCHEMA
+from pgrescue.postgres.lsn import Lsn
+
+Purpose = Literal["restore", "undo", "discard"]
+FinalState = Literal["waiting", "succeeded", "failed", "aborted", "undone", "interrupted"]
+
+
+class Record(msgspec.Struct, frozen=True, tag_field="event", kw_only=True):
+    """What all records share; the journal fills `seq` and `at`."""
+
+    seq: int = 0
+    at: datetime | None = None
+    schema: int = SCHEMA
+
+
+class Created(Record, frozen=True, tag="created"):
+    """The run exists; nothing has been done."""
+
+    run: str
+    plan: str
+    cluster: str
+    data_directory: str
+    host: str
+    operator: str
+
+
+class Started(Record, frozen=True, tag="started"):
+    """A runner took over; several may follow each other in one run."""
+
+    purpose: Purpose
+    pid: int
+    process_start: int
+    boot_id: str
+
+
+class StepBegan(Record, frozen=True, tag="step_began"):
+    """About to do a step: on disk before anything is done."""
+
+    step: str
+    title: str
+
+
+class CommandBegan(Record, frozen=True, tag="command_began"):
+    """A program was started."""
+
+    step: str
+    command: str
+    pid: int
+    process_start: int | None
+
+
+class CommandEnded(Record, frozen=True, tag="command_ended"):
+    """That program ended; output is in the run's tool.log."""
+
+    step: str
+    command: str
+    exit_code: int
+    seconds: float
+
+
+class MakingDirectory(Record, frozen=True, tag="making_directory"):
+    """About to create a directory of our own, which undo and discard may therefore remove."""
+
+    path: str
+
+
+class Moving(Record, frozen=True, tag="moving"):
+    """About to rename `path` to `aside` (or what is in it, entry by entry)."""
+
+    path: str
+    aside: str
+    contents_only: bool
+
+
+class Moved(Record, frozen=True, tag="moved"):
+    """That rename is done and synced."""
+
+    path: str
+    aside: str
+
+
+class MovedBack(Record, frozen=True, tag="moved_back"):
+    """What was set aside at `aside` is at `path` again."""
+
+    path: str
+    aside: str
+
+
+class Retiring(Record, frozen=True, tag="retiring"):
+    """About to rename what this run had put at `path` to `retired`, to make room for the old."""
+
+    path: str
+    retired: str
+
+
+class Deleted(Record, frozen=True, tag="deleted"):
+    """Something that this run had set aside or made is gone for good."""
+
+    path: str
+
+
+class Progress(Record, frozen=True, tag="progress"):
+    """How far a step is; not synced, at most one a second."""
+
+    step: str
+    done_bytes: int
+    total_bytes: int | None
+    rate: float | None
+    eta_seconds: float | None
+    detail: str
+    lsn: Lsn | None = None
+    time: datetime | None = None
+
+
+class Reached(Record, frozen=True, tag="reached"):
+    """Where recovery stands at its end."""
+
+    lsn: Lsn | None
+    time: datetime | None
+    xid: int | None
+    timeline: int | None
+
+
+class Note(Record, frozen=True, tag="note"):
+    """Something a person should know."""
+
+    step: str
+    message: str
+
+
+class StepEnded(Record, frozen=True, tag="step_ended"):
+    """A step is done and what it did is on disk."""
+
+    step: str
+    seconds: float
+    result: str
+
+
+class AbortRequested(Record, frozen=True, tag="abort_requested"):
+    """Somebody asked the run to stop at the next safe point."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a step failed, for people."""
+
+    title: str
+    cause: str
+    evidence: str
+    next: tuple[str, ...]
+    exit_code: int
+
+
+class Finished(Record, frozen=True, tag="finished"):
+    """A runner came to an end."""
+
+    state: FinalState
+    error: Failure | None = None
+
+
+AnyRecord = (
+    Created
+    | Started
+    | StepBegan
+    | CommandBegan
+    | CommandEnded
+    | MakingDirectory
+    | Moving
+    | Moved
+    | MovedBack
+    | Retiring
+    | Deleted
+    | Progress
+    | Reached
+    | Note
+    | StepEnded
+    | AbortRequested
+    | Finished
+)

@@ -1,0 +1,264 @@
+"""The state of a run: a fold over its journal. Nothing else remembers anything about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from pgrescue.plan.model import Plan
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.run import records
+from pgrescue.run.records import AnyRecord, Failure, Purpose
+
+State = Literal["running", "waiting", "succeeded", "failed", "aborted", "undone", "interrupted"]
+StepState = Literal["pending", "running", "done", "failed"]
+ENDED: tuple[State, ...] = ("succeeded", "undone")
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatus:
+    """One step of the plan and how it went."""
+
+    id: str
+    title: str
+    state: StepState
+    seconds: float | None
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Progress of the running step."""
+
+    done_bytes: int
+    total_bytes: int | None
+    rate: float | None
+    eta_seconds: float | None
+    detail: str
+    lsn: Lsn | None
+    time: datetime | None
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedPoint:
+    """Where recovery ended: position, and the last kept transaction."""
+
+    lsn: Lsn | None
+    time: datetime | None
+    xid: int | None
+    timeline: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A rename that was begun; `done` says whether it is known to be complete."""
+
+    path: str
+    aside: str
+    contents_only: bool
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """The process at work, told apart from others by its start time and the boot."""
+
+    pid: int
+    process_start: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything known about a run."""
+
+    run: str
+    plan: str
+    cluster: str
+    data_directory: str
+    operator: str
+    created_at: datetime | None
+    state: State
+    purpose: Purpose
+    step: str | None
+    steps: tuple[StepStatus, ...]
+    progress: Meter | None
+    reached: ReachedPoint | None
+    error: Failure | None
+    runner: Runner | None
+    asides: tuple[SetAside, ...] = ()
+    made: tuple[str, ...] = ()
+    """Directories whose contents are this run's own."""
+    retired: tuple[str, ...] = ()
+    """Where an undo put what the run had restored."""
+    notes: tuple[str, ...] = ()
+    abort_requested: bool = False
+    updated_at: datetime | None = None
+    started: bool = False
+    tools: tuple[records.CommandBegan, ...] = field(default=())
+    """Programs that were started and are not known to have ended."""
+
+    @property
+    def set_aside(self) -> str | None:
+        """Where the old data directory lies, if it is set aside."""
+        for item in self.asides:
+            if item.path == self.data_directory:
+                return item.aside
+        return self.asides[0].aside if self.asides else None
+
+    def done(self, step_id: str) -> bool:
+        """Whether a step has been completed."""
+        return any(step.id == step_id and step.state == "done" for step in self.steps)
+
+    def with_state(self, state: State) -> RunState:
+        """The same run, seen from outside: a runner may be gone without a word."""
+        return replace(self, state=state)
+
+
+def fold(plan: Plan, journal: Iterable[AnyRecord]) -> RunState:
+    """The state after these records."""
+    state = RunState(
+        run="",
+        plan=plan.id,
+        cluster=plan.cluster,
+        data_directory=plan.work.data_directory,
+        operator=plan.operator,
+        created_at=None,
+        state="interrupted",
+        purpose="restore",
+        step=None,
+        steps=tuple(StepStatus(step.id, step.title, "pending", None, None) for step in plan.steps),
+        progress=None,
+        reached=None,
+        error=None,
+        runner=None,
+    )
+    for record in journal:
+        state = replace(_after(state, record), updated_at=record.at)
+    return state
+
+
+def _after(state: RunState, record: AnyRecord) -> RunState:
+    match record:
+        case records.Created():
+            return replace(state, run=record.run, operator=record.operator, created_at=record.at)
+        case records.Started():
+            runner = Runner(record.pid, record.process_start, record.boot_id)
+            return replace(
+                state,
+                state="running",
+                purpose=record.purpose,
+                runner=runner,
+                error=None,
+                abort_requested=False,
+                started=True,
+            )
+        case records.Finished():
+            return replace(
+                state,
+                state=record.state,
+                error=record.error,
+                progress=None,
+                runner=None,
+                steps=_settle(state.steps, failed=record.state == "failed"),
+            )
+        case records.AbortRequested():
+            return replace(state, abort_requested=True)
+        case records.Note():
+            return replace(state, notes=(*state.notes, record.message))
+        case records.Reached():
+            point = ReachedPoint(record.lsn, record.time, record.xid, record.timeline)
+            return replace(state, reached=point)
+        case _:
+            return _after_action(state, record)
+
+
+def _after_action(state: RunState, record: AnyRecord) -> RunState:
+    match record:
+        case records.StepBegan():
+            steps = _with_step(state.steps, record.step, record.title, "running", None, None)
+            return replace(state, step=record.step, steps=steps, progress=None)
+        case records.StepEnded():
+            steps = _with_step(state.steps, record.step, "", "done", record.seconds, record.result)
+            return replace(state, steps=steps, progress=None)
+        case records.Progress():
+            meter = Meter(
+                record.done_bytes,
+                record.total_bytes,
+                record.rate,
+                record.eta_seconds,
+                record.detail,
+                record.lsn,
+                record.time,
+                record.at,
+            )
+            return replace(state, progress=meter)
+        case records.CommandBegan():
+            return replace(state, tools=(*state.tools, record))
+        case records.CommandEnded():
+            tools = tuple(tool for tool in state.tools if tool.command != record.command)
+            return replace(state, tools=tools)
+        case _:
+            return _after_file_change(state, record)
+
+
+def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
+    match record:
+        case records.MakingDirectory():
+            return replace(state, made=tuple(dict.fromkeys((*state.made, record.path))))
+        case records.Moving():
+            new = SetAside(record.path, record.aside, record.contents_only, False)
+            others = tuple(item for item in state.asides if item.aside != record.aside)
+            return replace(state, asides=(*others, new))
+        case records.Moved():
+            return replace(
+                state,
+                asides=tuple(
+                    replace(item, done=True) if item.aside == record.aside else item
+                    for item in state.asides
+                ),
+            )
+        case records.MovedBack():
+            kept = tuple(item for item in state.asides if item.aside != record.aside)
+            return replace(state, asides=kept)
+        case records.Retiring():
+            made = tuple(path for path in state.made if path != record.path)
+            retired = tuple(dict.fromkeys((*state.retired, record.retired)))
+            return replace(state, made=made, retired=retired)
+        case records.Deleted():
+            return replace(
+                state,
+                asides=tuple(item for item in state.asides if item.aside != record.path),
+                made=tuple(path for path in state.made if path != record.path),
+                retired=tuple(path for path in state.retired if path != record.path),
+            )
+        case _:
+            return state
+
+
+def _with_step(
+    steps: tuple[StepStatus, ...],
+    step_id: str,
+    title: str,
+    step_state: StepState,
+    seconds: float | None,
+    result: str | None,
+) -> tuple[StepStatus, ...]:
+    """The steps with one changed; undo and discard add steps that no plan had."""
+    if all(step.id != step_id for step in steps):
+        return (*steps, StepStatus(step_id, title, step_state, seconds, result))
+    return tuple(
+        replace(step, state=step_state, seconds=seconds, result=result)
+        if step.id == step_id
+        else step
+        for step in steps
+    )
+
+
+def _settle(steps: tuple[StepStatus, ...], *, failed: bool) -> tuple[StepStatus, ...]:
+    """No step is running once its runner has ended."""
+    after: StepState = "failed" if failed else "pending"
+    return tuple(replace(step, state=after) if step.state == "running" else step for step in steps)

@@ -1,0 +1,40 @@
+"""A run's state in the form that `status --json` and the last event of a run have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pgrescue.codec import SCHEMA, to_plain
+from pgrescue.run.state import RunState
+
+
+def status_of(state: RunState) -> dict[str, Any]:
+    """Every key is always there; what is unknown is null."""
+    progress = state.progress
+    return {
+        "schema": SCHEMA,
+        "run": state.run,
+        "cluster": state.cluster,
+        "plan": state.plan,
+        "purpose": state.purpose,
+        "state": state.state,
+        "step": state.step,
+        "steps": [
+            {
+                "id": step.id,
+                "title": step.title,
+                "state": step.state,
+                "seconds": step.seconds,
+                "result": step.result,
+            }
+            for step in state.steps
+        ],
+        "progress": None if progress is None else to_plain(progress),
+        "reached": None if state.reached is None else to_plain(state.reached),
+        "set_aside": state.set_aside,
+        "undone": list(state.retired),
+        "notes": list(state.notes),
+        "error": None if state.error is None else to_plain(state.error),
+        "created_at": to_plain(state.created_at),
+        "updated_at": to_plain(state.updated_at),
+    }

@@ -1,0 +1,1 @@
+"""Tests of what a user notices, with real files and real servers."""

@@ -37,7 +37,7 @@ def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON-like by nature
 
 def from_plain(value: object, wanted: type[T]) -> T:
     """Build `wanted` from what `to_plain` made; raises `msgspec.ValidationError`."""
-    return msgspec.convert(value, wanted, dec_hook=_decode)
+    return msgspec.convert(value, wanted, dec_hook=_decode, str_keys=True)
 
 
 def dumps(value: object, *, indent: int = 0) -> str:

@@ -48,7 +48,7 @@ class CatalogCache:
         if entry is None or entry.backup is None:
             return None
         try:
-            backup = codec.from_plain(_with_number_keys(entry.backup), Backup)
+            backup = codec.from_plain(entry.backup, Backup)
         except msgspec.ValidationError:
             return None
         return replace(backup, verified_at=entry.verified_at)
@@ -100,18 +100,6 @@ def _with_latest_verification(entry: _Entry, stored: _Entry | None) -> _Entry:
         return entry
     times = [time for time in (entry.verified_at, stored.verified_at) if time is not None]
     return replace(entry, verified_at=max(times, default=None))
-
-
-def _with_number_keys(backup: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no numbers for keys, and `codec.from_plain` takes none but numbers for OIDs."""
-    details = backup.get("details")
-    if not isinstance(details, dict) or not isinstance(details.get("tablespace_archives"), dict):
-        return backup
-    archives = {
-        int(oid) if oid.isdigit() else oid: name
-        for oid, name in details["tablespace_archives"].items()
-    }
-    return {**backup, "details": {**details, "tablespace_archives": archives}}
 
 
 def _replace_file(path: Path, data: bytes) -> None:

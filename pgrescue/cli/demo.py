@@ -84,9 +84,8 @@ def _headless(request: Request, as_json: bool) -> int:
 
 
 def _ui(request: Request) -> int:
-    from pgrescue.tui.app import run_tui
-
     from pgrescue.demo.session import run_in_ui
+    from pgrescue.tui.app import run_tui
 
     return run_in_ui(request, _say, lambda config: run_tui(config, None))
 

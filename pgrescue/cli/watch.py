@@ -6,10 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from humanize import naturalsize
-
 from pgrescue.cli.output import narrate, print_json
-from pgrescue.desk import follow
 from pgrescue.errors import ExitCode
 from pgrescue.run import records
 from pgrescue.run.journal import plain_record
@@ -29,6 +26,8 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
 
     Interrupting this only stops the watching.
     """
+    from pgrescue.desk import follow
+
     teller = _Teller()
     try:
         for record in follow(directory, position):
@@ -129,6 +128,8 @@ class _Teller:
 
 def progress_text(record: records.Progress) -> str:
     """Progress in words: how much, how fast, how long still, and at what."""
+    from humanize import naturalsize
+
     done = naturalsize(record.done_bytes, binary=True)
     parts = [done]
     if record.total_bytes:

@@ -108,4 +108,5 @@ def describe_moment(moment: datetime, now: datetime, zone: str | None = None) ->
     local = moment.astimezone(_zone(zone) if zone else None)
     age = timedelta(seconds=round((now - moment).total_seconds()))
     when = f"{age} ago" if age >= timedelta() else f"in {-age}"
-    return f"{_utc_text(moment)} = {local:%Y-%m-%d %H:%M:%S%:z} your time, {when}"
+    shown = local.isoformat(sep=" ", timespec="seconds")
+    return f"{_utc_text(moment)} = {shown} your time, {when}"

@@ -64,7 +64,9 @@ def _step(number: int, step: Step) -> str:
     for command in step.commands:
         first, *rest = command.split("\n")
         lines.append(f"     $ {first}")
-        lines += [f"       {line}" for line in rest]
+        if rest:
+            # Whole files are not for reading here; the shell form has them in full.
+            lines.append(f"       ({len(rest) - 1} lines, in full with --format shell)")
     return "\n".join(lines)
 
 

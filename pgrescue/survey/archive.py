@@ -115,14 +115,15 @@ def wal_reach(
 
 
 def _own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
-    """The segments from the backup's start to its stop, if it carries them itself."""
+    """The segments that the backup carries itself: listed, or those from its start to its stop."""
     details = backup.details
     if details is None or details.wal_inside == "none" or backup.start_lsn is None:
         return {}
-    timeline = backup.timeline or 1
-    first = SegmentId.at(backup.start_lsn, timeline, size)
-    last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size)
-    names = (
-        SegmentId(number, timeline).name(size) for number in range(first.number, last.number + 1)
-    )
+    if details.wal_segments:
+        names = details.wal_segments
+    else:
+        timeline = backup.timeline or 1
+        first = SegmentId.at(backup.start_lsn, timeline, size).number
+        last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size).number
+        names = tuple(SegmentId(number, timeline).name(size) for number in range(first, last + 1))
     return {name: ArchivedFile(name, Path(backup.path), size) for name in names}

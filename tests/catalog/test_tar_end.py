@@ -73,8 +73,8 @@ def test_ends_of_gzip_and_lz4(
     data = compress(RANDOM)
     path.write_bytes(data)
     assert ends_plausibly(path)
-    for size in (0, 1, 10, 1000):
+    for size in (0, 1, 10):
         path.write_bytes(data[:size])
-        assert size == 1000 or not ends_plausibly(path)
+        assert not ends_plausibly(path)
     path.write_bytes(data[:-1000] + b"\x01\x01\x01\x01")
     assert not ends_plausibly(path)

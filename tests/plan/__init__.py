@@ -1,0 +1,1 @@
+"""Tests of planning: targets, times, choices, settings, scripts."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.checks import preflight
+from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
@@ -137,7 +138,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         removed_files=_removed_files(request),
         old_data=request.old_data if in_place else "keep",
         conninfo=cluster.conninfo,
-        log=facts.cluster.log if in_place else f"{destination}.log",
+        log=_log(facts) if in_place else f"{destination}.log",
         port=None if in_place else request.port or free_port(facts),
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
@@ -166,6 +167,12 @@ def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
         if in_place and name == "postgresql.conf":
             values |= facts.cluster.configuration
     return values
+
+
+def _log(facts: Facts) -> str | None:
+    """The server's log; one inside the data directory moves away with the old data."""
+    log, data = facts.cluster.log, facts.cluster.directory.real_path
+    return None if log is None or is_inside(log, data) else log
 
 
 def _directory_mode(facts: Facts) -> int:
@@ -213,4 +220,5 @@ def _added_files(facts: Facts, in_place: bool) -> dict[str, str]:
 
 def _removed_files(request: RestoreRequest) -> tuple[str, ...]:
     other = "recovery.signal" if request.standby else "standby.signal"
-    return (other, "recovery.conf", "postmaster.pid", "postmaster.opts")
+    stale = ("recovery.conf", "postmaster.pid", "postmaster.opts", "current_logfiles")
+    return (other, *stale)

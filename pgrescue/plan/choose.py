@@ -65,9 +65,11 @@ def choose_backup(
         for backup in usable
         if is_on_branch(backup, choose_timeline(target, backup, control, histories), histories)
     ]
+    if not on_branch:
+        raise _off_branch(target, histories)
     early = [backup for backup in on_branch if ends_before(backup, target)]
     if not early:
-        raise _too_early(on_branch or usable, target)
+        raise _too_early(on_branch, target)
     ordered = sorted(early, key=lambda backup: backup.stop_lsn or backup.start_lsn or Lsn(0))
     # The position of a restore point, or of an old transaction, is not known from the files:
     # only the oldest backup surely lies before it.
@@ -130,6 +132,19 @@ def _no_usable(backups: Sequence[Backup], control: ControlFile | None) -> Refuse
         f"{backup.id}: {backup.problems[0].message}" for backup in backups if backup.problems
     )
     return Refused("No backup is usable.", reasons, next_steps=("pgrescue catalog",))
+
+
+def _off_branch(target: Target, histories: Histories) -> Refused:
+    known = ", ".join(str(number) for number in sorted({1, *histories}))
+    return Refused(
+        f"No backup leads to timeline {target.timeline}.",
+        "A backup leads to its own timeline and to those that left it after the backup's end; "
+        f"the archive has the timelines {known}.",
+        next_steps=(
+            "choose another with --timeline N (decimal; file names are hexadecimal)",
+            "pgrescue show ID tells a backup's own timeline",
+        ),
+    )
 
 
 def _too_early(candidates: Sequence[Backup], target: Target) -> Refused:

@@ -237,7 +237,7 @@ def replay(work: Work) -> tuple[str, ...]:
     """Wait for the end of recovery, and give up when the server does."""
     if work.settings["recovery_target_action"] == "shutdown":
         return (f"while {_status(work)} >/dev/null; do sleep 1; done",)
-    if has_stop_target(work) and work.settings["recovery_target_action"] == "pause":
+    if work.settings["recovery_target_action"] == "pause":
         paused = "select pg_is_wal_replay_paused()"
         if work.major >= 14:
             paused = "select pg_get_wal_replay_pause_state() = 'paused'"

@@ -13,7 +13,7 @@ def render_markdown(plan: Plan) -> str:
         f"- Plan `{plan.id}`, made {plan.created_at:%Y-%m-%d %H:%M:%S+00:00} by {plan.operator}",
         f"- Data directory `{plan.work.data_directory}`",
         f"- Backup `{plan.backup}`, timeline {plan.stop.timeline}",
-        f"- At the target: {plan.target.action}",
+        f"- At the target: {plan.target.end}",
         f"- Can be undone: {'yes' if plan.reversible else 'no'}",
         "",
         "## Checks",

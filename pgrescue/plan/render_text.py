@@ -37,7 +37,7 @@ def summary(plan: Plan, zone: str | None = None) -> str:
         ("Cluster", f"{plan.identity}, {plan.work.data_directory}"),
         ("Mode", "in place" if plan.mode == "in_place" else "clone"),
         ("Backup", plan.backup),
-        ("Target", f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.action}"),
+        ("Target", f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"),
         ("Can be undone", way_back),
     ]
     if plan.target.time is not None:

@@ -54,7 +54,7 @@ def recovery_settings(
     settings |= {
         "recovery_target_inclusive": "on" if target.inclusive else "off",
         "recovery_target_timeline": "latest" if standby else str(timeline),
-        "recovery_target_action": target.action,
+        "recovery_target_action": target.end,
         "archive_cleanup_command": "",
         "recovery_end_command": "",
         "recovery_min_apply_delay": "0",

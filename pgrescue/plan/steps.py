@@ -26,8 +26,8 @@ def restore_steps(work: Work, target: Target, *, clone: bool, standby: bool) -> 
     if len(work.chain) > 1:
         ids.append("combine")
     ids += ["place_wal", "configure", "complete", "start", "replay", "verify"]
-    if not standby and target.action != "shutdown":
-        if target.action == "pause":
+    if not standby and target.end != "shutdown":
+        if target.end == "pause":
             ids.append("promote")
         ids.append("tidy")
     if work.old_data == "delete" and work.moves:
@@ -169,7 +169,7 @@ def _replay(work: Work) -> Step:
         "pause": "At the target it pauses, open for read-only queries.",
         "promote": "At the end it opens for writing on a new timeline.",
         "shutdown": "At the target it shuts down.",
-    }[action if commands.has_stop_target(work) else "promote"]
+    }[action]
     if work.signal_file == "standby.signal":
         end = "It stays a standby."
     return _step(

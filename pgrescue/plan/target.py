@@ -35,6 +35,11 @@ class Target:
     xid: int | None = None
     name: str | None = None
 
+    @property
+    def end(self) -> Action:
+        """What happens when recovery ends: without a place to stop, the server always opens."""
+        return "promote" if self.kind == "latest" else self.action
+
     def __str__(self) -> str:
         """The target in words."""
         side = "" if self.inclusive else "just before "

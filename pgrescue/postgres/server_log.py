@@ -24,8 +24,6 @@ _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _LAST_COMPLETED = re.compile(r"last completed transaction was at log time (.+)")
 _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _NEW_TIMELINE = re.compile(r"selected new timeline ID: (\d+)")
-_SERVER_STARTS = "starting PostgreSQL "
-_TAIL_BYTES = 4 * 1024 * 1024
 _WEAK_FATALS = ("the database system is starting up", "the database system is not yet accepting")
 
 
@@ -82,20 +80,18 @@ class RecoveryLog:
 
 
 class LogFollower:
-    """Reads what a server adds to its log, from its last start on."""
+    """Reads what a server adds to its log, from a position on."""
 
-    def __init__(self, path: Path | None, position: int = 0) -> None:
-        self._path = path
+    def __init__(self, path: Path, position: int = 0, log: RecoveryLog | None = None) -> None:
+        self.path = path
         self._position = position
         self._partial = b""
-        self.log = RecoveryLog()
+        self.log = log or RecoveryLog()
 
     def poll(self) -> RecoveryLog:
         """Read what is new; a log that cannot be read says nothing."""
-        if self._path is None:
-            return self.log
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 if self._position > file.seek(0, os.SEEK_END):
                     self._position = 0  # the file was truncated or replaced
                 file.seek(self._position)
@@ -110,26 +106,12 @@ class LogFollower:
         return self.log
 
 
-def end_of_log(path: Path | None) -> int:
+def end_of_log(path: Path) -> int:
     """Where a log ends now: what a server started next will write comes after it."""
     try:
-        return path.stat().st_size if path is not None else 0
+        return path.stat().st_size
     except OSError:
         return 0
-
-
-def last_start_in_log(path: Path | None) -> int:
-    """Where the last start of a server begins in its log, or the beginning of what is recent."""
-    if path is None:
-        return 0
-    try:
-        with path.open("rb") as file:
-            begin = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
-            file.seek(begin)
-            found = file.read().rfind(_SERVER_STARTS.encode())
-    except OSError:
-        return 0
-    return begin + max(found, 0)
 
 
 def parse_server_time(text: str) -> datetime | None:

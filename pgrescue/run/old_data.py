@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
+from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Move
 from pgrescue.run.execution import Execution
@@ -51,8 +52,9 @@ def put_back(execution: Execution) -> str:
     _point_link(execution, to_aside=False)
     for item in reversed(asides):
         _return(execution, item)
+    returned = (execution.work.staging, *(item.path for item in asides))
     for path in execution.state().made:
-        if Path(path).exists() and path != execution.work.staging:
+        if Path(path).exists() and not any(is_inside(path, place) for place in returned):
             _retire(execution, path)
     return f"{len(asides)} put back"
 

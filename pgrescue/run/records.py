@@ -76,6 +76,13 @@ class MakingDirectory(Record, frozen=True, tag="making_directory"):
     path: str
 
 
+class ServerStarting(Record, frozen=True, tag="server_starting"):
+    """About to start the server; what it logs comes after `position` in `log`."""
+
+    log: str
+    position: int
+
+
 class Moving(Record, frozen=True, tag="moving"):
     """About to rename `path` to `aside` (or what is in it, entry by entry)."""
 
@@ -176,6 +183,7 @@ AnyRecord = (
     | CommandBegan
     | CommandEnded
     | MakingDirectory
+    | ServerStarting
     | Moving
     | Moved
     | MovedBack

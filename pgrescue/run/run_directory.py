@@ -18,6 +18,8 @@ from pgrescue.run import journal
 from pgrescue.run.records import Created
 from pgrescue.run.state import RunState, fold
 
+_HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
+
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
@@ -149,9 +151,13 @@ def load_plan(path: Path) -> Plan:
     try:
         return from_plain(loads(path.read_bytes()), Plan)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", next_steps=(_HOW_TO_PLAN,)
+        ) from error
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} is no plan of pgrescue.", str(error)) from error
+        raise UsageError(
+            f"{path} is no plan of pgrescue.", str(error), next_steps=(_HOW_TO_PLAN,)
+        ) from error
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:

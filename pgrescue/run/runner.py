@@ -18,7 +18,6 @@ from pgrescue.plan.model import check_seal
 from pgrescue.postgres.postmaster import find_postmaster, start_time
 from pgrescue.run import old_data
 from pgrescue.run.execution import Aborted, Execution
-from pgrescue.run.executors.replay import stop_after_abort
 from pgrescue.run.executors.service import start, stop
 from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.journal import Journal
@@ -69,9 +68,7 @@ def _finish(
     try:
         state = work(execution, before)
     except Aborted:
-        execution.journal.append(AbortRequested())
-        stop_after_abort(execution)
-        state = "aborted"
+        state, error = "aborted", _after_abort(execution)
     except PgRescueError as problem:
         state, error = "failed", failure_of(problem)
     except OSError as problem:
@@ -80,6 +77,19 @@ def _finish(
         state, error = "failed", _defect(execution, traceback.format_exc())
     execution.journal.append(Finished(state=state, error=error))
     write_report(execution.directory)
+
+
+def _after_abort(execution: Execution) -> Failure | None:
+    """Leave no half-recovered server running behind an aborted run; never stop the old one."""
+    execution.journal.append(AbortRequested())
+    state = execution.state()
+    if state.purpose != "restore" or not state.begun("start"):
+        return None
+    try:
+        stop(execution)
+    except PgRescueError as problem:
+        return failure_of(problem)
+    return None
 
 
 def _restore(execution: Execution, before: RunState) -> FinalState:
@@ -139,7 +149,8 @@ def _start_old(execution: Execution) -> str:
 def _discard(execution: Execution, before: RunState) -> FinalState:
     paths = [item.aside for item in before.asides] + list(before.retired)
     staging = execution.work.staging
-    if staging in before.made and execution.work.signal_file != "standby.signal":
+    # Until its settings are taken out again, the restored server fetches WAL from there.
+    if staging in before.made and (before.state == "undone" or before.done("tidy")):
         paths.append(staging)
     for path in paths:
         delete = partial(old_data.delete_tree, execution, path)

@@ -98,6 +98,8 @@ class RunState:
     abort_requested: bool = False
     updated_at: datetime | None = None
     started: bool = False
+    log_position: int = 0
+    """Where in the server's log its last start by this run begins."""
     tools: tuple[records.CommandBegan, ...] = field(default=())
     """Programs that were started and are not known to have ended."""
 
@@ -112,6 +114,10 @@ class RunState:
     def done(self, step_id: str) -> bool:
         """Whether a step has been completed."""
         return any(step.id == step_id and step.state == "done" for step in self.steps)
+
+    def begun(self, step_id: str) -> bool:
+        """Whether a step has at least been begun."""
+        return any(step.id == step_id and step.state != "pending" for step in self.steps)
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
@@ -196,6 +202,8 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
                 record.at,
             )
             return replace(state, progress=meter)
+        case records.ServerStarting():
+            return replace(state, log_position=record.position)
         case records.CommandBegan():
             return replace(state, tools=(*state.tools, record))
         case records.CommandEnded():

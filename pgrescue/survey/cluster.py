@@ -154,7 +154,7 @@ def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | N
     if config.log is not None:
         return str(config.log)
     if postmaster is not None:
-        collected = _collected_log(data_directory)
+        collected = collected_log(data_directory)
         if collected is not None:
             return collected
         try:
@@ -174,7 +174,7 @@ def _unit_instance(config: ClusterConfig) -> str:
     return (config.service.unit or "").removeprefix("postgresql@").removesuffix(".service")
 
 
-def _collected_log(data_directory: Path) -> str | None:
+def collected_log(data_directory: Path) -> str | None:
     """The file that the logging collector writes to (`current_logfiles`)."""
     try:
         lines = (data_directory / "current_logfiles").read_text().splitlines()

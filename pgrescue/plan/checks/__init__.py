@@ -36,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     wal.beyond_the_archive,
     target.timeline,
     target.after_the_backups_end,
+    target.nothing_to_pause_at,
     target.position_unknown,
     target.old_server_promotes,
     host.programs,

@@ -51,7 +51,11 @@ def same_major_version(context: Context) -> list[Finding]:
     """The major versions of cluster and backup agree."""
     version, backup = context.facts.cluster.pg_version, context.facts.backup
     if backup.major is None:
-        return blocker("backup.version", "The backup does not show its PostgreSQL version.")
+        return blocker(
+            "backup.version",
+            "The backup does not show its PostgreSQL version.",
+            "choose another backup: pgrescue catalog",
+        )
     if context.in_place and version is not None and version != backup.major:
         return blocker(
             "backup.version",
@@ -105,21 +109,24 @@ def tablespaces(context: Context) -> list[Finding]:
     for part in context.work.chain[-1].tablespaces:
         place = facts.tablespace_destinations[part.oid]
         label = f"Tablespace {part.oid} at {part.destination}"
+        another = f"give it another place: --tablespace {part.oid}=NEW"
         if place.real_path in seen:
-            findings += blocker("tablespace.shared", f"{label} shares its directory.")
+            findings += blocker("tablespace.shared", f"{label} shares its directory.", another)
         elif is_inside(place.real_path, context.work.data_directory):
-            findings += blocker("tablespace.inside_data", f"{label} is inside the data directory.")
+            findings += blocker(
+                "tablespace.inside_data", f"{label} is inside the data directory.", another
+            )
         elif not context.in_place and part.destination in own:
             findings += blocker(
                 "tablespace.production",
                 f"{label} is in use by the cluster {facts.cluster.name}.",
-                f"give it another place: --tablespace {part.destination}=NEW",
+                another,
             )
         elif place.exists and not place.is_empty and part.destination not in own:
             findings += blocker(
                 "tablespace.not_empty",
                 f"{label}: the directory is not empty.",
-                f"empty it, or give it another place: --tablespace {part.destination}=NEW",
+                f"empty it, or {another}",
             )
         seen.add(place.real_path)
     return findings

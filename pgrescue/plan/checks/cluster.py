@@ -12,6 +12,7 @@ from pgrescue.postgres.service import ServiceSpec
 _NEVER = frozenset(
     {"/", "/home", "/root", "/etc", "/usr", "/var", "/var/lib", "/opt", "/srv", "/tmp", "/boot"}
 )
+_ELSEWHERE = "choose a directory that does not exist yet: --into DIR"
 
 
 def is_a_data_directory(context: Context) -> list[Finding]:
@@ -38,10 +39,13 @@ def is_a_data_directory(context: Context) -> list[Finding]:
 def not_a_shared_path(context: Context) -> list[Finding]:
     """The destination is nobody's home and no directory of the system."""
     path = context.facts.destination.real_path
+    fix = "check data_directory in the configuration" if context.in_place else _ELSEWHERE
     if path in _NEVER or path == context.facts.cluster.owner.home:
-        return blocker("cluster.path", f"{path} is a directory of the system, not of a cluster.")
+        return blocker(
+            "cluster.path", f"{path} is a directory of the system, not of a cluster.", fix
+        )
     if len(PurePath(path).parts) < 3:
-        return blocker("cluster.path", f"{path} is too close to the root of the file system.")
+        return blocker("cluster.path", f"{path} is too close to the root of the file system.", fix)
     return []
 
 
@@ -98,14 +102,18 @@ def clone_destination(context: Context) -> list[Finding]:
     place = context.facts.destination
     cluster = context.facts.cluster.directory
     if place.real_path == cluster.real_path:
-        return blocker("clone.directory", "The clone's directory is the cluster's own.")
+        return blocker("clone.directory", "The clone's directory is the cluster's own.", _ELSEWHERE)
     inside = PurePath(place.real_path).is_relative_to(cluster.real_path)
     if inside:
-        return blocker("clone.directory", f"{place.path} is inside the cluster's data directory.")
+        return blocker(
+            "clone.directory",
+            f"{place.path} is inside the cluster's data directory.",
+            _ELSEWHERE,
+        )
     if place.exists and not (place.is_directory and place.is_empty):
         return blocker(
             "clone.directory",
             f"{place.path} is not an empty directory.",
-            "choose a directory that does not exist yet: --into DIR",
+            _ELSEWHERE,
         )
     return ok("clone.directory", f"The clone goes to {place.path}.")

@@ -44,6 +44,19 @@ def after_the_backups_end(context: Context) -> list[Finding]:
     )
 
 
+def nothing_to_pause_at(context: Context) -> list[Finding]:
+    """An action is asked for, but there is no target at which it could happen."""
+    target = context.request.target
+    if target.action == target.end:
+        return []
+    return warning(
+        "target.action",
+        f"There is nothing to {target.action} at: without a target recovery ends with the WAL, "
+        "and the server opens for writing.",
+        "give a target, such as --to TIME",
+    )
+
+
 def position_unknown(context: Context) -> list[Finding]:
     """Say when nothing but recovery itself will tell whether the target is there."""
     if context.request.target.kind != "name" or context.request.backup != "auto":

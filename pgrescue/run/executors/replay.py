@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from pgrescue.errors import StepFailed, TargetNotReached
-from pgrescue.plan.commands import has_stop_target, log_of, service_of
+from pgrescue.plan.commands import has_stop_target, log_of
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import (
     Postmaster,
@@ -20,10 +20,10 @@ from pgrescue.postgres.postmaster import (
     server_processes,
 )
 from pgrescue.postgres.probe import Probe, RecoveryStatus
-from pgrescue.postgres.server_log import LogFollower, RecoveryLog, last_start_in_log
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Reached
-from pgrescue.survey.cluster import read_control_file
+from pgrescue.survey.cluster import collected_log, read_control_file
 from pgrescue.wal.segment import SegmentId
 
 _POLL_SECONDS = 0.3
@@ -38,16 +38,22 @@ class Watch:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._data = Path(execution.work.data_directory)
-        log = Path(log_of(execution.work))
-        self._follower = LogFollower(log, last_start_in_log(log))
+        self._follower = LogFollower(Path(log_of(execution.work)), execution.state().log_position)
+        self._collected: LogFollower | None = None
         self._segment = ""
         self._last_change = time.monotonic()
         self._silence_noted = False
 
     @property
     def log(self) -> RecoveryLog:
-        """What the server's log has said so far."""
-        return self._follower.poll()
+        """What the server's log has said so far, wherever it writes it."""
+        said = self._follower.poll()
+        collected = collected_log(self._data)
+        if collected is None:
+            return said
+        if self._collected is None or self._collected.path != Path(collected):
+            self._collected = LogFollower(Path(collected), log=said)
+        return self._collected.poll()
 
     def postmaster(self) -> Postmaster | None:
         """The server, while it lives."""
@@ -137,8 +143,7 @@ def _arrived(execution: Execution, watch: Watch, status: RecoveryStatus) -> str:
         )
     timeline = status.timeline or log.new_timeline or execution.plan.stop.timeline
     _journal_reached(execution, status.replayed, status.last_commit, log, timeline)
-    wants_pause = work.settings["recovery_target_action"] == "pause" and has_stop_target(work)
-    if wants_pause and not status.in_recovery:
+    if work.settings["recovery_target_action"] == "pause" and not status.in_recovery:
         execution.note(
             "The server did not pause at the target but opened for writing: it was not ready for "
             "read-only queries when it got there."
@@ -209,9 +214,3 @@ def _failed(execution: Execution, log: RecoveryLog) -> StepFailed:
             next_steps=("choose an earlier backup: pgrescue catalog", *steps),
         )
     return StepFailed("The server went down during recovery.", evidence, next_steps=steps)
-
-
-def stop_after_abort(execution: Execution) -> None:
-    """Leave no half-recovered server running behind an aborted run."""
-    if find_postmaster(Path(execution.work.data_directory)) is not None:
-        execution.run(service_of(execution.work).stop, execution.work.stop_timeout)

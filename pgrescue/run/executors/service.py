@@ -10,6 +10,7 @@ from pgrescue.plan.commands import log_of, service_of
 from pgrescue.postgres.postmaster import find_postmaster, server_processes
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import Execution, Running
+from pgrescue.run.records import ServerStarting
 
 _POLL_SECONDS = 0.2
 _APPEAR_SECONDS = 15.0
@@ -53,6 +54,7 @@ def start(execution: Execution) -> str:
     log = Path(log_of(execution.work))
     _prepare_log(execution, log)
     position = end_of_log(log)
+    execution.journal.append(ServerStarting(log=str(log), position=position))
     running = execution.start(service_of(execution.work).start)
     execution.background.append(running)
     wait_for_postmaster(execution, running, LogFollower(log, position))

@@ -1,0 +1,166 @@
+"""Setting aside, putting back and deleting, interrupted at every point."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pgrescue.errors import StepFailed
+from pgrescue.plan.model import Move
+from pgrescue.run import old_data
+from pgrescue.run.execution import Execution
+from pgrescue.run.journal import NAME, Journal, read_journal
+from pgrescue.run.run_directory import RunDirectory
+from tests.run.conftest import make_plan
+from tests.support.files import file_tree
+
+
+class Scene:
+    """An old data directory with a link out of it, and a run about to replace it."""
+
+    def __init__(self, root: Path, *, contents_only: bool) -> None:
+        self.root = root
+        self.data = root / "main"
+        self.data.mkdir(mode=0o700)
+        (self.data / "base").mkdir()
+        (self.data / "base" / "1").write_text("old")
+        (root / "elsewhere").mkdir()
+        (root / "elsewhere" / "precious").write_text("not ours")
+        (self.data / "link").symlink_to(root / "elsewhere")
+        aside = self.data / ".pgrescue/t/old" if contents_only else root / "main.pgrescue-test"
+        self.aside = aside
+        move = Move(str(self.data), str(aside), contents_only)
+        self.plan = make_plan(str(self.data), (move,))
+        self.directory = RunDirectory(root / "run")
+        self.directory.path.mkdir()
+        self.before = self.tree()
+
+    def tree(self) -> object:
+        """The data directory as it is, without what pgrescue keeps in it."""
+        return file_tree(self.data, ignore=(".pgrescue",))
+
+    def execution(self) -> Execution:
+        """A runner's life in this run."""
+        return Execution(self.plan, self.directory, Journal(self.directory.journal_path))
+
+    def restore_something(self) -> None:
+        """What a run does after setting aside."""
+        execution = self.execution()
+        execution.make_directory(str(self.data))
+        (self.data / "base").mkdir()
+        (self.data / "base" / "1").write_text("new")
+
+    def forget_last_records(self, count: int) -> None:
+        """As if the runner had died before writing them."""
+        path = self.directory.path / NAME
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[: len(lines) - count]))
+
+
+@pytest.fixture(params=[False, True], ids=["rename", "mount point"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    return Scene(tmp_path, contents_only=request.param)
+
+
+def test_put_back_is_as_it_was(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    assert not (scene.data / "base").exists()
+    scene.restore_something()
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_what_was_restored_is_kept_by_an_undo(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    old_data.put_back(scene.execution())
+    (retired,) = scene.execution().state().retired
+    assert (Path(retired) / "base" / "1").read_text() == "new"
+
+
+def test_undo_before_anything_was_restored(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_undo_with_an_empty_new_directory(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.execution().make_directory(str(scene.data))
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_death_between_rename_and_record_is_found_out(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.forget_last_records(1)
+    old_data.set_aside(scene.execution())
+    assert scene.execution().state().asides[0].done
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_death_before_the_rename_is_found_out(scene: Scene) -> None:
+    execution = scene.execution()
+    old_data.set_aside(execution)
+    scene.forget_last_records(1)
+    # Bring the files back to where they were when only the intention was on disk.
+    for name in os.listdir(scene.aside):
+        scene.data.mkdir(exist_ok=True)
+        os.rename(scene.aside / name, scene.data / name)
+    scene.aside.rmdir()
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_an_undo_that_died_is_done_again(scene: Scene, lost: int) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    old_data.put_back(scene.execution())
+    written = len(read_journal(scene.directory.journal_path))
+    scene.forget_last_records(min(lost, written - 4))
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_a_name_that_is_taken_is_not_overwritten(scene: Scene) -> None:
+    scene.aside.mkdir(parents=True)
+    (scene.aside / "somebody's").write_text("keep")
+    with pytest.raises(StepFailed, match="exists already"):
+        old_data.set_aside(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_deleting_never_follows_a_link(scene: Scene) -> None:
+    execution = scene.execution()
+    old_data.set_aside(execution)
+    old_data.delete_old(execution)
+    assert not scene.aside.exists()
+    assert (scene.root / "elsewhere" / "precious").read_text() == "not ours"
+    assert execution.state().asides == ()
+
+
+def test_deleting_refuses_a_link_in_place_of_the_directory(scene: Scene) -> None:
+    execution = scene.execution()
+    old_data.set_aside(execution)
+    shutil.rmtree(scene.aside)
+    scene.aside.symlink_to(scene.root / "elsewhere")
+    with pytest.raises(StepFailed, match="link"):
+        old_data.delete_old(execution)
+    assert (scene.root / "elsewhere" / "precious").exists()
+
+
+def test_only_what_the_run_made_is_emptied(scene: Scene) -> None:
+    with pytest.raises(StepFailed, match="not made by this run"):
+        old_data.clear_own(scene.execution(), str(scene.data))
+    assert scene.tree() == scene.before
+
+
+def test_a_directory_that_somebody_filled_is_not_taken_over(scene: Scene) -> None:
+    with pytest.raises(StepFailed, match="not empty"):
+        scene.execution().make_directory(str(scene.data))
+    assert scene.tree() == scene.before

@@ -1,0 +1,35 @@
+"""Planner, executors and commands know the same steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+from pgrescue.plan import commands
+from pgrescue.plan.model import Move, Plan, StepId
+from pgrescue.plan.steps import restore_steps
+from pgrescue.run.executors.table import EXECUTORS
+from tests.run.conftest import make_work
+
+STEP_IDS = set(get_args(StepId))
+
+
+def test_each_step_has_commands_and_an_executor() -> None:
+    assert set(EXECUTORS) == STEP_IDS
+    assert all(callable(getattr(commands, step_id)) for step_id in STEP_IDS)
+
+
+def test_the_planner_makes_every_step(plan: Plan) -> None:
+    work = make_work("/srv/main", plan.target, (Move("/srv/main", "/srv/aside", False),))
+    full = replace(work, old_wal="/srv/main/pg_wal", chain=work.chain * 2, old_data="delete")
+    made = restore_steps(full, plan.target, clone=False, standby=False)
+    assert {step.id for step in made} == STEP_IDS
+
+
+def test_every_step_of_a_plan_explains_itself(plan: Plan) -> None:
+    for step in plan.steps:
+        assert all((step.title, step.why, step.commands, step.changes, step.undo)), step.id
+
+
+def test_only_deleting_is_called_destructive(plan: Plan) -> None:
+    assert not any(step.destructive for step in plan.steps)

@@ -28,6 +28,7 @@ def service_of(work: Work) -> ServiceCommands:
         run_as=work.run_as,
         log=log_of(work),
         config_directory=work.config_directory,
+        stop_timeout=work.stop_timeout,
     )
     return service_commands(work.service, target)
 

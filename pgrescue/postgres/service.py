@@ -52,6 +52,8 @@ class ServiceTarget:
     run_as: str | None
     log: str
     config_directory: str | None = None
+    stop_timeout: float = 300.0
+    """Seconds that pg_ctl waits for the server to go down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,13 @@ def _shell(line: str | None) -> Command:
 def _pg_ctl(target: ServiceTarget) -> ServiceCommands:
     program = f"{target.bin_directory}/pg_ctl"
     where = ("-D", target.data_directory)
+    seconds = str(int(target.stop_timeout))
     options: tuple[str, ...] = ()
     if target.config_directory is not None:
         setting = f"config_file={target.config_directory}/postgresql.conf"
         options = ("-o", f"-c {shlex.quote(setting)}")
     return ServiceCommands(
-        stop=Command((program, "stop", *where, "-m", "fast", "-w"), target.run_as),
+        stop=Command((program, "stop", *where, "-m", "fast", "-w", "-t", seconds), target.run_as),
         start=Command((program, "start", *where, "-W", "-l", target.log, *options), target.run_as),
         status=Command((program, "status", *where), target.run_as),
     )

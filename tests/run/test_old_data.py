@@ -109,7 +109,7 @@ def test_death_before_the_rename_is_found_out(scene: Scene) -> None:
     scene.forget_last_records(1)
     # Bring the files back to where they were when only the intention was on disk.
     for name in os.listdir(scene.aside):
-        scene.data.mkdir(exist_ok=True)
+        scene.data.mkdir(mode=0o700, exist_ok=True)
         os.rename(scene.aside / name, scene.data / name)
     scene.aside.rmdir()
     old_data.put_back(scene.execution())

@@ -17,7 +17,8 @@ def space_needed(
     """Needed and free bytes by filesystem; old data is set aside by rename and needs nothing."""
     needed: dict[str, int] = {}
     sizes = {item.oid: item.size_bytes or 0 for item in facts.backup.tablespaces}
-    total = facts.backup.restore_bytes or facts.backup.size_bytes
+    # A combined chain is about as large as the full backup that it starts from.
+    total = max(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
     _add(needed, facts, data_directory, total - sum(sizes.values()) + REPLAY_RESERVE_BYTES)
     for oid, path in destinations.items():
         _add(needed, facts, path, sizes.get(oid, 0))

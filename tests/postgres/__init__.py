@@ -1,0 +1,1 @@
+"""Tests of PostgreSQL's file formats."""

@@ -105,11 +105,11 @@ def resume_run(run: RunDirectory) -> None:
     if state.state == "running":
         raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
     if state.state in ENDED:
-        raise UsageError(f"The run {run.id} has ended: {state.state}.")
-    if state.purpose == "undo":
-        launch(run, "undo")
-    else:
-        launch(run, "restore")
+        raise UsageError(
+            f"The run {run.id} has ended: {state.state}.",
+            next_steps=("pgrescue runs lists those that go on",),
+        )
+    launch(run, state.purpose)
 
 
 def undo_run(run: RunDirectory) -> None:
@@ -122,11 +122,20 @@ def undo_run(run: RunDirectory) -> None:
             next_steps=(f"pgrescue abort {run.id}", f"pgrescue undo {run.id}"),
         )
     if state.state == "undone":
-        raise UsageError(f"The run {run.id} has been undone already.")
+        raise UsageError(
+            f"The run {run.id} has been undone already.",
+            next_steps=(f"pgrescue discard {run.id}   deletes what it had restored",),
+        )
+    if state.deletion_begun:
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            "What it had set aside was deleted, or its deletion was begun.",
+            next_steps=("look what the backups lead to: pgrescue plan",),
+        )
     if not state.asides and not state.made:
         raise UsageError(
             f"The run {run.id} cannot be undone.",
-            "Nothing that it set aside is left: it changed nothing, or it was deleted.",
+            "It set nothing aside and made nothing.",
         )
     newer = [
         other.id
@@ -154,7 +163,10 @@ def discard_run(run: RunDirectory) -> None:
             next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
         )
     if not discardable(run):
-        raise UsageError(f"The run {run.id} has nothing set aside.")
+        raise UsageError(
+            f"The run {run.id} has nothing set aside.",
+            "It set nothing aside, or that was deleted or put back.",
+        )
     launch(run, "discard")
 
 

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pgrescue import __version__
 from pgrescue.cli import catalog, demo, doctor, init, plan, restore, runs
-from pgrescue.errors import ExitCode, PgRescueError
+from pgrescue.cli.output import STREAMING, print_error
+from pgrescue.errors import ExitCode, PgRescueError, UsageError
 
 _EPILOG = """\
 examples:
@@ -28,9 +30,19 @@ exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by a che
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises `UsageError` for what it cannot understand, so that it is told like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse with its own words."""
+        raise UsageError(
+            "The command line cannot be understood.", message, next_steps=(f"{self.prog} --help",)
+        )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pgrescue",
         description='From "the database is gone" to a running, checked PostgreSQL.',
         epilog=_EPILOG,
@@ -47,8 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    arguments = _barely_understood(argv)
     try:
+        arguments = build_parser().parse_args(argv)
         if arguments.command not in ("init", "demo"):
             from pgrescue.cli.elevate import elevate_if_configured
 
@@ -57,8 +70,6 @@ def run(argv: Sequence[str]) -> int:
             return _open_ui(arguments)
         return int(arguments.handler(arguments))
     except PgRescueError as error:
-        from pgrescue.cli.output import print_error
-
         print_error(error, arguments)
         return int(error.exit_code)
     except KeyboardInterrupt:
@@ -68,6 +79,25 @@ def run(argv: Sequence[str]) -> int:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+    except OSError as error:
+        print_error(_refused_by_the_system(error), arguments)
+        return ExitCode.FAILED
+
+
+def _refused_by_the_system(error: OSError) -> PgRescueError:
+    """An error that no part of the program expected, such as a full disk below our own state."""
+    return PgRescueError(
+        f"The operating system refused: {error.strerror or error}.",
+        f"It happened at {error.filename}." if error.filename else str(error),
+        unchanged="",
+        next_steps=("pgrescue status tells whether a run is at work", "pgrescue doctor"),
+    )
+
+
+def _barely_understood(argv: Sequence[str]) -> argparse.Namespace:
+    """What decides about the form of an error, should the command line be wrong."""
+    streaming = (word for word in argv if word in STREAMING)
+    return argparse.Namespace(command=next(streaming, None), json="--json" in argv)
 
 
 def _open_ui(arguments: argparse.Namespace) -> int:

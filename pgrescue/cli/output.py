@@ -11,7 +11,8 @@ from typing import Any
 from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.errors import PgRescueError
 
-_STREAMING = ("restore", "attach", "resume", "undo", "discard")
+STREAMING = ("restore", "attach", "resume", "undo", "discard")
+"""Commands that print a run's events; with --json their errors are a last event, too."""
 _STATUS_KEYS = ("run", "step", "progress", "reached", "set_aside")
 
 
@@ -39,7 +40,7 @@ def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
         "next": to_plain(error.next_steps),
         "exit_code": int(error.exit_code),
     }
-    if arguments.command in _STREAMING:
+    if arguments.command in STREAMING:
         nothing = dict.fromkeys(_STATUS_KEYS)
         print_json({"event": "finished", **nothing, "state": "failed", "steps": [], "error": told})
     else:

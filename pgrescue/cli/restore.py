@@ -79,6 +79,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
     """A yes for what can be undone; the cluster's name for what cannot."""
+    if arguments.confirm not in (None, plan.identity):
+        raise Refused(
+            f"'{arguments.confirm}' is not the cluster that this plan is for.",
+            f"It is {plan.identity}.",
+            next_steps=("name the cluster and the configuration that you mean: --cluster, -c",),
+        )
     if plan.reversible:
         confirm(
             f"Restore {plan.identity} to {plan.target}?",
@@ -86,11 +92,6 @@ def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
             option="--yes",
         )
         return
-    if arguments.confirm is not None and arguments.confirm != plan.identity:
-        raise Refused(
-            f"'{arguments.confirm}' is not the cluster that this plan is for.",
-            f"It is {plan.identity}.",
-        )
     confirm(
         f"This deletes the old data of {plan.identity} and cannot be undone.",
         given=arguments.confirm == plan.identity,

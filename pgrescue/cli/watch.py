@@ -43,8 +43,7 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
     state = directory.state()
     if as_json:
         print_json({"event": "finished", **status_of(state)})
-    else:
-        narrate(closing(state))
+    narrate(closing(state))
     return exit_code_of(state)
 
 
@@ -64,6 +63,8 @@ def closing(state: RunState) -> str:
         lines.append(f"  Reached LSN {point.lsn}, last commit {point.time}.")
     if state.error is not None:
         lines += [f"  {state.error.title}", f"  Cause: {state.error.cause}"]
+        if state.error.evidence and "\n" not in state.error.evidence:
+            lines.append(f"  {state.error.evidence}")
         lines += [f"  Next: {step}" for step in state.error.next]
     if state.set_aside is not None:
         lines.append(f"  The old data is at {state.set_aside}.")

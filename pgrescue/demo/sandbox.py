@@ -104,7 +104,8 @@ class Sandbox:
     def start(self, timeout: float = 60.0) -> None:
         """Start the server and wait until it takes connections (in recovery: as a hot standby)."""
         make_socket_directory(self.endpoint, self.account)
-        where = ("-D", str(self.data), "-l", str(self.log))
+        # Relative: pg_ctl hands these to a shell between double quotes, where $() would be run.
+        where = ("-D", self.data.name, "-l", self.log.name)
         try:
             self._tool("pg_ctl", "start", "-w", "-t", f"{timeout:.0f}", *where)
         except PgRescueError as error:

@@ -32,6 +32,7 @@ from pgrescue.plan.space import space_needed
 from pgrescue.plan.steps import restore_steps
 from pgrescue.plan.stop import stop_of
 from pgrescue.postgres.conf_file import parse_assignments
+from pgrescue.postgres.conninfo import without_address
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
@@ -117,7 +118,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         was_running=in_place and facts.cluster.postmaster is not None,
         start_again=in_place and _start_again(facts),
         config_directory=facts.cluster.config_directory if in_place else None,
-        chain=chain_parts(facts, tablespace_destinations(request, backup)),
+        chain=chain_parts(facts, tablespace_destinations(request, backup, facts.cluster)),
         restore_bytes=backup.restore_bytes,
         moves=moves_of(facts, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
@@ -137,7 +138,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         added_files=_added_files(facts, in_place),
         removed_files=_removed_files(request),
         old_data=request.old_data if in_place else "keep",
-        conninfo=cluster.conninfo,
+        conninfo=without_address(cluster.conninfo),
         log=_log(facts) if in_place else f"{destination}.log",
         port=None if in_place else request.port or free_port(facts),
         stop_timeout=config.stop_timeout,
@@ -153,8 +154,9 @@ def free_port(facts: Facts) -> int:
 
 def _clone_settings(facts: Facts, request: RestoreRequest, destination: str) -> dict[str, str]:
     port = request.port or free_port(facts)
-    # A socket's path must fit into 107 bytes (sun_path); otherwise the loopback address serves.
-    fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107
+    # A socket's path must fit into 107 bytes (sun_path), and a comma would make two of it, for
+    # server and clients alike; otherwise the loopback address serves.
+    fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107 and "," not in destination
     return clone_settings(port, destination if fits else "", facts.cluster.name)
 
 
@@ -194,7 +196,8 @@ def _wal_link(facts: Facts) -> str | None:
 def _old_wal(facts: Facts) -> str | None:
     if facts.cluster.wal_directory is not None:
         return facts.cluster.wal_directory.real_path
-    has_data = facts.cluster.pg_version is not None
+    # A directory may have lost its PG_VERSION and still hold the only copy of the newest WAL.
+    has_data = facts.cluster.pg_version is not None or bool(facts.reach.from_tail)
     return f"{facts.cluster.directory.real_path}/pg_wal" if has_data else None
 
 

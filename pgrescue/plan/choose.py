@@ -34,7 +34,7 @@ def choose_timeline(
         case "latest":
             return newest_timeline(own, known)
     if control is not None:
-        wanted = control.timeline
+        wanted = control.current_timeline
         return wanted if is_on_branch(backup, wanted, known) else own
     newest = newest_timeline(own, known)
     return newest if is_on_branch(backup, newest, known) else own

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from shlex import quote
 
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import fetch_wal_script
-from pgrescue.plan.model import BackupPart, Move, Work
+from pgrescue.plan.model import BackupPart, Move, TablespaceWork, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.postgres.conf_file import BLOCK_BEGIN, BLOCK_END, format_block
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
@@ -53,8 +54,9 @@ def fetch_wal_text(work: Work) -> str:
 def stop(work: Work) -> tuple[str, ...]:
     """Stop the service and see that nothing runs."""
     running = f"{_status(work)} >/dev/null"
+    command = str(service_of(work).stop)
     return (
-        f"if {running}; then {service_of(work).stop}; fi",
+        command if work.service.starts_by_itself else f"if {running}; then {command}; fi",
         f"{running} && echo 'still running: do not go on' && exit 1",
     )
 
@@ -66,7 +68,7 @@ def rescue_wal(work: Work) -> tuple[str, ...]:
     return (
         *_directories(work, (work.staging, tail)),
         f"cd {quote(work.old_wal or '')}",
-        'for name in $(ls | grep -E "^[0-9A-F]{24}$"); do '
+        'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
         f'{have}cp -p "$name" {quote(tail)}/; done',
         "cd /",
         f"chown -R {_owner(work)} {quote(tail)}",
@@ -101,12 +103,18 @@ def extract(work: Work) -> tuple[str, ...]:
         link = f"{work.data_directory}/pg_tblspc/{item.oid}"
         lines.append(f"ln -sfn {quote(item.destination)} {quote(link)}")
     if part.has_manifest:
+        ignored = " ".join(f"--ignore={name}" for name in (PG_CONTROL, *_set_aside_inside(work)))
         lines.append(
             f"{quote(work.bin_directory)}/pg_verifybackup --no-parse-wal "
-            f"--ignore={PG_CONTROL} -m {quote(part.path)}/backup_manifest "
-            f"{quote(work.data_directory)}"
+            f"{ignored} -m {quote(part.path)}/backup_manifest {quote(work.data_directory)}"
         )
     return tuple(lines)
+
+
+def _set_aside_inside(work: Work) -> list[str]:
+    """Old version directories that lie beside the new ones in the tablespaces' directories."""
+    old = [PurePath(move.aside).name for move in work.moves if "/PG_" in move.aside]
+    return [f"pg_tblspc/{item.oid}/{name}" for item in work.chain[-1].tablespaces for name in old]
 
 
 def _unpack(work: Work, number: int) -> list[str]:
@@ -115,6 +123,12 @@ def _unpack(work: Work, number: int) -> list[str]:
         return []
     place = chain_directory(work, number)
     lines = [*_directories(work, (place,)), *_unpack_into(work, part, place)]
+    if part.has_manifest:
+        manifest = f"{quote(place)}/backup_manifest"
+        lines += [
+            f"cp {quote(part.path)}/backup_manifest {manifest}",
+            f"chown {_owner(work)} {manifest}",
+        ]
     for item in part.tablespaces:
         where = f"{place}.{item.oid}"
         lines += [*_directories(work, (where,))]
@@ -131,7 +145,22 @@ def chain_directory(work: Work, number: int) -> str:
 
 def combine(work: Work) -> tuple[str, ...]:
     """Combine an incremental chain into one full data directory."""
-    return (str(combine_command(work)),)
+    lines = [*_directories(work, (work.data_directory,))]
+    tablespaces = work.chain[-1].tablespaces
+    for item in tablespaces:
+        lines += _directories(work, (item.destination, combined_tablespace(work, item)))
+    lines.append(str(combine_command(work)))
+    for item in tablespaces:
+        new, place = quote(combined_tablespace(work, item)), quote(item.destination)
+        link = quote(f"{work.data_directory}/pg_tblspc/{item.oid}")
+        lines += [f"mv {new}/PG_* {place}/", f"rmdir {new}", f"ln -sfn {place} {link}"]
+    return tuple(lines)
+
+
+def combined_tablespace(work: Work, item: TablespaceWork) -> str:
+    """Where pg_combinebackup puts a tablespace: it insists on an empty directory, and in the
+    tablespace's own the old cluster's files are set aside."""
+    return f"{item.destination}/{work.tag}-combined"
 
 
 def combine_command(work: Work) -> Command:
@@ -142,7 +171,8 @@ def combine_command(work: Work) -> Command:
     last = len(work.chain) - 1
     for item in part.tablespaces:
         old = item.archive if part.format == "plain" else f"{members[last]}.{item.oid}"
-        mappings += ["-T", f"{old}={item.destination}"]
+        new = combined_tablespace(work, item)
+        mappings += ["-T", "=".join(path.replace("=", r"\=") for path in (old, new))]
     return Command(
         (
             f"{work.bin_directory}/pg_combinebackup",
@@ -189,13 +219,16 @@ def configure(work: Work, recovery_why: str) -> tuple[str, ...]:
     if work.wal_link is not None:
         lines += [
             *_directories(work, (work.wal_link,)),
-            f"rmdir {data}/pg_wal/archive_status {data}/pg_wal",
+            f"rm -f {data}/pg_wal/archive_status/*",
+            f"find {data}/pg_wal -depth -type d -empty -delete",
             f"ln -s {quote(work.wal_link)} {data}/pg_wal",
         ]
     mapping = tablespace_mapping(work)
     if mapping:
         text = format_tablespace_map(mapping, work.major)
         lines.append(_here_document(f"{work.data_directory}/tablespace_map", text))
+    else:
+        lines.append(f"rm -f {data}/tablespace_map")
     return tuple(lines)
 
 
@@ -226,18 +259,23 @@ def complete(work: Work) -> tuple[str, ...]:
 
 def start(work: Work) -> tuple[str, ...]:
     """Start the server and learn where it listens."""
+    if work.settings["recovery_target_action"] == "shutdown":
+        return (str(service_of(work).start),)  # it may be gone again before anybody looks
     pid_file = quote(f"{work.data_directory}/postmaster.pid")
+    # Line 8, the status, comes after the lines with the socket's directory and the address.
+    listens = f'[ -s {pid_file} ] && [ -n "$(sed -n 8p {pid_file})" ]'
     return (
         str(service_of(work).start),
-        f'until [ -s {pid_file} ] && [ -n "$(sed -n 5p {pid_file})" ]; do sleep 1; done',
-        f"export PGHOST=$(sed -n 5p {pid_file}) PGPORT=$(sed -n 4p {pid_file})",
+        f"until {listens}; do sleep 1; {_gone(work)}; done",
+        f"export PGHOST=$(sed -n 5,6p {pid_file} | grep -m1 .) PGPORT=$(sed -n 4p {pid_file})",
     )
 
 
 def replay(work: Work) -> tuple[str, ...]:
     """Wait for the end of recovery, and give up when the server does."""
     if work.settings["recovery_target_action"] == "shutdown":
-        return (f"while {_status(work)} >/dev/null; do sleep 1; done",)
+        down = _is_down(work)
+        return (f"until {down}; do sleep 2; {down} || {_gone(work)}; done",)
     if work.settings["recovery_target_action"] == "pause":
         paused = "select pg_is_wal_replay_paused()"
         if work.major >= 14:
@@ -250,6 +288,8 @@ def replay(work: Work) -> tuple[str, ...]:
 
 def verify(work: Work) -> tuple[str, ...]:
     """Look into the restored databases."""
+    if work.settings["recovery_target_action"] == "shutdown":
+        return (str(_control_data(work)),)
     return (
         sql(work, "select pg_is_in_recovery(), system_identifier from pg_control_system()"),
         sql(work, "select datname, pg_size_pretty(pg_database_size(oid)) from pg_database"),
@@ -290,8 +330,21 @@ def sql(work: Work, statement: str) -> str:
 
 def _until(work: Work, statement: str, answer: str) -> str:
     asked = f'[ "$({sql(work, statement)} 2>/dev/null)" = {answer} ]'
-    gone = f"{_status(work)} >/dev/null || {{ echo 'the server is gone: see its log'; exit 1; }}"
-    return f"until {asked}; do sleep 1; {gone}; done"
+    return f"until {asked}; do sleep 1; {_gone(work)}; done"
+
+
+def _gone(work: Work) -> str:
+    """End the script if no server runs any more."""
+    return f"{_status(work)} >/dev/null || {{ echo 'the server is gone: see its log'; exit 1; }}"
+
+
+def _is_down(work: Work) -> str:
+    """Whether the server has shut down at its target, by the state in pg_control."""
+    return f"LC_ALL=C {_control_data(work)} | grep 'shut down in recovery' >/dev/null"
+
+
+def _control_data(work: Work) -> Command:
+    return Command((f"{work.bin_directory}/pg_controldata", "-D", work.data_directory), work.run_as)
 
 
 def _status(work: Work) -> Command:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import UsageError
-from pgrescue.plan.facts import Facts
+from pgrescue.plan.facts import ClusterFacts, Facts
 from pgrescue.plan.model import BackupPart, Move, TablespaceWork
 from pgrescue.plan.request import RestoreRequest
 
@@ -79,12 +79,17 @@ def _part(backup: Backup, destinations: dict[int, str]) -> BackupPart:
     )
 
 
-def tablespace_destinations(request: RestoreRequest, backup: Backup) -> dict[int, str]:
+def tablespace_destinations(
+    request: RestoreRequest, backup: Backup, cluster: ClusterFacts
+) -> dict[int, str]:
     """Where each tablespace goes: as mapped, beside a clone, or where it was.
+
+    A plain backup only knows where its own copies lie; where they belong, the cluster tells.
 
     Raises `UsageError` for a mapping of something that is no tablespace of the backup.
     """
     destinations: dict[int, str] = {}
+    own = {item.oid: item.path for item in cluster.tablespaces} if backup.format == "plain" else {}
     unused = dict(request.tablespaces)
     for tablespace in backup.tablespaces:
         mapped = unused.pop(tablespace.path, None) or unused.pop(str(tablespace.oid), None)
@@ -95,7 +100,7 @@ def tablespace_destinations(request: RestoreRequest, backup: Backup) -> dict[int
         elif request.into is not None:
             destinations[tablespace.oid] = f"{request.into}.tablespaces/{tablespace.oid}"
         else:
-            destinations[tablespace.oid] = tablespace.path
+            destinations[tablespace.oid] = own.get(tablespace.oid, tablespace.path)
     if unused:
         known = ", ".join(f"{item.path} ({item.oid})" for item in backup.tablespaces) or "none"
         raise UsageError(

@@ -62,6 +62,15 @@ class ControlFile:
     data_checksums: bool
     limits: StandbyLimits
 
+    @property
+    def current_timeline(self) -> int:
+        """The timeline that was written or replayed last.
+
+        Between a promotion and the end of the checkpoint after it, only the end-of-recovery
+        record's timeline is here (`CreateEndOfRecoveryRecord` in `xlog.c`).
+        """
+        return max(self.timeline, self.min_recovery_timeline)
+
 
 def parse_control_file(data: bytes) -> ControlFile:
     """Read the bytes of `global/pg_control`; raises `InvalidFormat` on a bad size or CRC."""

@@ -6,12 +6,18 @@ table and the data directory are looked at.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Literal
 
 ServiceKind = Literal["systemd", "pg_ctlcluster", "pg_ctl", "command"]
 SERVICE_KINDS: tuple[ServiceKind, ...] = ("systemd", "pg_ctlcluster", "pg_ctl", "command")
+
+
+_SHELL_SPECIAL = re.compile(r'["$`\\]')
+"""What keeps its meaning between double quotes, where `start_postmaster` in
+`src/bin/pg_ctl/pg_ctl.c` puts every path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,14 @@ class ServiceSpec:
     stop: str | None = None
     status: str | None = None
     """command: shell command lines; `status` exits 0 when the server runs."""
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether it must be stopped although no server runs, because it may be about to start one.
+
+        A unit does so while a start job is under way, and between the attempts of `Restart=`.
+        """
+        return self.kind == "systemd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +119,21 @@ def _pg_ctl(target: ServiceTarget) -> ServiceCommands:
     if target.config_directory is not None:
         setting = f"config_file={target.config_directory}/postgresql.conf"
         options = ("-o", f"-c {shlex.quote(setting)}")
+    start: tuple[str, ...] = (program, "start", *where, "-W", "-l", target.log, *options)
+    if _SHELL_SPECIAL.search(f"{target.bin_directory}{target.data_directory}{target.log}"):
+        start = _start_without_pg_ctl(target)
     return ServiceCommands(
         stop=Command((program, "stop", *where, "-m", "fast", "-w", "-t", seconds), target.run_as),
-        start=Command((program, "start", *where, "-W", "-l", target.log, *options), target.run_as),
+        start=Command(start, target.run_as),
         status=Command((program, "status", *where), target.run_as),
     )
+
+
+def _start_without_pg_ctl(target: ServiceTarget) -> tuple[str, ...]:
+    """What `pg_ctl start` does, for paths that its shell would take apart or execute."""
+    configured: tuple[str, ...] = ()
+    if target.config_directory is not None:
+        configured = ("-c", f"config_file={target.config_directory}/postgresql.conf")
+    script = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 &'
+    server = (f"{target.bin_directory}/postgres", "-D", target.data_directory, *configured)
+    return ("/bin/sh", "-c", script, "start", target.log, *server)

@@ -191,7 +191,10 @@ class Execution:
                 raise StepFailed(
                     f"'{command}' did not end within {timeout:.0f} seconds.",
                     "It is still running.",
-                    next_steps=(f"look at it: ps -fp {running_pid(running)}",),
+                    next_steps=(
+                        f"look at it: ps -fp {running_pid(running)}",
+                        f"once it has ended: pgrescue resume {self.directory.id}",
+                    ),
                 )
             time.sleep(0.05)
         return completed

@@ -148,14 +148,14 @@ def _start_old(execution: Execution) -> str:
 
 def _discard(execution: Execution, before: RunState) -> FinalState:
     paths = [item.aside for item in before.asides] + list(before.retired)
-    staging = execution.work.staging
+    staging, undone = execution.work.staging, before.done("undo_move")
     # Until its settings are taken out again, the restored server fetches WAL from there.
-    if staging in before.made and (before.state == "undone" or before.done("tidy")):
+    if staging in before.made and (undone or before.done("tidy")):
         paths.append(staging)
     for path in paths:
         delete = partial(old_data.delete_tree, execution, path)
         _do(execution, f"discard {path}", f"Delete {path}", delete)
-    return "undone" if before.state == "undone" else "succeeded"
+    return "undone" if undone else "succeeded"
 
 
 _WORK: dict[Purpose, Callable[[Execution, RunState], FinalState]] = {

@@ -119,6 +119,15 @@ class RunState:
         """Whether a step has at least been begun."""
         return any(step.id == step_id and step.state != "pending" for step in self.steps)
 
+    @property
+    def deletion_begun(self) -> bool:
+        """Whether anything that was set aside is, or may be, deleted: there is no way back."""
+        return any(
+            step.id == "delete_old" or step.id.startswith("discard ")
+            for step in self.steps
+            if step.state != "pending"
+        )
+
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
         return replace(self, state=state)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
 from pgrescue.compression import split_ending
 from pgrescue.config.model import ClusterConfig
 from pgrescue.plan.facts import ArchiveFacts, WalReach
+from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import ArchivedFile, WalArchive, history_of, scan_archive
 from pgrescue.wal.page import parse_segment_header
@@ -89,8 +92,22 @@ def _is_current(path: Path, name: str, system_identifier: str | None) -> bool:
     return belongs and header.start_lsn == segment.start(header.segment_size)
 
 
+def with_own_histories(facts: ArchiveFacts, pg_wal: Path) -> ArchiveFacts:
+    """With the timelines that only the old cluster's `pg_wal` knows; they are rescued with it."""
+    try:
+        own = scan_archive(pg_wal).histories
+    except OSError:
+        return facts
+    return replace(facts, histories={**own, **facts.histories})
+
+
 def wal_reach(
-    backup: Backup, timeline: int, archive: WalArchive | None, tail: tuple[str, ...], pg_wal: Path
+    backup: Backup,
+    timeline: int,
+    archive: WalArchive | None,
+    histories: Mapping[int, TimelineHistory],
+    tail: tuple[str, ...],
+    pg_wal: Path,
 ) -> WalReach:
     """How far archive, rescued tail and the backup's own WAL go together, by names."""
     details = backup.details
@@ -102,7 +119,7 @@ def wal_reach(
             **_own_segments(backup, size),
             **(archive.segments if archive else {}),
         },
-        histories=dict(archive.histories) if archive else {},
+        histories=dict(histories),
         backup_histories={},
         problems=(),
     )

@@ -109,12 +109,12 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
 def linked_wal_directory(data_directory: Path) -> PathFacts | None:
     """Where `pg_wal` leads, if it is a link."""
     link = data_directory / "pg_wal"
-    return path_facts(link) if link.is_symlink() else None
+    return path_facts(link) if os.path.islink(link) else None
 
 
 def _wal_link_text(data_directory: Path) -> str | None:
     link = data_directory / "pg_wal"
-    return os.readlink(link) if link.is_symlink() else None
+    return os.readlink(link) if os.path.islink(link) else None
 
 
 def read_configuration(config_directory: Path) -> dict[str, str]:
@@ -146,7 +146,7 @@ def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None
 
 
 def _manager(data_directory: Path) -> str | None:
-    return "Patroni" if (data_directory / _PATRONI_FILE).exists() else None
+    return "Patroni" if os.path.exists(data_directory / _PATRONI_FILE) else None
 
 
 def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | None) -> str | None:

@@ -71,7 +71,7 @@ def filesystem_facts(path: Path) -> FilesystemFacts:
 def existing_ancestor(path: Path) -> Path:
     """The path itself if it exists, else the nearest directory above that does."""
     place = Path(os.path.realpath(path))
-    while not place.exists():
+    while not os.path.exists(place):  # also not if we may not look
         place = place.parent
     return place
 

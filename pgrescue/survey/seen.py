@@ -27,7 +27,7 @@ def observe(
     seen = {
         f"directory {data_directory}": _identity(data_directory),
         "system identifier": control.system_identifier if control else "unknown",
-        "timeline": str(control.timeline) if control else "unknown",
+        "timeline": str(control.current_timeline) if control else "unknown",
         "server": "running" if postmaster else "not running",
         "pg_wal": link.real_path if link else "in the data directory",
         "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",

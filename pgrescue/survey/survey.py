@@ -12,12 +12,17 @@ from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import Refused
 from pgrescue.plan.choose import choose_backup, choose_timeline
-from pgrescue.plan.facts import ClusterFacts, Facts, UnfinishedRun
+from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun
 from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
 from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.history_file import TimelineHistory
-from pgrescue.survey.archive import look_at_archive, unarchived_segments, wal_reach
+from pgrescue.survey.archive import (
+    look_at_archive,
+    unarchived_segments,
+    wal_reach,
+    with_own_histories,
+)
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
@@ -32,18 +37,27 @@ def survey(
     backups: Sequence[Backup],
     unfinished: Sequence[UnfinishedRun],
 ) -> Facts:
-    """The facts for a restore; raises `Refused` or `UsageError` if no backup can be chosen."""
+    """The facts for a restore.
+
+    Raises `Refused` or `UsageError` if no backup can be chosen or we may not act for the owner.
+    """
     host = host_facts(config.time_zone)
     found = cluster_facts(cluster)
+    _refuse_strangers(host, found)
     archive_facts, archive = look_at_archive(cluster)
-    backup = _chosen(backups, request, found, archive_facts.histories)
+    pg_wal = Path(found.directory.real_path, "pg_wal")
+    if request.into is None:
+        archive_facts = with_own_histories(archive_facts, pg_wal)
+    histories = archive_facts.histories
+    backup = _chosen(backups, request, found, histories)
     chain = _chain(backup, backups)
     control = found.control if request.into is None else None
-    timeline = choose_timeline(request.target, backup, control, archive_facts.histories)
-    pg_wal = Path(found.directory.real_path, "pg_wal")
-    tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
+    timeline = choose_timeline(request.target, backup, control, histories)
+    tail: tuple[str, ...] = ()
+    if request.into is None:
+        tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
     destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
-    places = tablespace_destinations(request, backup)
+    places = tablespace_destinations(request, backup, found)
     facts = Facts(
         host=host,
         cluster=found,
@@ -51,7 +65,7 @@ def survey(
         backup=backup,
         chain=chain,
         archive=archive_facts,
-        reach=wal_reach(backup, timeline, archive, tail if request.into is None else (), pg_wal),
+        reach=wal_reach(backup, timeline, archive, histories, tail, pg_wal),
         programs=programs_for(backup.major, cluster.bin_directory),
         filesystems={},
         tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
@@ -61,6 +75,20 @@ def survey(
     staging = staging_directory(facts, request.into is None, tag_of(host.now))
     paths = [destination.real_path, staging, *places.values()]
     return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
+
+
+def _refuse_strangers(host: HostFacts, cluster: ClusterFacts) -> None:
+    """To whom neither the cluster nor its backups can be read, everything would look missing."""
+    owner = cluster.owner
+    if host.is_root or host.account.uid == owner.uid:
+        return
+    raise Refused(
+        f"The cluster belongs to {owner.name}; {host.account.name} cannot act for it.",
+        f"Its data directory is {cluster.directory.path}.",
+        next_steps=(
+            f"run pgrescue as root or as {owner.name}, or set sudo = true for this cluster",
+        ),
+    )
 
 
 def _chosen(

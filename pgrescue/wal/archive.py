@@ -89,7 +89,10 @@ def scan_archive(path: Path) -> WalArchive:
             if not entry.is_file():
                 continue
             name, _ = split_ending(entry.name)
-            file = ArchivedFile(name, Path(entry.path), entry.stat().st_size)
+            try:
+                file = ArchivedFile(name, Path(entry.path), entry.stat().st_size)
+            except FileNotFoundError:  # renamed by the archiver, or pruned, since it was listed
+                continue
             if NAME.fullmatch(name):
                 segments[name] = file
             elif BACKUP_HISTORY_NAME.fullmatch(name):

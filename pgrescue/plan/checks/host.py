@@ -21,13 +21,13 @@ def programs(context: Context) -> list[Finding]:
 
 
 def privileges(context: Context) -> list[Finding]:
-    """We are root or the owner, and can write where we must."""
-    host, owner = context.facts.host, context.work.owner
-    if not host.is_root and host.account.uid != owner.uid:
+    """The owner can run a server, and we can write and start where we must."""
+    host, owner, service = context.facts.host, context.work.owner, context.work.service
+    if service.kind == "systemd" and not host.is_root:
         return blocker(
             "host.privileges",
-            f"The cluster belongs to {owner.name}; {host.account.name} cannot act for it.",
-            f"run pgrescue as root or as {owner.name}, or set sudo = true for this cluster",
+            f"{host.account.name} may not stop and start the unit {service.unit}.",
+            "run pgrescue as root, or set sudo = true for this cluster",
         )
     if owner.uid == 0:
         return blocker(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgrescue.errors import InvalidFormat, StepFailed
-from pgrescue.plan.commands import chain_directory, combine_command
+from pgrescue.plan.commands import chain_directory, combine_command, combined_tablespace
 from pgrescue.plan.model import BackupPart, TablespaceWork
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
@@ -105,19 +105,40 @@ def combine(execution: Execution) -> str:
     data = Path(work.data_directory)
     _make_anew(execution, work.data_directory)
     for item in work.chain[-1].tablespaces:
-        Path(item.destination).mkdir(mode=work.mode, parents=True, exist_ok=True)
-        execution.give_to_owner(Path(item.destination), work.mode)
+        _tablespace_root(execution, item)
+        _make_anew(execution, combined_tablespace(work, item))
     completed = execution.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
     if completed.exit_code != 0:
         raise StepFailed(
             "pg_combinebackup could not combine the chain.",
-            completed.output.splitlines()[-1] if completed.output else "",
+            _first_error(completed.output),
             unchanged="The old data is untouched where it was set aside.",
             next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
         )
+    for item in work.chain[-1].tablespaces:
+        _settle_tablespace(execution, data, item)
     os.rename(data / PG_CONTROL, Path(work.staging, HELD_BACK))
     _keep_own_wal(execution, data)
     return f"{len(work.chain)} backups combined"
+
+
+def _first_error(output: str) -> str:
+    """The line in which a tool says what went wrong; after it, it tells how it tidied up."""
+    lines = output.splitlines()
+    return next((line for line in lines if ": error: " in line), lines[-1] if lines else "")
+
+
+def _settle_tablespace(execution: Execution, data: Path, item: TablespaceWork) -> None:
+    """Move what was combined to its place and point the link in `pg_tblspc` there."""
+    combined = Path(combined_tablespace(execution.work, item))
+    for version in combined.iterdir():
+        target = Path(item.destination, version.name)
+        _make_anew(execution, str(target))
+        os.rename(version, target)
+    combined.rmdir()
+    link = data / "pg_tblspc" / str(item.oid)
+    link.unlink()
+    link.symlink_to(item.destination)
 
 
 def _make_anew(execution: Execution, path: str) -> None:

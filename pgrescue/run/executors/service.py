@@ -15,12 +15,15 @@ from pgrescue.run.records import ServerStarting
 _POLL_SECONDS = 0.2
 _APPEAR_SECONDS = 15.0
 """How long after its start command has ended a postmaster may take to show up."""
+_FAILED_SECONDS = 3.0
+"""The same for a start command that has failed."""
 
 
 def stop(execution: Execution) -> str:
     """Stop the server by its service and see that no process of it is left."""
     data = Path(execution.work.data_directory)
-    if not server_processes(data):
+    was_running = bool(server_processes(data))
+    if not was_running and not execution.work.service.starts_by_itself:
         return "it was not running"
     command = service_of(execution.work).stop
     completed = execution.run(command, execution.work.stop_timeout)
@@ -29,7 +32,7 @@ def stop(execution: Execution) -> str:
         if completed.exit_code != 0 or time.monotonic() > deadline:
             raise _still_running(execution, str(command), completed.output, left)
         time.sleep(_POLL_SECONDS)
-    return "stopped"
+    return "stopped" if was_running else "it was not running"
 
 
 def _still_running(execution: Execution, command: str, output: str, left: list[int]) -> StepFailed:
@@ -71,7 +74,8 @@ def wait_for_postmaster(execution: Execution, running: Running, follower: LogFol
             return  # it came and went: the next step reads why
         completed = running.poll()
         if completed is not None and deadline is None:
-            deadline = time.monotonic() + _APPEAR_SECONDS
+            patience = _APPEAR_SECONDS if completed.exit_code == 0 else _FAILED_SECONDS
+            deadline = time.monotonic() + patience
         if deadline is not None and time.monotonic() > deadline:
             output = completed.output if completed else ""
             raise StepFailed(

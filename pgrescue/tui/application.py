@@ -1,0 +1,127 @@
+"""The app itself: which screen comes when. It holds no state that the journals do not have."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import PurePath
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from pgrescue.errors import PgRescueError
+from pgrescue.plan.request import RestoreRequest
+from pgrescue.tui.glyphs import ASCII, UNICODE
+from pgrescue.tui.keys import Key
+from pgrescue.tui.lifeline import Lifeline
+from pgrescue.tui.screens.catalog import CatalogScreen
+from pgrescue.tui.screens.error import ErrorScreen
+from pgrescue.tui.screens.overview import OverviewScreen
+from pgrescue.tui.screens.page import PageScreen
+from pgrescue.tui.screens.palette import PaletteScreen
+from pgrescue.tui.screens.plan import PlanScreen
+from pgrescue.tui.screens.run import RunScreen
+from pgrescue.tui.screens.target import TargetScreen
+from pgrescue.tui.theme import PGRESCUE, theme_for
+from pgrescue.tui.view import Bridge, ClusterGlance, Place
+
+
+class RescueApp(App[None]):
+    """From the overview to the report."""
+
+    TITLE = "pgrescue"
+    # Textual does not load the stylesheet of a default screen by itself.
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/overview.tcss"]
+    ENABLE_COMMAND_PALETTE = False
+    # Textual declares these two in a form that ClassVar cannot override for mypy.
+    HORIZONTAL_BREAKPOINTS = [(0, "-too-narrow"), (60, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-too-low"), (18, "-low"), (24, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q,ctrl+c", "quit", show=False, priority=True)
+    ]
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        cluster: str | None = None,
+        *,
+        ascii_only: bool = False,
+        lifeline: Lifeline | None = None,
+    ) -> None:
+        """`cluster` is the one under the cursor at first."""
+        super().__init__()
+        self.bridge = bridge
+        self.glyphs = ASCII if ascii_only else UNICODE
+        self.place = Place(bridge.operator, bridge.host, cluster or "")
+        self._lifeline = lifeline
+        self.register_theme(PGRESCUE)
+        self.theme = theme_for(self.console.color_system, no_color=self.no_color)
+        if ascii_only:
+            self.add_class("-ascii")
+
+    def get_default_screen(self) -> Screen[None]:
+        """The root of the stack of screens."""
+        return OverviewScreen(self.place.cluster)
+
+    def on_mount(self) -> None:
+        """Open on the run at work, if there is one."""
+        if self._lifeline is not None:
+            self._lifeline.attach(asyncio.get_running_loop())
+        if (run := self.bridge.running()) is not None:
+            self.open_run(run)
+
+    def set_place(self, place: Place) -> None:
+        """Say on the screen where we are."""
+        self.place = place
+        for screen in self.screen_stack:
+            if isinstance(screen, OverviewScreen | CatalogScreen | TargetScreen | PlanScreen):
+                screen.show_place(place)
+
+    def open_catalog(self, glance: ClusterGlance) -> None:
+        """The backups of a cluster."""
+        self.push_screen(CatalogScreen(glance))
+
+    def open_target(self, glance: ClusterGlance, backup: str) -> None:
+        """Where to recover to, from one backup or the best one."""
+        self.push_screen(TargetScreen(glance, backup))
+
+    def open_plan(self, cluster: str, request: RestoreRequest, command: str) -> None:
+        """The dry run."""
+        self.push_screen(PlanScreen(cluster, request, command))
+
+    def open_run(self, run: str) -> None:
+        """A run, straight above the overview: the way back does not lead through its plan."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.push_screen(RunScreen(run))
+
+    def show_page(self, heading: str, text: str, path: str | None = None) -> None:
+        """Text to read."""
+        self.push_screen(PageScreen(heading, text, path=path))
+
+    def show_error(self, error: PgRescueError) -> None:
+        """An error in its own words: what, why, what was left alone, what next."""
+        self.push_screen(ErrorScreen(error))
+
+    def show_palette(self, kind: str) -> None:
+        """Find an action of the screen of that kind; it is run there."""
+        screen = self.screen
+
+        async def perform(key: Key | None) -> None:
+            if key is not None:
+                await screen.run_action(key.action)
+
+        self.push_screen(PaletteScreen(kind), perform)
+
+    def run_of_place(self, words: str) -> None:
+        """Show a run's state in the first row."""
+        self.place = replace(self.place, run=words)
+
+    async def action_quit(self) -> None:
+        """Leave; in a dialog only the dialog. A run at work is not touched."""
+        if isinstance(self.screen, ModalScreen):
+            self.screen.dismiss(None)
+        else:
+            self.exit()

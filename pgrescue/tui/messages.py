@@ -1,0 +1,42 @@
+"""What threads tell screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.message import Message
+
+from pgrescue.errors import PgRescueError
+from pgrescue.tui.view import RunView
+
+
+class Answered(Message, bubble=False):
+    """An errand came back with a value, or with an error."""
+
+    def __init__(
+        self,
+        name: str,
+        serial: int,
+        then: Callable[[Any], None],
+        value: object,
+        error: PgRescueError | None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.serial = serial
+        self.then = then
+        self.value = value
+        self.error = error
+
+
+class RunChanged(Message, bubble=False):
+    """A newer snapshot of the watched run; it makes one still waiting in the queue obsolete."""
+
+    def __init__(self, view: RunView) -> None:
+        super().__init__()
+        self.view = view
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest matters."""
+        return isinstance(message, RunChanged)

@@ -1,0 +1,185 @@
+"""What became of a run, what can be done with it now, and what confirming that means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pgrescue.tui.view import RunView
+from pgrescue.tui.words import moment
+
+VerbId = Literal["report", "log", "resume", "undo", "discard", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something that can be done with a run; `asks` is what is confirmed before."""
+
+    id: VerbId
+    label: str
+    about: str
+    asks: tuple[str, ...] = ()
+    typed: str | None = None
+
+
+def verbs_of(view: RunView) -> tuple[Verb, ...]:
+    """What can be done now, the safest first."""
+    verbs = [Verb("log", "Show the programs' output", "The run's tool.log.")]
+    if view.report is not None:
+        verbs.insert(0, Verb("report", "Show the report", f"{view.report}"))
+    state = view.state
+    if state.state == "running":
+        return (*verbs, _abort(view))
+    if state.state in ("waiting", "failed", "aborted", "interrupted"):
+        verbs.append(_resume(view))
+    if state.state != "undone" and (state.asides or state.made) and not state.deletion_begun:
+        verbs.append(_undo(view))
+    if state.state in ("succeeded", "undone") and view.discardable:
+        verbs.append(_discard(view))
+    return tuple(verbs)
+
+
+def outcome_text(view: RunView) -> str:
+    """How it ended or why it waits: what was reached, where the old data lies, what is next."""
+    state = view.state
+    lines = [_verdict(view), ""]
+    if state.error is not None:
+        lines += [state.error.title, state.error.cause, state.error.evidence, ""]
+    if state.reached is not None:
+        lines.append(f"reached   {reached_text(view)}")
+    if state.set_aside is not None:
+        lines.append(f"old data  {state.set_aside}")
+    lines += [f"undone    what had been restored lies in {path}" for path in state.retired]
+    lines += [f"note      {note}" for note in state.notes]
+    lines += ["", "Next:"]
+    if state.error is not None:
+        lines += [f"  {step}" for step in state.error.next]
+    lines += [f"  {step}" for step in _next(view)]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def reached_text(view: RunView) -> str:
+    """Where recovery ended."""
+    point = view.state.reached
+    if point is None:
+        return "nothing yet"
+    parts = []
+    if point.lsn is not None:
+        parts.append(f"LSN {point.lsn}")
+    if point.time is not None:
+        parts.append(f"last kept commit {moment(point.time)}")
+    if point.xid is not None:
+        parts.append(f"transaction {point.xid}")
+    if point.timeline is not None:
+        parts.append(f"timeline {point.timeline}")
+    return ", ".join(parts)
+
+
+def _verdict(view: RunView) -> str:
+    state = view.state
+    what = {"restore": "The restore", "undo": "The undo", "discard": "The deletion"}[state.purpose]
+    match state.state:
+        case "waiting":
+            return "AT THE TARGET. The server is open for reading; recovery is paused."
+        case "succeeded":
+            return f"DONE. {what} has succeeded."
+        case "undone":
+            return "UNDONE. The old data is back in its place."
+        case "failed":
+            return f"FAILED. {what} stopped at the step '{state.step}'."
+        case "aborted":
+            return f"STOPPED on request. {what} stopped at the step '{state.step}'."
+        case "interrupted" if not state.started:
+            return "NOT STARTED. No runner has taken it up; nothing was changed."
+        case _:
+            return f"INTERRUPTED. {what}'s runner is gone; the journal says what is certain."
+
+
+def _next(view: RunView) -> list[str]:
+    run, state = view.state.run, view.state
+    match state.state:
+        case "waiting":
+            # Recovery holds the locks of transactions that it stopped in the middle of.
+            return [
+                "look at the data with psql: is it what you want? (A table that the first",
+                "undone transaction drops or truncates stays locked until the promotion.)",
+                f"yes: a, promote     (pgrescue resume {run})",
+                f"no:  a, undo        (pgrescue undo {run})",
+            ]
+        case "succeeded":
+            later = f"when sure: a, discard the old data (pgrescue discard {run})"
+            return ["r shows the report", "take a new base backup soon"] + (
+                [later] if view.discardable else []
+            )
+        case "undone":
+            return ["r shows the report", f"when sure: a, discard (pgrescue discard {run})"]
+        case _:
+            return ["a shows what can be done: go on, or undo", "l shows the programs' output"]
+
+
+def _resume(view: RunView) -> Verb:
+    if view.state.state == "waiting":
+        return Verb(
+            "resume",
+            "Promote: end the recovery here and open for writing",
+            "The server starts a new timeline. A later target then needs a new restore; undo "
+            "still puts the old data back.",
+            (
+                "The server ends recovery and opens for writing on a new timeline.",
+                "Recovery cannot go on to a later target after that.",
+                "Undo still puts the old data back.",
+            ),
+        )
+    done = sum(step.state == "done" for step in view.state.steps)
+    if view.state.purpose == "discard":
+        return Verb(
+            "resume",
+            "Go on with the deletion",
+            "What is left of the old data is deleted; there is no way back any more.",
+            ("What is left of the old data is DELETED.",),
+            typed=view.plan.identity,
+        )
+    return Verb(
+        "resume",
+        "Go on where it stopped",
+        "Steps that are done are not repeated; the interrupted one is done again from its "
+        "beginning.",
+        (f"{done} of {len(view.state.steps)} steps are done; the next ones are executed.",),
+    )
+
+
+def _undo(view: RunView) -> Verb:
+    back = [f"{item.aside} goes back to {item.path}." for item in view.state.asides]
+    return Verb(
+        "undo",
+        "Undo: put the old data back",
+        "The restored server is stopped, what was restored is set aside, and the old data "
+        "directory is renamed back.",
+        (
+            "The restored server is stopped; its clients are disconnected.",
+            "What was restored, and written since, is set aside.",
+            *back,
+        ),
+    )
+
+
+def _discard(view: RunView) -> Verb:
+    return Verb(
+        "discard",
+        "Discard: delete what was set aside",
+        "Frees the space. After that there is no undo.",
+        tuple(f"{path} is DELETED." for path in view.discardable),
+        typed=view.plan.identity,
+    )
+
+
+def _abort(view: RunView) -> Verb:
+    return Verb(
+        "abort",
+        "Stop the run at the next safe place",
+        "It can be resumed or undone afterwards. To leave only this screen, press q instead.",
+        (
+            "The run ends the current piece of work and stops; the cluster stays half-restored.",
+            "Resume goes on, undo puts the old data back.",
+        ),
+    )

@@ -1,0 +1,97 @@
+"""The frame of every screen, and what all of them can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from pgrescue.errors import PgRescueError
+from pgrescue.tui.errand import ErrandScreen
+from pgrescue.tui.glyphs import Glyphs
+from pgrescue.tui.keys import help_text
+from pgrescue.tui.view import Bridge, Place
+from pgrescue.tui.widgets.frame import KeyBar, StatusLine, crumb_text
+
+if TYPE_CHECKING:
+    from pgrescue.tui.application import RescueApp
+
+_TOO_SMALL = (
+    "pgrescue needs a terminal of at least 60 columns and 18 rows.\n"
+    "Make this one bigger, or use the commands: pgrescue status, pgrescue attach."
+)
+
+
+class RescueScreen(ErrandScreen[None]):
+    """Status line, breadcrumb, body, keys."""
+
+    KIND: ClassVar[str]
+    """Its name in the registry of keys."""
+    STAGE: ClassVar[str | None] = None
+    """Its place on the way from the cluster to the report."""
+    HEADING: ClassVar[str] = ""
+
+    @property
+    def rescue(self) -> RescueApp:
+        """The app, by its own type."""
+        from pgrescue.tui.application import RescueApp
+
+        assert isinstance(self.app, RescueApp)
+        return self.app
+
+    @property
+    def bridge(self) -> Bridge:
+        """The way to everything that is not the screen."""
+        return self.rescue.bridge
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """The signs that this terminal can show."""
+        return self.rescue.glyphs
+
+    def compose(self) -> ComposeResult:
+        """The frame; the body is the screen's own."""
+        yield StatusLine()
+        yield Static(self.crumb(), id="crumb", markup=False)
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield KeyBar(self.KIND)
+        yield Static(_TOO_SMALL, id="too-small", markup=False)
+
+    def compose_body(self) -> ComposeResult:
+        """What lies between the breadcrumb and the keys."""
+        raise NotImplementedError
+
+    def crumb(self) -> str:
+        """The second row."""
+        return crumb_text(self.STAGE, self.HEADING, self.glyphs.arrow)
+
+    def on_screen_resume(self) -> None:
+        """Coming back: the place may have changed meanwhile."""
+        self.show_place(self.rescue.place)
+
+    def show_place(self, place: Place) -> None:
+        """Say where we are."""
+        self.query_one(StatusLine).show(place, self.glyphs)
+
+    def failed(self, name: str, error: PgRescueError) -> None:
+        """Show an error in its own words."""
+        self.rescue.show_error(error)
+
+    def say(self, message: str, *, warn: bool = False) -> None:
+        """A word in passing."""
+        self.notify(message, severity="warning" if warn else "information", markup=False)
+
+    def action_help(self) -> None:
+        """The keys, on a page of their own."""
+        self.rescue.show_page("Help", help_text(self.KIND))
+
+    def action_back(self) -> None:
+        """Leave this screen."""
+        self.rescue.pop_screen()
+
+    def action_palette(self) -> None:
+        """Find an action by name."""
+        self.rescue.show_palette(self.KIND)

@@ -1,0 +1,255 @@
+"""The live run: a view of its journal. Leaving it leaves the run alone."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from pgrescue.errors import PgRescueError
+from pgrescue.run.state import StepStatus
+from pgrescue.tui import meter, plan_text
+from pgrescue.tui.glyphs import Glyphs
+from pgrescue.tui.keys import bindings_of
+from pgrescue.tui.messages import Answered, RunChanged
+from pgrescue.tui.outcome import Verb, outcome_text, verbs_of
+from pgrescue.tui.screens.base import RescueScreen
+from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
+from pgrescue.tui.screens.page import PageScreen
+from pgrescue.tui.screens.palette import MenuScreen
+from pgrescue.tui.view import RunView
+from pgrescue.tui.widgets.cells import state_cell
+from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.text_pane import TextPane
+from pgrescue.tui.words import clock
+
+_POLL_SECONDS = 0.5
+
+
+class RunScreen(RescueScreen):
+    """A function of the latest snapshot; repainted once a second."""
+
+    KIND = "run"
+    STAGE = "run"
+    CSS_PATH = "run.tcss"
+    BINDINGS = bindings_of("run")
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run_id = run
+        self._view: RunView | None = None
+        self._left = threading.Event()
+
+    def compose_body(self) -> ComposeResult:
+        """Steps; below them either what is going on or how it ended."""
+        yield Static("", id="headline", markup=False)
+        columns = (("", 2), ("state", 10), ("step", 54), ("time", 7))
+        yield NavTable(columns, id="steps", header=False)
+        with Vertical(id="live"):
+            yield Static("", id="meter", markup=False)
+            yield Static("", id="rate", markup=False)
+            yield Static("", id="replay", markup=False)
+            yield Static("", id="notes", markup=False)
+            yield Static("", id="rule", classes="rule", markup=False)
+            yield Static("", id="log", markup=False)
+        yield TextPane(id="outcome")
+
+    def on_mount(self) -> None:
+        """Begin to watch."""
+        self.add_class("-running")
+        self.query_one(NavTable).focus()
+        self.set_interval(1.0, self._paint)
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def on_unmount(self) -> None:
+        """Nobody looks any more; the run does not mind."""
+        self._left.set()
+
+    def action_actions(self) -> None:
+        """What can be done with this run now."""
+        view = self._view
+        if view is not None:
+            title = f"Run {self._run_id}: {view.state.state}"
+            self.app.push_screen(MenuScreen(title, verbs_of(view)), self._chosen)
+
+    def action_explain(self) -> None:
+        """The step under the cursor."""
+        view = self._view
+        current = self.query_one(NavTable).current
+        if view is None or current is None:
+            return
+        step = next((step for step in view.plan.steps if step.id == current), None)
+        status = next(step for step in view.state.steps if step.id == current)
+        text = plan_text.step_text(step) if step is not None else status.title
+        result = f"\n\nresult: {status.result}" if status.result else ""
+        self.rescue.show_page(f"Step: {status.title}", text + result)
+
+    def action_log(self) -> None:
+        """The programs' output, as it grows."""
+        self.errand("Reading the log", partial(self.bridge.tool_log, self._run_id), self._show_log)
+
+    def action_report(self) -> None:
+        """The report, once there is one."""
+        self.errand(
+            "Reading the report", partial(self.bridge.report, self._run_id), self._show_report
+        )
+
+    def action_back(self) -> None:
+        """Leave the screen, not the run."""
+        if self._view is not None and self._view.state.state == "running":
+            self.say("The run goes on. Open it again from the list.")
+        super().action_back()
+
+    @on(RunChanged)
+    def _changed(self, message: RunChanged) -> None:
+        before, self._view = self._view, message.view
+        if before is None or _shape(before) != _shape(message.view):
+            self._paint()
+            # How much of the steps and the log fits is known only then.
+            self.call_after_refresh(self._follow, message.view)
+
+    def _follow(self, view: RunView) -> None:
+        """Keep the step at work, or the last one that was, in sight."""
+        names = [step.id for step in view.state.steps]
+        if view.state.step in names:
+            row = names.index(view.state.step)
+            self.query_one(NavTable).move_cursor(row=row, animate=False)
+        self._paint()
+
+    def _watch(self) -> None:
+        """In a thread: look at the run until the screen is left."""
+        try:
+            watch = self.bridge.watch(self._run_id)
+            seen: RunView | None = None
+            while not self._left.is_set():
+                view = watch.look()
+                if view != seen:
+                    seen = view
+                    self.tell(RunChanged(view))
+                self._left.wait(_POLL_SECONDS)
+        except (PgRescueError, OSError) as problem:
+            error = problem
+            if not isinstance(error, PgRescueError):
+                error = PgRescueError(f"The run {self._run_id} cannot be watched.", str(error))
+            self._serials["watch"] = 1
+            self.tell(Answered("watch", 1, lambda _: None, None, error))
+
+    def _paint(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        state = view.state
+        is_running = state.state == "running"
+        self.set_class(is_running, "-running")
+        self.set_class(not is_running, "-ended")
+        self.query_one("#headline", Static).update(headline(view))
+        numbered = list(enumerate(state.steps, 1))
+        self.query_one(NavTable).show_rows(
+            (step.id, step_cells(number, step, self.glyphs)) for number, step in numbered
+        )
+        if is_running:
+            self._paint_live(view)
+        else:
+            self.query_one("#outcome", TextPane).show(outcome_text(view))
+        place = replace(
+            self.rescue.place,
+            cluster=state.cluster,
+            data_directory=state.data_directory,
+            server=view.server,
+            run=f"run {state.state.upper()}",
+        )
+        if place != self.rescue.place:
+            self.rescue.place = place
+            self.show_place(place)
+
+    def _paint_live(self, view: RunView) -> None:
+        state = view.state
+        width = self.size.width - 2
+        log = self.query_one("#log", Static)
+        progress = state.progress
+        texts = {
+            "meter": meter.bar(progress, width, self.glyphs) if progress else "",
+            "rate": meter.rate_line(state, datetime.now(UTC)),
+            "replay": meter.replay_line(progress),
+            "notes": "\n".join(f"! {note}" for note in state.notes[-2:]),
+            "rule": f"{self.glyphs.rule * 2} tool.log, l shows all ".ljust(
+                self.size.width, self.glyphs.rule
+            ),
+            "log": "\n".join(view.log[-max(log.size.height, 1) :]),
+        }
+        if state.abort_requested:
+            texts["rate"] = "Stopping at the next safe place.   " + texts["rate"]
+        for name, text in texts.items():
+            widget = self.query_one(f"#{name}", Static)
+            if str(widget.content) != text:
+                widget.update(text)
+
+    def _chosen(self, verb: Verb | None) -> None:
+        view = self._view
+        if verb is None or view is None:
+            return
+        if verb.id == "log":
+            self.action_log()
+        elif verb.id == "report":
+            self.action_report()
+        else:
+            asked = Confirmation(
+                title=f"On host {view.plan.host}: cluster {view.state.cluster}",
+                lines=verb.asks,
+                verb=verb.label.partition(":")[0],
+                typed=verb.typed,
+            )
+            self.app.push_screen(ConfirmScreen(asked), partial(self._confirmed, verb))
+
+    def _confirmed(self, verb: Verb, said_yes: bool | None) -> None:
+        if not said_yes:
+            return
+        acts = {
+            "resume": self.bridge.resume,
+            "undo": self.bridge.undo,
+            "discard": self.bridge.discard,
+            "abort": self.bridge.abort,
+        }
+        act = partial(acts[verb.id], self._run_id)
+        self.errand(verb.label, act, lambda _: self.say(f"{verb.label}: under way."))
+
+    def _show_log(self, answer: tuple[str, str]) -> None:
+        path, text = answer
+        source = partial(self.bridge.tool_log, self._run_id)
+        self.app.push_screen(PageScreen("Log", text, path=path, source=source))
+
+    def _show_report(self, answer: tuple[str, str]) -> None:
+        path, text = answer
+        self.app.push_screen(PageScreen("Report", text, path=path, stage="report"))
+
+
+def headline(view: RunView) -> str:
+    """What this run is about, and how far it is."""
+    done = sum(step.state == "done" for step in view.state.steps)
+    purpose = {"restore": "Restore", "undo": "Undo of the restore", "discard": "Discard after"}
+    return (
+        f"{done}/{len(view.state.steps)} steps  {purpose[view.state.purpose]} to {view.plan.target}"
+        f" from {view.plan.backup}"
+    )
+
+
+def step_cells(number: int, step: StepStatus, glyphs: Glyphs) -> list[Text]:
+    """One row of the steps."""
+    return [
+        Text(f"{number:>2}"),
+        state_cell(step.state, glyphs) if step.state != "pending" else Text(""),
+        Text(step.title),
+        Text(clock(step.seconds), justify="right"),
+    ]
+
+
+def _shape(view: RunView) -> object:
+    """What is worth painting at once, before the second is over."""
+    return (view.state.state, view.state.step, view.report, view.discardable)

@@ -1,0 +1,110 @@
+"""What crosses from the bridge to the screens: frozen snapshots; screens are functions of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pgrescue.catalog.model import Backup
+from pgrescue.plan.model import Plan
+from pgrescue.plan.request import RestoreRequest
+from pgrescue.run.state import RunState
+
+Server = Literal["running", "stopped", "gone", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one is: the first row of every screen."""
+
+    operator: str
+    host: str
+    cluster: str = ""
+    data_directory: str = ""
+    server: Server = "unknown"
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterGlance:
+    """One cluster in the overview."""
+
+    name: str
+    data_directory: str
+    version: str
+    server: Server
+    server_detail: str
+    backup_places: tuple[str, ...]
+    backups: tuple[Backup, ...]
+    archive: str | None
+    segments: int | None
+    problem: str | None
+    """What is wrong with the configured places, in words."""
+
+    @property
+    def newest(self) -> Backup | None:
+        """The newest backup that can be restored."""
+        usable = [backup for backup in self.backups if backup.usable and backup.started_at]
+        return max(usable, key=lambda backup: str(backup.started_at), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run in the overview."""
+
+    id: str
+    cluster: str
+    state: str
+    purpose: str
+    target: str
+    created_at: datetime | None
+    set_aside: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything the run screen shows."""
+
+    plan: Plan
+    state: RunState
+    directory: str
+    log: tuple[str, ...]
+    """The last lines of tool.log."""
+    server: Server
+    discardable: tuple[str, ...]
+    report: str | None
+    """Path of the report, once there is one."""
+
+
+class RunWatch(Protocol):
+    """A run under observation."""
+
+    def look(self) -> RunView:
+        """How it stands now."""
+
+
+class Bridge(Protocol):
+    """What the screens can ask for or have done. Everything may block and raise `PgRescueError`."""
+
+    operator: str
+    host: str
+    zone: str | None
+    config: str
+
+    def clusters(self) -> tuple[str, ...]: ...
+    def glance(self, cluster: str) -> ClusterGlance: ...
+    def runs(self) -> tuple[RunRow, ...]: ...
+    def running(self) -> str | None: ...
+    def backups(self, cluster: str) -> tuple[Backup, ...]: ...
+    def plan(self, cluster: str, request: RestoreRequest) -> Plan: ...
+    def save_plan(self, plan: Plan) -> Path: ...
+    def start(self, plan: Plan) -> str: ...
+    def watch(self, run: str) -> RunWatch: ...
+    def resume(self, run: str) -> None: ...
+    def undo(self, run: str) -> None: ...
+    def discard(self, run: str) -> None: ...
+    def abort(self, run: str) -> None: ...
+    def report(self, run: str) -> tuple[str, str]: ...
+    def tool_log(self, run: str) -> tuple[str, str]: ...

@@ -1,0 +1,68 @@
+"""What every screen has: where one is on top, the way through below it, the keys at the bottom."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.widgets import Static
+
+from pgrescue.tui.glyphs import Glyphs
+from pgrescue.tui.keys import footer_text
+from pgrescue.tui.view import Place
+from pgrescue.tui.words import shorten_path
+
+STAGES = ("cluster", "backup", "target", "plan", "run", "report")
+
+
+def status_text(place: Place, width: int, cut: str) -> str:
+    """Operator and host first, so that the wrong terminal is noticed; the path gives way."""
+    left = [f"{place.operator}@{place.host}", place.cluster]
+    right = [f"server {place.server.upper()}"] if place.cluster else []
+    right += [place.run] if place.run else []
+    others = "  ".join(part for part in (*left, *right) if part)
+    room = width - len(others) - 4
+    path = shorten_path(place.data_directory, room, cut) if room > 8 else ""
+    return " " + "  ".join(part for part in (*left, path, *right) if part)
+
+
+def crumb_text(stage: str | None, title: str, arrow: str) -> str:
+    """The way through, with the number of the stage one is at."""
+    if stage is None:
+        return f" {title}"
+    number = STAGES.index(stage) + 1
+    names = (f"[{number}/{len(STAGES)} {s}]" if s == stage else s for s in STAGES)
+    return " " + f" {arrow} ".join(names)
+
+
+class StatusLine(Static):
+    """The first row, in reverse video."""
+
+    def __init__(self) -> None:
+        super().__init__(id="status", markup=False)
+        self._place: Place | None = None
+        self._cut = ""
+
+    def show(self, place: Place, glyphs: Glyphs) -> None:
+        """Show another place."""
+        self._place, self._cut = place, glyphs.cut
+        self._paint()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """A wider row shows more of the path."""
+        self._paint()
+
+    def _paint(self) -> None:
+        if self._place is not None:
+            width = self.size.width or 80
+            self.update(status_text(self._place, width, self._cut).ljust(width))
+
+
+class KeyBar(Static):
+    """The last row: the keys that matter here."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(id="keys", markup=False)
+        self._kind = kind
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fewer keys where there is less room."""
+        self.update(" " + footer_text(self._kind, event.size.width - 2))

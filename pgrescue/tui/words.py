@@ -1,0 +1,66 @@
+"""Sizes, times and lengths as the screens write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from humanize import naturaldelta, naturalsize
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def size(count: int | None) -> str:
+    """Bytes with a binary unit, such as `281.0 GiB`."""
+    return "-" if count is None else naturalsize(count, binary=True)
+
+
+def short_size(count: int | None) -> str:
+    """The same in six columns: `281.0G`."""
+    return "-" if count is None else naturalsize(count, gnu=True)
+
+
+def moment(time: datetime | None) -> str:
+    """A time in UTC to the second, with its offset."""
+    return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}+00"
+
+
+def short_moment(time: datetime | None) -> str:
+    """Month, day and minute in UTC."""
+    return "-" if time is None else f"{time.astimezone(UTC):%m-%d %H:%M}"
+
+
+def age(time: datetime | None, now: datetime) -> str:
+    """How long ago that was, roughly."""
+    return "-" if time is None else f"{naturaldelta(now - time)} ago"
+
+
+def clock(seconds: float | None) -> str:
+    """A duration as `m:ss` or `h:mm:ss`."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def about(seconds: float) -> str:
+    """A guess at a duration; no more exact than it deserves."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plain(text: str) -> str:
+    """Text of programs without anything that a terminal would obey."""
+    return _CONTROL.sub("", text.expandtabs(8))
+
+
+def shorten(text: str, width: int, cut: str) -> str:
+    """The text in at most `width` cells, its end cut off."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + cut
+
+
+def shorten_path(text: str, width: int, cut: str) -> str:
+    """The text in at most `width` cells; the end of a path says more than its beginning."""
+    return text if len(text) <= width else cut + text[len(text) - max(width - 1, 0) :]

@@ -1,0 +1,76 @@
+"""Source clusters that the end-to-end tests share, and small ones of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from pgrescue.demo.binaries import ServerBinaries
+from tests.support.cluster import Workspace
+from tests.support.source import Source
+
+
+class SourceFactory(Protocol):
+    """Makes a running cluster with one epoch, in the test's own workspace."""
+
+    def __call__(
+        self,
+        binaries: ServerBinaries,
+        *,
+        name: str = "main",
+        segment_size_mb: int = 1,
+        checksums: bool = True,
+    ) -> Source: ...
+
+
+@pytest.fixture(scope="module")
+def shared_workspace() -> Iterator[Workspace]:
+    """A directory for all tests of a module."""
+    workspace = Workspace.make()
+    try:
+        yield workspace
+    finally:
+        workspace.destroy()
+
+
+@pytest.fixture
+def source_factory(workspace: Workspace) -> SourceFactory:
+    """A cluster for one test, which may destroy it."""
+
+    def make(
+        binaries: ServerBinaries,
+        *,
+        name: str = "main",
+        segment_size_mb: int = 1,
+        checksums: bool = True,
+    ) -> Source:
+        return Source.make(
+            workspace, binaries, name=name, segment_size_mb=segment_size_mb, checksums=checksums
+        )
+
+    return make
+
+
+@pytest.fixture
+def victim(server_binaries: ServerBinaries, source_factory: SourceFactory) -> Source:
+    """A cluster with a backup like the article's, and epochs before and after it."""
+    return make_victim(source_factory, server_binaries)
+
+
+@pytest.fixture
+def any_victim(any_binaries: ServerBinaries, source_factory: SourceFactory) -> Source:
+    """As `victim`, where the server's version does not matter."""
+    return make_victim(source_factory, any_binaries)
+
+
+def make_victim(source_factory: SourceFactory, binaries: ServerBinaries) -> Source:
+    """Epochs 1 and 2, the backup `nightly`, then 3 to 5, all archived; it runs."""
+    source = source_factory(binaries)
+    source.log.mark("before the backup")
+    source.backup("nightly", "-Ft", "-z", "-Xs", "-P")
+    for _ in range(3):
+        source.log.mark("after the backup")
+    source.sandbox.switch_wal()
+    return source

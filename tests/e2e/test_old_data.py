@@ -1,0 +1,73 @@
+"""What becomes of the old data: kept until it is discarded, deleted only when asked for by name."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import finished
+from tests.support.runs import status
+from tests.support.source import Source
+
+pytestmark = pytest.mark.server
+
+
+def beside(source: Source) -> set[str]:
+    """What lies beside the data directory."""
+    return set(os.listdir(source.sandbox.directory))
+
+
+def test_discard_deletes_exactly_the_set_aside_copy(any_victim: Source) -> None:
+    names = beside(any_victim)
+    any_victim.sandbox.create_tablespace("fast")
+    any_victim.sandbox.sql("create table elsewhere tablespace fast as select 1 as n")
+    any_victim.backup("with-tablespace", "-Ft", "-z")
+    last = finished(any_victim.restore())
+    aside = Path(str(last["set_aside"]))
+    assert aside.is_dir()
+    refused = any_victim.workspace.run("discard")
+    assert refused.returncode == 3, "nothing is deleted without a yes"
+    assert aside.is_dir()
+    discarded = any_victim.workspace.run("discard", "--yes", "--json", check=True)
+    last = finished(discarded)
+    assert (last["state"], last["set_aside"]) == ("succeeded", None)
+    assert beside(any_victim) == names
+    assert len(os.listdir(any_victim.sandbox.tablespaces / "fast")) == 1
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
+    assert any_victim.place.sql("select n from elsewhere") == ["1"]
+    assert any_victim.workspace.run("undo", "--yes").returncode == 2
+    assert any_victim.workspace.run("discard", "--yes").returncode == 2
+
+
+def test_discard_waits_for_the_end_of_the_run(any_victim: Source) -> None:
+    any_victim.restore("--to-xid", str(any_victim.log.epochs[3].xid))
+    assert status(any_victim.workspace)["state"] == "waiting"
+    refused = any_victim.workspace.run("discard", "--yes")
+    assert refused.returncode == 3
+    any_victim.workspace.run("undo", "--yes", check=True)
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
+
+
+@pytest.mark.parametrize("given", [("--yes",), ("--confirm", "elsewhere/main"), ()])
+def test_deleting_needs_the_clusters_name(any_victim: Source, given: tuple[str, ...]) -> None:
+    names = beside(any_victim)
+    refused = any_victim.workspace.run("restore", "--old-data", "delete", *given)
+    assert refused.returncode == 3
+    assert f"{platform.node()}/main" in refused.stderr
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
+    assert beside(any_victim) == names
+
+
+def test_deleting_when_asked_for_by_name(any_victim: Source) -> None:
+    confirm = ("--confirm", f"{platform.node()}/main")
+    completed = any_victim.workspace.run(
+        "restore", "--old-data", "delete", *confirm, "--json", check=True
+    )
+    assert finished(completed)["set_aside"] is None
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
+    assert not list(any_victim.sandbox.directory.glob("data.pgrescue-*Z"))
+    assert any_victim.workspace.run("undo", "--yes").returncode == 2
+    assert any_victim.place.rows() == any_victim.log.expected("latest")

@@ -1,0 +1,65 @@
+"""Commits that never reached the archive survive a restore to the latest state."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pgrescue.demo.binaries import ServerBinaries
+from tests.e2e.conftest import SourceFactory
+from tests.support.command import document, finished
+from tests.support.source import Source
+
+pytestmark = pytest.mark.server
+
+
+def test_crash_with_unarchived_commits_loses_none(
+    server_binaries: ServerBinaries, source_factory: SourceFactory
+) -> None:
+    source = source_factory(server_binaries)
+    source.backup("nightly", "-Ft", "-z", "-Xs")
+    source.log.mark("archived")
+    source.sandbox.switch_wal()
+    stop_archiving(source)
+    for _ in range(3):
+        source.log.mark("in a segment that nobody archives")
+        source.sandbox.sql("select pg_switch_wal()")
+    source.log.mark("in the segment that is being written")
+    source.sandbox.crash()
+    last = finished(source.restore("--to", "latest"))
+    assert last["state"] == "succeeded"
+    assert source.place.rows() == source.log.expected("latest") == [1, 2, 3, 4, 5, 6]
+
+
+def test_damaged_data_files_do_not_matter(victim: Source) -> None:
+    stop_archiving(victim)
+    victim.log.mark("only in pg_wal")
+    victim.sandbox.crash()
+    shutil.rmtree(victim.sandbox.data / "base")
+    (victim.sandbox.data / "global" / "pg_control").write_bytes(b"\0" * 8192)
+    plan = document(victim.workspace.run("plan", "--json", check=True))
+    assert any(step["id"] == "rescue_wal" for step in plan["steps"])
+    victim.restore()
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+def test_lost_pg_wal_loses_only_what_was_not_archived(victim: Source) -> None:
+    archived = victim.log.expected("latest")
+    stop_archiving(victim)
+    victim.log.mark("only in pg_wal")
+    victim.sandbox.crash()
+    shutil.rmtree(victim.sandbox.data / "pg_wal")
+    victim.restore()
+    assert victim.place.rows() == archived
+
+
+def test_running_server_hands_over_its_last_commits(victim: Source) -> None:
+    victim.log.mark("written a moment ago")
+    victim.restore("--to", "latest")
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+def stop_archiving(source: Source) -> None:
+    """From now on nothing reaches the archive, as when its disk is full."""
+    source.sandbox.sql("alter system set archive_command = 'false'; select pg_reload_conf()")

@@ -1,0 +1,1 @@
+"""Wrong input and hopeless situations: a clear error, the right exit code, nothing changed."""

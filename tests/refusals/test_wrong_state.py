@@ -1,0 +1,90 @@
+"""Commands on a run that is not in the state for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.refusals.conftest import Scene
+from tests.support.command import document
+from tests.support.refused import refused
+
+pytestmark = pytest.mark.server
+
+USAGE, REFUSED, STEP_FAILED = 2, 3, 4
+
+
+def test_each_command_at_the_wrong_time(scene: Scene) -> None:
+    for command in ("status", "attach", "resume", "abort", "undo", "discard"):
+        refused(scene.run(command, *_yes(command)), USAGE, "There is no run")
+    assert document(scene.run("runs")) == {"schema": 1, "runs": []}
+
+    scene.restore("--to-xid", str(scene.log.epochs[1].xid)).check_returncode()
+    assert _state(scene)["state"] == "waiting"
+    for command in ("resume", "undo", "discard"):
+        refused(scene.run(command), REFUSED, "add --yes")
+    refused(scene.run("discard", "--yes"), REFUSED, "has not ended", "pgrescue undo")
+    assert _state(scene)["state"] == "waiting"
+    assert scene.log.rows_visible() == [1, 2]
+
+    scene.run("resume", "--yes").check_returncode()
+    refused(scene.run("resume", "--yes"), USAGE, "has ended: succeeded")
+    scene.run("undo", "--yes").check_returncode()
+    refused(scene.run("undo", "--yes"), USAGE, "undone already")
+    refused(scene.run("resume", "--yes"), USAGE, "has ended: undone")
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+
+    scene.run("discard", "--yes").check_returncode()
+    refused(scene.run("discard", "--yes"), USAGE, "nothing set aside")
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+    assert _state(scene)["state"] == "undone"
+
+
+def test_runs_are_undone_from_the_last_one_back(scene: Scene) -> None:
+    scene.restore("--action", "promote").check_returncode()
+    first = _state(scene)["run"]
+    scene.restore("--action", "promote").check_returncode()
+    second = _state(scene)["run"]
+    assert first != second
+    refused(scene.run("undo", "--yes", first), REFUSED, second, f"pgrescue undo {second}")
+    scene.run("undo", "--yes").check_returncode()
+    scene.run("undo", "--yes", first).check_returncode()
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+
+
+def test_what_was_discarded_cannot_be_undone(scene: Scene) -> None:
+    scene.restore("--action", "promote").check_returncode()
+    scene.run("discard", "--yes").check_returncode()
+    assert _state(scene)["set_aside"] is None
+    refused(scene.run("undo", "--yes"), USAGE, "cannot be undone", "deleted")
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting something needs root")
+def test_deletion_that_failed_is_finished_but_never_undone(scene: Scene) -> None:
+    scene.restore("--action", "promote").check_returncode()
+    aside = Path(_state(scene)["set_aside"])
+    mounted = aside / "pg_stat"
+    if subprocess.run(("mount", "-t", "tmpfs", "tmpfs", str(mounted)), check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        refused(scene.run("discard", "--yes"), STEP_FAILED, "another file system", "umount")
+    finally:
+        subprocess.run(("umount", str(mounted)), check=True)
+    refused(scene.run("undo", "--yes"), USAGE, "cannot be undone", "deletion was begun")
+    scene.run("resume", "--yes").check_returncode()
+    assert not aside.exists()
+    assert _state(scene)["state"] == "succeeded"
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+
+
+def _yes(command: str) -> tuple[str, ...]:
+    return () if command in ("status", "attach") else ("--yes",)
+
+
+def _state(scene: Scene) -> dict[str, Any]:
+    return dict(document(scene.run("status")))

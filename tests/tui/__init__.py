@@ -1,0 +1,1 @@
+"""The terminal UI, driven by keys and read as text."""

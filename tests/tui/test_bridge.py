@@ -1,0 +1,146 @@
+"""The real bridge: a run followed through its journal, and a whole restore by keys alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pgrescue.config.load import load_config
+from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.run import records
+from pgrescue.run.journal import Journal
+from pgrescue.run.run_directory import RunDirectory, create_run
+from pgrescue.tui.application import RescueApp
+from pgrescue.tui.bridge import DeskBridge, JournalWatch
+from tests.conftest import SandboxFactory
+from tests.support.cluster import Workspace, cluster_config
+from tests.tui import snapshots
+from tests.tui.screen_text import focused_label, press, see, text
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    """A run that was created and not started."""
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path))
+    return create_run(snapshots.plan())
+
+
+@pytest.fixture
+def journal(run: RunDirectory) -> Iterator[Journal]:
+    """Its journal, open for appending."""
+    journal = Journal(run.journal_path)
+    yield journal
+    journal.close()
+
+
+def _progress(done: int) -> records.Progress:
+    return records.Progress(
+        step="extract", done_bytes=done, total_bytes=100, rate=None, eta_seconds=None, detail=""
+    )
+
+
+def test_watch_sees_what_is_appended_and_only_the_last_progress(
+    run: RunDirectory, journal: Journal
+) -> None:
+    watch = JournalWatch(run)
+    assert watch.look().state.steps[3].state == "pending"
+    journal.append(records.StepBegan(step="extract", title="Extract"))
+    for done in range(50):
+        journal.append(_progress(done))
+    view = watch.look()
+    assert view.state.step == "extract"
+    assert view.state.progress is not None
+    assert view.state.progress.done_bytes == 49
+    assert len(watch._records) == 3
+
+
+def test_watch_waits_for_the_rest_of_a_torn_line(run: RunDirectory, journal: Journal) -> None:
+    watch = JournalWatch(run)
+    watch.look()
+    journal.append(records.Note(step="extract", message="told"))
+    whole = run.journal_path.read_bytes()
+    run.journal_path.write_bytes(whole[:-9])
+    assert watch.look().state.notes == ()
+    run.journal_path.write_bytes(whole)
+    assert watch.look().state.notes == ("told",)
+
+
+def test_run_whose_runner_is_gone_is_interrupted(run: RunDirectory, journal: Journal) -> None:
+    journal.append(records.Started(purpose="restore", pid=1, process_start=-1, boot_id="other"))
+    assert JournalWatch(run).look().state.state == "interrupted"
+
+
+def test_programs_cannot_reach_the_terminal_through_their_output(run: RunDirectory) -> None:
+    run.tool_log.write_bytes(b"\x1b[31mred\x1b[0m\x07 \xff\tend\n")
+    (line,) = JournalWatch(run).look().log
+    assert line.startswith("red ")
+    assert line.isprintable()
+
+
+def test_long_log_is_read_from_its_end(run: RunDirectory) -> None:
+    run.tool_log.write_text("".join(f"line {number}\n" for number in range(100_000)))
+    log = JournalWatch(run).look().log
+    assert log[-1] == "line 99999"
+    assert all(line.startswith("line ") for line in log)
+    assert len(log) < 1000
+
+
+def test_overview_shows_a_wrong_path_instead_of_failing(
+    workspace: Workspace, any_binaries: ServerBinaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGRESCUE_STATE", str(workspace.state))
+    sandbox = workspace.sandbox(any_binaries)
+    sandbox.directory.mkdir()
+    workspace.configure(cluster_config(sandbox))
+    glance = DeskBridge(load_config(workspace.config)).glance("main")
+    assert glance.server == "gone"
+    assert glance.problem is not None
+    assert "does not exist" in glance.problem
+
+
+@pytest.mark.server
+async def test_restore_and_undo_by_keys_alone(
+    workspace: Workspace,
+    any_binaries: ServerBinaries,
+    sandbox_factory: SandboxFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGRESCUE_STATE", str(workspace.state))
+    sandbox = sandbox_factory(any_binaries, segment_size_mb=1)
+    sandbox.sql("create table kept (n int)")
+    sandbox.base_backup("one", "-Fp", "-Xs")
+    sandbox.sql("insert into kept values (1)")
+    (xid,) = sandbox.sql("begin; select pg_current_xact_id(); drop table kept; commit")
+    sandbox.switch_wal()
+    workspace.configure(cluster_config(sandbox))
+    app = RescueApp(DeskBridge(load_config(workspace.config)))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await see(pilot, "1 of 1 usable")
+        await press(pilot, "enter", "enter", *["right"] * 5, "down", *xid, "enter")
+        await see(pilot, "0 blockers", 30)
+        await press(pilot, "enter")
+        await see(pilot, "Restore in place on host")
+        await press(pilot, "tab", "enter")
+        await see(pilot, "AT THE TARGET", 60)
+        assert sandbox.sql("select to_regclass('kept') is not null") == ["t"]
+        await press(pilot, "a", "G", "enter")
+        await see(pilot, "put the old" if "Cancel" not in text(pilot) else "Cancel")
+        assert focused_label(pilot) == "Cancel"
+        await press(pilot, "tab", "enter")
+        await see(pilot, "UNDONE", 60)
+        await press(pilot, "r")
+        await see(pilot, "report.md")
+        await press(pilot, "q", "q")
+        await see(pilot, "undone")
+    assert sandbox.sql("select to_regclass('kept') is null") == ["t"]
+
+
+def test_age_of_the_last_change_needs_no_new_record() -> None:
+    from pgrescue.tui.meter import rate_line
+
+    view = snapshots.extracting()
+    line = rate_line(view.state, snapshots.NOON + timedelta(seconds=75))
+    assert line.endswith("last change 1:15 ago")

@@ -97,9 +97,12 @@ def find_postmaster(data_directory: Path) -> Postmaster | None:
 
 
 def server_processes(data_directory: Path) -> list[int]:
-    """Pids of every live PostgreSQL process whose working directory is this data directory."""
+    """Pids of every live PostgreSQL process whose working directory is this data directory.
+
+    Also if it was deleted under them: they live on for a while and hold port and socket.
+    """
     target = os.path.realpath(data_directory)
-    return [pid for pid in _postgres_pids() if _working_directory(pid) == target]
+    return [pid for pid in _postgres_pids() if _working_directory(pid) in _names(target)]
 
 
 def parent_pid(pid: int) -> int | None:
@@ -130,10 +133,16 @@ def process_title(pid: int) -> str:
 
 
 def _postmasters_in(target: str) -> list[int]:
-    pids = [pid for pid in _postgres_pids() if _working_directory(pid) == target]
+    where = {pid: _working_directory(pid) for pid in _postgres_pids()}
+    pids = [pid for pid, directory in where.items() if directory in _names(target)]
     # Children share the working directory; the postmaster is the one whose parent does not.
     roots = [pid for pid in pids if parent_pid(pid) not in pids]
-    return sorted(roots)
+    return sorted(roots, key=lambda pid: (where[pid] != target, pid))
+
+
+def _names(target: str) -> tuple[str, str]:
+    """What the kernel calls a directory as long as it is there, and once it is not (proc(5))."""
+    return target, f"{target} (deleted)"
 
 
 def _is_hidden_postgres(pid: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.commands import log_of, service_of
-from pgrescue.postgres.postmaster import find_postmaster, server_processes
+from pgrescue.postgres.postmaster import find_postmaster, read_pid_file, server_processes
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import Execution, Running
 from pgrescue.run.records import ServerStarting
@@ -25,6 +27,8 @@ def stop(execution: Execution) -> str:
     was_running = bool(server_processes(data))
     if not was_running and not execution.work.service.starts_by_itself:
         return "it was not running"
+    if execution.work.service.kind == "pg_ctl" and read_pid_file(data) is None:
+        _interrupt_without_pid_file(execution, data)
     command = service_of(execution.work).stop
     completed = execution.run(command, execution.work.stop_timeout)
     deadline = time.monotonic() + min(execution.work.stop_timeout, 60.0)
@@ -33,6 +37,18 @@ def stop(execution: Execution) -> str:
             raise _still_running(execution, str(command), completed.output, left)
         time.sleep(_POLL_SECONDS)
     return "stopped" if was_running else "it was not running"
+
+
+def _interrupt_without_pid_file(execution: Execution, data: Path) -> None:
+    """Ask for a fast shutdown where pg_ctl cannot: the files were deleted under the server."""
+    postmaster = find_postmaster(data)
+    if postmaster is None:
+        return
+    execution.note(f"{data} has no postmaster.pid any more; its server {postmaster.pid} is ended.")
+    os.kill(postmaster.pid, signal.SIGINT)
+    deadline = time.monotonic() + execution.work.stop_timeout
+    while server_processes(data) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _still_running(execution: Execution, command: str, output: str, left: list[int]) -> StepFailed:

@@ -26,6 +26,7 @@ from pgrescue.tui.screens.page import PageScreen
 from pgrescue.tui.screens.palette import MenuScreen
 from pgrescue.tui.view import RunView
 from pgrescue.tui.widgets.cells import state_cell
+from pgrescue.tui.widgets.log_tail import LogTail
 from pgrescue.tui.widgets.nav_table import NavTable
 from pgrescue.tui.widgets.text_pane import TextPane
 from pgrescue.tui.words import clock
@@ -58,7 +59,7 @@ class RunScreen(RescueScreen):
             yield Static("", id="replay", markup=False)
             yield Static("", id="notes", markup=False)
             yield Static("", id="rule", classes="rule", markup=False)
-            yield Static("", id="log", markup=False)
+            yield LogTail(id="log")
         yield TextPane(id="outcome")
 
     def on_mount(self) -> None:
@@ -112,7 +113,7 @@ class RunScreen(RescueScreen):
         before, self._view = self._view, message.view
         if before is None or _shape(before) != _shape(message.view):
             self._paint()
-            # How much of the steps and the log fits is known only then.
+            # How much of the steps is in sight is known only then.
             self.call_after_refresh(self._follow, message.view)
 
     def _follow(self, view: RunView) -> None:
@@ -121,7 +122,6 @@ class RunScreen(RescueScreen):
         if view.state.step in names:
             row = names.index(view.state.step)
             self.query_one(NavTable).move_cursor(row=row, animate=False)
-        self._paint()
 
     def _watch(self) -> None:
         """In a thread: look at the run until the screen is left."""
@@ -172,7 +172,7 @@ class RunScreen(RescueScreen):
     def _paint_live(self, view: RunView) -> None:
         state = view.state
         width = self.size.width - 2
-        log = self.query_one("#log", Static)
+        self.query_one(LogTail).show(view.log)
         progress = state.progress
         texts = {
             "meter": meter.bar(progress, width, self.glyphs) if progress else "",
@@ -182,7 +182,6 @@ class RunScreen(RescueScreen):
             "rule": f"{self.glyphs.rule * 2} tool.log, l shows all ".ljust(
                 self.size.width, self.glyphs.rule
             ),
-            "log": "\n".join(view.log[-max(log.size.height, 1) :]),
         }
         if state.abort_requested:
             texts["rate"] = "Stopping at the next safe place.   " + texts["rate"]

@@ -87,7 +87,7 @@ def _ui(request: Request) -> int:
     from pgrescue.demo.session import run_in_ui
     from pgrescue.tui.app import run_tui
 
-    return run_in_ui(request, _say, lambda config: run_tui(config, None))
+    return run_in_ui(request, _say, lambda config, notice: run_tui(config, None, notice))
 
 
 def _say(line: str) -> None:

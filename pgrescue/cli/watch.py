@@ -70,7 +70,11 @@ def closing(state: RunState) -> str:
         lines.append(f"  The old data is at {state.set_aside}.")
     match state.state:
         case "waiting":
-            lines.append("  The server is paused at its target and read-only: look around.")
+            lines += [f"  {note}" for note in state.notes]
+            lines.append("  The server is paused at its target, open for reading only.")
+            lines.append(
+                "  A table that the first undone transaction drops stays locked until promoted."
+            )
             lines.append(f"  Next: pgrescue resume {run}   promotes it")
             lines.append(f"  Next: pgrescue undo {run}     puts the old data back")
         case "succeeded" if state.set_aside is not None:

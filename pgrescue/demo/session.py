@@ -65,8 +65,11 @@ def run_headless(request: Request, say: story.Say) -> Report:
     return Report(ok, str(demo.path), keep, truth.server_version, tuple(outcomes))
 
 
-def run_in_ui(request: Request, say: story.Say, open_ui: Callable[[Path], int]) -> int:
-    """Build or reopen a demo and open the UI on its configuration; returns the UI's exit code."""
+def run_in_ui(request: Request, say: story.Say, open_ui: Callable[[Path, str], int]) -> int:
+    """Build or reopen a demo and open the UI on it, with a word on what happened in it.
+
+    Returns the UI's exit code.
+    """
     interruption = Interruption()
     with interruption.watched():
         demo = _directory(request)
@@ -75,9 +78,18 @@ def run_in_ui(request: Request, say: story.Say, open_ui: Callable[[Path], int]) 
                 story.tell(demo, sandbox, say)
             os.environ["PGRESCUE_CONFIG"] = str(demo.config)
             os.environ["PGRESCUE_STATE"] = str(demo.state)
-            code = open_ui(demo.config)
+            code = open_ui(demo.config, _what_happened(story.read_truth(demo)))
         say(f"The server is stopped. Come back with: pgrescue demo --dir {demo.path}")
     return code
+
+
+def _what_happened(truth: story.Truth) -> str:
+    lost = truth.before_drop[truth.dropped_table].rows
+    return (
+        f"This is a sandbox. Transaction {truth.drop_xid} dropped the table "
+        f"{truth.dropped_table} with its {lost} rows, and work went on. To get it back, restore "
+        f"to 'before xid' {truth.drop_xid}."
+    )
 
 
 def _directory(request: Request) -> DemoDirectory:

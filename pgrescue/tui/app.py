@@ -11,9 +11,10 @@ from pgrescue.errors import ExitCode
 from pgrescue.tui.environment import prepare_environment, refuse_unsuitable_terminal, wants_ascii
 
 
-def run_tui(config_path: Path | None, cluster: str | None) -> int:
+def run_tui(config_path: Path | None, cluster: str | None, notice: str = "") -> int:
     """Open the UI and stay until the operator leaves; returns the process's exit code.
 
+    `notice` is shown at the foot of the overview.
     Raises `UsageError` where there is no usable terminal, configuration, or such cluster.
     """
     refuse_unsuitable_terminal()
@@ -28,7 +29,7 @@ def run_tui(config_path: Path | None, cluster: str | None) -> int:
 
     bridge = DeskBridge(config)
     lifeline = Lifeline(lambda: app.exit())
-    app = RescueApp(bridge, cluster, ascii_only=wants_ascii(), lifeline=lifeline)
+    app = RescueApp(bridge, cluster, ascii_only=wants_ascii(), lifeline=lifeline, notice=notice)
     with lifeline.held():
         app.run(mouse=False)
     if (run := bridge.running()) is not None:

@@ -49,13 +49,15 @@ class RescueApp(App[None]):
         *,
         ascii_only: bool = False,
         lifeline: Lifeline | None = None,
+        notice: str = "",
     ) -> None:
-        """`cluster` is the one under the cursor at first."""
+        """`cluster` is the one under the cursor at first, `notice` a word to the operator."""
         super().__init__()
         self.bridge = bridge
         self.glyphs = ASCII if ascii_only else UNICODE
         self.place = Place(bridge.operator, bridge.host, cluster or "")
         self._lifeline = lifeline
+        self._notice = notice
         self.register_theme(PGRESCUE)
         self.theme = theme_for(self.console.color_system, no_color=self.no_color)
         if ascii_only:
@@ -63,7 +65,7 @@ class RescueApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The root of the stack of screens."""
-        return OverviewScreen(self.place.cluster)
+        return OverviewScreen(self.place.cluster, self._notice)
 
     def on_mount(self) -> None:
         """Open on the run at work, if there is one."""

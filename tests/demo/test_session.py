@@ -34,8 +34,9 @@ def test_coming_back_to_a_demo(demo: DemoDirectory, any_binaries: ServerBinaries
     request = Request(demo.path, keep=False)
     said: list[str] = []
 
-    def spoil(config: Path) -> int:
+    def spoil(config: Path, notice: str) -> int:
         assert config == demo.config
+        assert str(story.read_truth(demo).drop_xid) in notice
         assert os.environ["PGRESCUE_CONFIG"] == str(demo.config)
         assert os.environ["PGRESCUE_STATE"] == str(demo.state)
         sandbox = Sandbox(demo.cluster, any_binaries)
@@ -43,7 +44,7 @@ def test_coming_back_to_a_demo(demo: DemoDirectory, any_binaries: ServerBinaries
         sandbox.sql("drop table payments", "shop")
         return 7
 
-    def find_spoiled(_config: Path) -> int:
+    def find_spoiled(_config: Path, _notice: str) -> int:
         assert "payments" not in story.look(Sandbox(demo.cluster, any_binaries))
         return 0
 
@@ -55,7 +56,7 @@ def test_coming_back_to_a_demo(demo: DemoDirectory, any_binaries: ServerBinaries
 
 
 def test_terminal_that_hangs_up_stops_the_server(demo: DemoDirectory) -> None:
-    def hang_up(_config: Path) -> int:
+    def hang_up(_config: Path, _notice: str) -> int:
         assert servers_below(demo.path)
         os.kill(os.getpid(), signal.SIGHUP)
         raise AssertionError("the signal ends the demo before this")

@@ -7,8 +7,10 @@ from pathlib import Path
 import psycopg
 
 from pgrescue.errors import StepFailed
-from pgrescue.postgres.postmaster import find_postmaster
-from pgrescue.postgres.probe import Probe
+from pgrescue.plan.model import Work
+from pgrescue.postgres.postmaster import Postmaster, find_postmaster
+from pgrescue.postgres.probe import Probe, connection_parameters
+from pgrescue.postgres.service import Command
 from pgrescue.run.execution import Execution
 from pgrescue.run.executors.replay import replay
 from pgrescue.survey.cluster import read_control_file
@@ -42,9 +44,18 @@ def verify(execution: Execution) -> str:
     for database in databases:
         if not database.usable:
             execution.note(f"Database {database.name} cannot be entered: {database.problem}")
+    if execution.work.settings["recovery_target_action"] == "pause":
+        execution.note(f"Look around, read-only: {psql_command(postmaster, work)}")
     usable = [database for database in databases if database.usable]
     tables = sum(database.tables or 0 for database in usable)
     return f"{len(usable)} databases with {tables} tables answer"
+
+
+def psql_command(postmaster: Postmaster, work: Work) -> str:
+    """How a person gets into this server."""
+    parameters = connection_parameters(postmaster, work.owner, work.conninfo)
+    named = " ".join(f"{key}={parameters[key]}" for key in ("host", "port", "user", "dbname"))
+    return str(Command((f"{work.bin_directory}/psql", named), work.run_as))
 
 
 def _verify_offline(execution: Execution) -> str:

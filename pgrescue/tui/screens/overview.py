@@ -37,17 +37,20 @@ class OverviewScreen(RescueScreen):
     STAGE = "cluster"
     BINDINGS = bindings_of("overview")
 
-    def __init__(self, cluster: str = "") -> None:
+    def __init__(self, cluster: str = "", notice: str = "") -> None:
         super().__init__()
+        self._notice = notice
         self._first = cluster
         self._glances: dict[str, ClusterGlance] = {}
         self._runs: tuple[RunRow, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        """Clusters above, runs below."""
+        """Clusters above, runs below, a notice at the foot."""
         yield NavTable(_CLUSTERS, id="clusters")
         yield Static(id="detail", markup=False)
         yield NavTable(_RUNS, id="runs")
+        if self._notice:
+            yield Static(self._notice, id="notice", markup=False)
 
     def on_mount(self) -> None:
         """Name the clusters at once; what is known of them comes as it is found out."""

@@ -30,7 +30,7 @@ from pgrescue.run.run_directory import (
     write_file,
 )
 from pgrescue.run.state import ENDED
-from pgrescue.survey.archive import look_at_archive
+from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.survey import seen_now, survey
 
@@ -45,7 +45,7 @@ class Desk:
     def backups(self) -> list[Backup]:
         """The catalog; raises `ConfigError` for configured places that do not exist."""
         check_paths(self.cluster, self.config.path)
-        _, archive = look_at_archive(self.cluster)
+        archive = listed_archive(self.cluster)
         private_directory()
         cache = CatalogCache(catalog_cache_file())
         return list_backups(self.cluster.backups, cache, archive)
@@ -74,7 +74,8 @@ def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
     found = []
     for run in list_runs():
         state = run.state()
-        if state.data_directory == wanted and state.state not in ENDED:
+        changed_nothing = state.state == "failed" and not (state.asides or state.made)
+        if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
             found.append(UnfinishedRun(run.id, state.state))
     return found
 

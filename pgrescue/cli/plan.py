@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json or arguments.format == "json":
         print_json(public(plan))
     else:
-        sys.stdout.write(_rendered(plan, arguments.format, desk.config.time_zone))
+        sys.stdout.write(_rendered(plan, arguments.format))
     return ExitCode.REFUSED if plan.blockers else ExitCode.DONE
 
 
@@ -66,7 +66,7 @@ def public(plan: Plan) -> dict[str, Any]:
     return plain
 
 
-def _rendered(plan: Plan, form: str, zone: str | None) -> str:
+def _rendered(plan: Plan, form: str) -> str:
     match form:
         case "shell":
             from pgrescue.plan.render_shell import render_shell
@@ -79,4 +79,4 @@ def _rendered(plan: Plan, form: str, zone: str | None) -> str:
         case _:
             from pgrescue.plan.render_text import render_text
 
-            return render_text(plan, zone)
+            return render_text(plan)

@@ -60,7 +60,8 @@ def closing(state: RunState) -> str:
     lines = [f"Run {run}: {state.state}."]
     if state.reached is not None and state.purpose == "restore":
         point = state.reached
-        lines.append(f"  Reached LSN {point.lsn}, last commit {point.time}.")
+        last = f", last commit {point.time}" if point.time is not None else ""
+        lines.append(f"  Reached LSN {point.lsn}{last}.")
     if state.error is not None:
         lines += [f"  {state.error.title}", f"  Cause: {state.error.cause}"]
         if state.error.evidence and "\n" not in state.error.evidence:

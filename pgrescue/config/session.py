@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.errors import PgRescueError
@@ -28,30 +28,12 @@ def server_session(
     """
     import psycopg
 
+    from pgrescue.postgres.probe import connect, connection_parameters
+
     try:
-        with _connect(server, account, conninfo) as connection:
+        with connect(connection_parameters(server, account, conninfo), account) as connection:
             yield connection
     except (psycopg.Error, OSError) as error:
         raise CannotAskServer("The running server could not be asked.", str(error).strip()) from (
             error
         )
-
-
-def _connect(
-    server: Postmaster, account: Account, conninfo: str
-) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect as the role named in `conninfo`, else as the account's or as `postgres`."""
-    import psycopg
-    from psycopg.conninfo import make_conninfo
-
-    from pgrescue.postgres.probe import connection_parameters
-
-    parameters = connection_parameters(server, account, conninfo)
-    roles = [parameters["user"]]
-    if roles[0] == account.name != "postgres":
-        roles.append("postgres")
-    for role in roles[:-1]:
-        with suppress(psycopg.OperationalError), account.assumed():
-            return psycopg.connect(make_conninfo("", **{**parameters, "user": role}))
-    with account.assumed():
-        return psycopg.connect(make_conninfo("", **{**parameters, "user": roles[-1]}))

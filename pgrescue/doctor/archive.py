@@ -10,8 +10,9 @@ import humanize
 
 from pgrescue.compression import ENDINGS
 from pgrescue.config.session import CannotAskServer, server_session
-from pgrescue.doctor.subject import Subject, can_access
+from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.postgres.account import can_access
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 
 STALE_AFTER = timedelta(hours=24)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pgrescue.doctor.subject import Subject, can_access
+from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.postgres.account import can_access
 
 
 def configured(subject: Subject) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from pgrescue.postgres.account import Account, account_by_name, account_by_uid
 from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.wal.archive import WalArchive, scan_archive
-
-_MAY_READ = 'test -r "$1" && { test ! -d "$1" || test -x "$1"; }'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +63,6 @@ def look_at(config: Config, cluster: ClusterConfig) -> Subject:
         major=major,
         bin_directory=_bin_directory(cluster, server, major),
     )
-
-
-def can_access(account: Account, path: Path) -> bool | None:
-    """Whether the account may read the path (and enter a directory); None if we cannot tell."""
-    if not (account.is_current or account.must_switch):
-        return None
-    test = ["/bin/sh", "-c", _MAY_READ, "sh", str(path)]
-    # Another process, since only that has all of the account's groups.
-    result = subprocess.run(test, check=False, cwd="/", **account.spawn_arguments())
-    return result.returncode == 0
 
 
 def _wrong_paths(config: Config, cluster: ClusterConfig) -> tuple[ConfigProblem, ...]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.config.binaries import program_version
-from pgrescue.doctor.subject import Subject, can_access
+from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.postgres.account import can_access
 
 _PACKAGES = {"gzip": "gzip", "lz4": "lz4", "zstd": "zstd", "xz": "xz-utils"}
 

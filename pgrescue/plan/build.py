@@ -39,8 +39,8 @@ from pgrescue.postgres.service import ServiceSpec
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
 DEFAULT_PORT = 5432
-_CLONE_HBA = """\
-# Written for a clone: local connections of the owner, nobody from outside.
+_LOCAL_HBA = """\
+# The backup holds no pg_hba.conf: local connections of the owner, nobody from outside.
 local all all peer
 host all all 127.0.0.1/32 scram-sha-256
 """
@@ -80,6 +80,7 @@ def make_plan(
         settings_diff=settings_diff(before, after),
         space=space,
         reversible=work.old_data == "keep",
+        time_zone=config.time_zone,
         identity=f"{facts.host.name}/{cluster.name}",
         work=work,
         seen=dict(seen),
@@ -92,7 +93,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
     assert details is not None
     in_place = request.into is None
     tag = tag_of(facts.host.now)
-    staging = staging_directory(facts, in_place, tag)
+    staging = staging_directory(facts, tag)
     segment_size = details.wal_segment_size or DEFAULT_SEGMENT_SIZE
     destination = facts.destination.real_path
     lasting = {} if in_place else _clone_settings(facts, request, destination)
@@ -157,7 +158,7 @@ def _clone_settings(facts: Facts, request: RestoreRequest, destination: str) -> 
     # A socket's path must fit into 107 bytes (sun_path), and a comma would make two of it, for
     # server and clients alike; otherwise the loopback address serves.
     fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107 and "," not in destination
-    return clone_settings(port, destination if fits else "", facts.cluster.name)
+    return clone_settings(destination, port, destination if fits else "", facts.cluster.name)
 
 
 def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
@@ -215,7 +216,7 @@ def _added_files(facts: Facts, in_place: bool) -> dict[str, str]:
         return {}
     wanted = {
         "postgresql.conf": "# The backup holds no postgresql.conf; built-in defaults apply.\n",
-        "pg_hba.conf": _CLONE_HBA,
+        "pg_hba.conf": _LOCAL_HBA,
         "pg_ident.conf": "",
     }
     return {name: text for name, text in wanted.items() if name not in present}

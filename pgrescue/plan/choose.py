@@ -60,11 +60,7 @@ def choose_backup(
     usable = [backup for backup in backups if backup.usable and _fits(backup, control)]
     if not usable:
         raise _no_usable(backups, control)
-    on_branch = [
-        backup
-        for backup in usable
-        if is_on_branch(backup, choose_timeline(target, backup, control, histories), histories)
-    ]
+    on_branch = _on_wanted_branch(usable, target, control, histories)
     if not on_branch:
         raise _off_branch(target, histories)
     early = [backup for backup in on_branch if ends_before(backup, target)]
@@ -74,6 +70,29 @@ def choose_backup(
     # The position of a restore point, or of an old transaction, is not known from the files:
     # only the oldest backup surely lies before it.
     return ordered[0] if _is_position_unknown(ordered[-1], target) else ordered[-1]
+
+
+def _on_wanted_branch(
+    usable: Sequence[Backup], target: Target, control: ControlFile | None, histories: Histories
+) -> list[Backup]:
+    """The backups on the line that the cluster is on; only if there are none, all with a line.
+
+    A backup of a line that an earlier recovery has left may be newer than those of the cluster's.
+    """
+    if target.timeline is None:
+        wanted = (
+            control.current_timeline
+            if control is not None
+            else max(newest_timeline(backup.timeline or 1, dict(histories)) for backup in usable)
+        )
+        fitting = [backup for backup in usable if is_on_branch(backup, wanted, histories)]
+        if fitting:
+            return fitting
+    return [
+        backup
+        for backup in usable
+        if is_on_branch(backup, choose_timeline(target, backup, control, histories), histories)
+    ]
 
 
 def ends_before(backup: Backup, target: Target) -> bool:

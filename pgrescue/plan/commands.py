@@ -29,6 +29,7 @@ def service_of(work: Work) -> ServiceCommands:
         run_as=work.run_as,
         log=log_of(work),
         config_directory=work.config_directory,
+        pinned=bool(work.lasting_settings),
         stop_timeout=work.stop_timeout,
     )
     return service_commands(work.service, target)
@@ -36,7 +37,10 @@ def service_of(work: Work) -> ServiceCommands:
 
 def log_of(work: Work) -> str:
     """The file that a server started with pg_ctl writes to."""
-    return work.log or f"{work.data_directory}.log"
+    if work.log is not None:
+        return work.log
+    inside = PurePath(work.staging).is_relative_to(work.data_directory)
+    return f"{work.staging}/server.log" if inside else f"{work.data_directory}.log"
 
 
 def wal_directories(work: Work) -> tuple[str, ...]:

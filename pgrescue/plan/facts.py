@@ -81,7 +81,6 @@ class HostFacts:
     operator: str
     is_root: bool
     account: Account
-    time_zone: str
     now: datetime
     ports_in_use: tuple[int, ...]
 
@@ -92,9 +91,7 @@ class FilesystemFacts:
 
     path: str
     mount_point: str
-    device: int
     free_bytes: int
-    free_inodes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,10 @@ class ArchiveFacts:
     histories: dict[int, TimelineHistory]
     system_identifier: str | None
     """From the header of the newest readable segment."""
-    compressed_endings: tuple[str, ...]
+    owner_can_read: bool | None
+    """Whether the server's account may read it: recovery does, not we."""
+    missing_programs: tuple[str, ...]
+    """Programs that recovery needs to decompress what is there, and that are not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +162,5 @@ class Facts:
     """By the path that was asked about."""
     tablespace_destinations: dict[int, PathFacts]
     unfinished: tuple[UnfinishedRun, ...]
-    only_backup: bool
-    """Whether no other usable backup of this cluster is known."""
+    unreadable: tuple[str, ...]
+    """Plain backups of a chain that the server's account, which combines them, may not read."""

@@ -16,12 +16,13 @@ NAME = "fetch-wal"
 
 _HEAD = """\
 #!/bin/sh
-# Fetches one WAL file for recovery: fetch-wal NAME DESTINATION
+# Fetches one WAL file for recovery: fetch-wal NAME DESTINATION [OLDEST]
 # Exit 0: fetched. 1: no source has it. 255: a source failed or its copy is damaged,
 # and recovery must stop here instead of ending early.
 set -u
 name=$1
 destination=$2
+oldest=${{3:-}} # the oldest file that a restart of recovery would need
 segment_size={segment_size}
 temporary=$destination.fetch-wal.$$
 damaged=
@@ -74,7 +75,7 @@ _COMMAND = """
 # The configured restore_command, with its placeholders filled in.
 configured={command}
 line=$(printf '%s\\n' "$configured" | sed \\
-    -e "s|%%|\\x01|g" -e "s|%f|$name|g" -e "s|%p|$temporary|g" -e "s|%r|$name|g" \\
+    -e "s|%%|\\x01|g" -e "s|%f|$name|g" -e "s|%p|$temporary|g" -e "s|%r|$oldest|g" \\
     -e "s|\\x01|%|g")
 sh -c "$line"
 status=$?
@@ -110,4 +111,4 @@ def fetch_wal_script(
 
 def restore_command_for(script: str) -> str:
     """The `restore_command` setting that calls the script, whatever its path looks like."""
-    return f'{shlex.quote(script).replace("%", "%%")} "%f" "%p"'
+    return f'{shlex.quote(script).replace("%", "%%")} "%f" "%p" "%r"'

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import UsageError
-from pgrescue.plan.facts import ClusterFacts, Facts
+from pgrescue.plan.facts import ClusterFacts, Facts, PathFacts
 from pgrescue.plan.model import BackupPart, Move, TablespaceWork
 from pgrescue.plan.request import RestoreRequest
 
@@ -22,13 +22,16 @@ def tag_of(moment: datetime) -> str:
 
 def stays_in_place(facts: Facts) -> bool:
     """Whether the data directory cannot be renamed: a mount point, or a parent we cannot write."""
-    directory = facts.cluster.directory
-    return directory.is_mount_point or not directory.parent_writable
+    return _cannot_be_renamed(facts.cluster.directory)
 
 
-def staging_directory(facts: Facts, in_place: bool, tag: str) -> str:
+def _cannot_be_renamed(directory: PathFacts) -> bool:
+    return directory.exists and (directory.is_mount_point or not directory.parent_writable)
+
+
+def staging_directory(facts: Facts, tag: str) -> str:
     """The directory for WAL and fetch-wal, on the data directory's filesystem, outside it."""
-    if in_place and stays_in_place(facts):
+    if _cannot_be_renamed(facts.destination):
         return f"{facts.destination.real_path}/{INSIDE}/{tag}/wal"
     return f"{facts.destination.real_path}.{tag}-wal"
 
@@ -73,7 +76,7 @@ def _part(backup: Backup, destinations: dict[int, str]) -> BackupPart:
         has_manifest=backup.has_manifest,
         bytes_on_disk=backup.size_bytes,
         tablespaces=tuple(
-            TablespaceWork(oid, archive, destinations[oid])
+            TablespaceWork(oid, archive, destinations.get(oid, ""))
             for oid, archive in sorted(details.tablespace_archives.items())
         ),
     )

@@ -193,6 +193,8 @@ class Plan:
     settings_diff: str
     space: tuple[Space, ...]
     reversible: bool
+    time_zone: str | None
+    """The operator's zone, as configured; times are echoed in it."""
     identity: str
     """HOST/CLUSTER: what is typed to confirm a plan that cannot be undone."""
     work: Work

@@ -37,7 +37,7 @@ def parse_moment(text: str, zone: str | None = None) -> datetime:
     naive = _naive(text, match["date"], match["time"].replace(",", "."))
     stated = match["zone"]
     if stated is None:
-        return _resolve(text, naive, _zone(zone) if zone else None)
+        return _resolve(text, naive, _configured(zone))
     if stated == "Z" or stated[0] in "+-":
         return naive.replace(tzinfo=_fixed(text, stated)).astimezone(UTC)
     return _resolve(text, naive, _zone(stated))
@@ -60,7 +60,13 @@ def _fixed(text: str, offset: str) -> tzinfo:
     return parsed
 
 
+def _configured(name: str | None) -> tzinfo | None:
+    """The zone that a configuration names; None is the system's own."""
+    return None if name is None else ZoneInfo(name)
+
+
 def _zone(name: str) -> tzinfo:
+    """The zone that somebody typed behind a time: no abbreviations."""
     if name.upper() in ("UTC", "GMT"):
         return UTC
     try:
@@ -105,7 +111,7 @@ def _utc_text(moment: datetime) -> str:
 
 def describe_moment(moment: datetime, now: datetime, zone: str | None = None) -> str:
     """A moment in UTC and in the operator's zone, and how long ago it was."""
-    local = moment.astimezone(_zone(zone) if zone else None)
+    local = moment.astimezone(_configured(zone))
     age = timedelta(seconds=round((now - moment).total_seconds()))
     when = f"{age} ago" if age >= timedelta() else f"in {-age}"
     shown = local.isoformat(sep=" ", timespec="seconds")

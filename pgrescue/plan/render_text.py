@@ -13,10 +13,10 @@ _MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
 _WIDTH = 96
 
 
-def render_text(plan: Plan, zone: str | None = None) -> str:
+def render_text(plan: Plan) -> str:
     """The whole plan as plain text."""
     parts = [
-        summary(plan, zone),
+        summary(plan),
         _preflight(plan),
         "Steps\n" + "\n".join(_step(n, step) for n, step in enumerate(plan.steps, 1)),
         "Settings\n" + textwrap.indent(plan.settings_diff, "  "),
@@ -25,7 +25,7 @@ def render_text(plan: Plan, zone: str | None = None) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def summary(plan: Plan, zone: str | None = None) -> str:
+def summary(plan: Plan) -> str:
     """The plan in a few lines."""
     way_back = (
         "yes: the old data is set aside, pgrescue undo puts it back"
@@ -41,7 +41,7 @@ def summary(plan: Plan, zone: str | None = None) -> str:
         ("Can be undone", way_back),
     ]
     if plan.target.time is not None:
-        when = describe_moment(plan.target.time, plan.created_at, zone)
+        when = describe_moment(plan.target.time, plan.created_at, plan.time_zone)
         rows.insert(5, ("That is", when))
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
 

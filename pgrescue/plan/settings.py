@@ -102,7 +102,9 @@ def raised_limits(needed: StandbyLimits | None, configured: Mapping[str, str]) -
     return raised
 
 
-def clone_settings(port: int, socket_directory: str, cluster: str) -> dict[str, str]:
+def clone_settings(
+    data_directory: str, port: int, socket_directory: str, cluster: str
+) -> dict[str, str]:
     """What keeps a clone from touching production: no archiving, own port, nobody from outside."""
     return {
         "port": str(port),
@@ -111,6 +113,9 @@ def clone_settings(port: int, socket_directory: str, cluster: str) -> dict[str, 
         "archive_mode": "off",
         "archive_command": "",
         "cluster_name": f"{cluster}_clone",
+        "hba_file": f"{data_directory}/pg_hba.conf",
+        "ident_file": f"{data_directory}/pg_ident.conf",
+        "ssl": "off",
         "external_pid_file": "",
         "logging_collector": "off",
         "synchronous_standby_names": "",

@@ -22,7 +22,9 @@ def space_needed(
     _add(needed, facts, data_directory, total - sum(sizes.values()) + REPLAY_RESERVE_BYTES)
     for oid, path in destinations.items():
         _add(needed, facts, path, sizes.get(oid, 0))
-    staged = len(facts.reach.from_tail) * _segment_size(facts)
+    details = facts.backup.details
+    own_wal = len(details.wal_segments) if details else 0
+    staged = (len(facts.reach.from_tail) + own_wal) * _segment_size(facts)
     if len(facts.chain) > 1:
         # The members of a chain are unpacked beside the staging directory, then combined.
         staged += sum(backup.restore_bytes or backup.size_bytes for backup in facts.chain)

@@ -89,6 +89,8 @@ def _set_aside(work: Work) -> Step:
 
 
 def _extract(work: Work) -> Step:
+    if len(work.chain) > 1:
+        return _extract_chain(work)
     what = "every file is checked against the backup's manifest while it is written"
     if not work.chain[-1].has_manifest:
         what = "the backup has no manifest, so only the archive's own checksums can be checked"
@@ -102,6 +104,18 @@ def _extract(work: Work) -> Step:
         + "".join(f" and {item.destination}" for item in work.chain[-1].tablespaces)
         + ".",
         "Remove the new files; the old data is still aside.",
+    )
+
+
+def _extract_chain(work: Work) -> Step:
+    return _step(
+        "extract",
+        f"Unpack the {len(work.chain)} backups of the chain",
+        "pg_combinebackup reads directories, so tar members are unpacked first, each file checked "
+        "against its manifest; plain members are read where they lie.",
+        commands.extract(work),
+        f"Fills {work.staging}.",
+        f"Remove {work.staging}; the old data is still aside.",
     )
 
 

@@ -6,13 +6,15 @@ servers and their tools run as this account.
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict
+
+_MAY_READ = 'test -r "$1" && { test ! -d "$1" || test -x "$1"; }'
 
 
 class SpawnArguments(TypedDict, total=False):
@@ -106,9 +108,11 @@ def current_account() -> Account:
     return account_by_uid(os.geteuid(), os.getegid())
 
 
-def group_name(gid: int) -> str:
-    """The name of a group, or its number."""
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+def can_access(account: Account, path: str | os.PathLike[str]) -> bool | None:
+    """Whether the account may read the path (and enter a directory); None if we cannot tell."""
+    if not (account.is_current or account.must_switch):
+        return None
+    test = ["/bin/sh", "-c", _MAY_READ, "sh", os.fspath(path)]
+    # Another process, since only that has all of the account's groups.
+    result = subprocess.run(test, check=False, cwd="/", **account.spawn_arguments())
+    return result.returncode == 0

@@ -95,11 +95,35 @@ class Probe:
 
     def _rows(self, query: str, database: str | None = None) -> list[tuple[object, ...]]:
         chosen = {} if database is None else {"dbname": database}
-        conninfo = make_conninfo("", **{**self._parameters, **chosen})
-        with self._owner.assumed():
-            connection = psycopg.connect(conninfo, autocommit=True)
-        with connection:
+        with connect({**self._parameters, **chosen}, self._owner) as connection:
             return connection.execute(query.encode()).fetchall()
+
+
+def connect(parameters: dict[str, str], owner: Account) -> psycopg.Connection[tuple[object, ...]]:
+    """Connect as the role that is named, else as the account's own, else as `postgres`.
+
+    The account is assumed only meanwhile: the server checks who its peer is.
+    """
+    roles = [parameters["user"]]
+    if roles[0] == owner.name != "postgres":
+        roles.append("postgres")
+    refused: psycopg.OperationalError | None = None
+    for role in roles:
+        conninfo = make_conninfo("", **{**parameters, "user": role})
+        try:
+            with owner.assumed():
+                return psycopg.connect(conninfo, autocommit=True)
+        except psycopg.OperationalError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
+def is_listening(postmaster: Postmaster) -> bool:
+    """Whether the server's pid file says where it listens; before that, libpq's defaults would
+    lead to another server."""
+    address = postmaster.socket_directory or postmaster.listen_address
+    return postmaster.port is not None and address is not None
 
 
 def connection_parameters(postmaster: Postmaster, owner: Account, conninfo: str) -> dict[str, str]:
@@ -113,5 +137,6 @@ def connection_parameters(postmaster: Postmaster, owner: Account, conninfo: str)
         "options": _OPTIONS,
         **configured,
         "host": "127.0.0.1" if host in ("*", "0.0.0.0") else host,
+        "hostaddr": "",
         "port": str(postmaster.port or 5432),
     }

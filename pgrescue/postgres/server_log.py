@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,19 @@ _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _LAST_COMPLETED = re.compile(r"last completed transaction was at log time (.+)")
 _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _NEW_TIMELINE = re.compile(r"selected new timeline ID: (\d+)")
-_WEAK_FATALS = ("the database system is starting up", "the database system is not yet accepting")
+_CLIENT_FATALS = (
+    "the database system is",
+    "password authentication failed",
+    "Peer authentication failed",
+    "no pg_hba.conf entry",
+    'role "',
+    'database "',
+    "terminating connection",
+    "sorry, too many clients",
+    "remaining connection slots",
+    "connection to client lost",
+)
+"""FATAL lines that end a client's connection, not the server."""
 
 
 @dataclass(slots=True)
@@ -41,9 +53,12 @@ class RecoveryLog:
     pausing: bool = False
     shut_down_at_target: bool = False
     open_for_writing: bool = False
+    too_low: tuple[str, ...] = ()
+    """Why replay waits: a setting is lower than the primary's became within the WAL (14+)."""
     failures: tuple[str, ...] = ()
     """FATAL and PANIC lines, with the detail and hint that follow them."""
     _failing: bool = False
+    _too_low: bool = False
 
     def read_line(self, line: str) -> None:
         """Take in one line of the log."""
@@ -51,12 +66,22 @@ class RecoveryLog:
         if match is None:
             return
         level, text = match[1], match[2]
+        if level == "LOG" and text.startswith("starting PostgreSQL"):
+            self._forget()  # what came before was another start
         if level not in ("DETAIL", "HINT"):
-            self._failing = level in ("FATAL", "PANIC") and not text.startswith(_WEAK_FATALS)
+            self._too_low = "because of insufficient parameter settings" in text
+            self._failing = level in ("FATAL", "PANIC") and not text.startswith(_CLIENT_FATALS)
+        if self._too_low and level in ("WARNING", "DETAIL"):
+            self.too_low = (*self.too_low, text)
         if self._failing:
             self.failures = (*self.failures, f"{level}: {text}")
         elif level == "LOG":
             self._read_log(text)
+
+    def _forget(self) -> None:
+        """Back to the beginning: another server has started."""
+        for field in fields(self):
+            setattr(self, field.name, field.default)
 
     def _read_log(self, text: str) -> None:
         if stop := _STOP.search(text):

@@ -66,6 +66,8 @@ class ServiceTarget:
     run_as: str | None
     log: str
     config_directory: str | None = None
+    pinned: bool = False
+    """Whether the server must not be led to another data directory by its own configuration."""
     stop_timeout: float = 300.0
     """Seconds that pg_ctl waits for the server to go down."""
 
@@ -115,10 +117,10 @@ def _pg_ctl(target: ServiceTarget) -> ServiceCommands:
     program = f"{target.bin_directory}/pg_ctl"
     where = ("-D", target.data_directory)
     seconds = str(int(target.stop_timeout))
+    settings = _command_line_settings(target)
     options: tuple[str, ...] = ()
-    if target.config_directory is not None:
-        setting = f"config_file={target.config_directory}/postgresql.conf"
-        options = ("-o", f"-c {shlex.quote(setting)}")
+    if settings:
+        options = ("-o", " ".join(f"-c {shlex.quote(setting)}" for setting in settings))
     start: tuple[str, ...] = (program, "start", *where, "-W", "-l", target.log, *options)
     if _SHELL_SPECIAL.search(f"{target.bin_directory}{target.data_directory}{target.log}"):
         start = _start_without_pg_ctl(target)
@@ -129,11 +131,21 @@ def _pg_ctl(target: ServiceTarget) -> ServiceCommands:
     )
 
 
+def _command_line_settings(target: ServiceTarget) -> list[str]:
+    """What can only be set on the command line: it wins over every file."""
+    settings = []
+    if target.config_directory is not None:
+        settings.append(f"config_file={target.config_directory}/postgresql.conf")
+    if target.pinned:
+        settings.append(f"data_directory={target.data_directory}")
+    return settings
+
+
 def _start_without_pg_ctl(target: ServiceTarget) -> tuple[str, ...]:
     """What `pg_ctl start` does, for paths that its shell would take apart or execute."""
-    configured: tuple[str, ...] = ()
-    if target.config_directory is not None:
-        configured = ("-c", f"config_file={target.config_directory}/postgresql.conf")
+    configured = tuple(
+        word for setting in _command_line_settings(target) for word in ("-c", setting)
+    )
     script = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 &'
     server = (f"{target.bin_directory}/postgres", "-D", target.data_directory, *configured)
     return ("/bin/sh", "-c", script, "start", target.log, *server)

@@ -235,7 +235,7 @@ class Execution:
         temporary.unlink(missing_ok=True)
         file_mode = mode if mode is not None else self.work.mode & 0o666
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file_mode)
-        with os.fdopen(fd, "w", errors="surrogateescape") as file:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,13 +30,17 @@ class Journal:
     """Appends records; the one writer is whoever holds the run's lock."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._next = _repair(path) + 1
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def append(self, record: AnyRecord) -> None:
         """Write one record; it is synced to disk unless it only tells progress."""
         stamped = msgspec.structs.replace(record, seq=self._next, at=datetime.now(UTC))
-        os.write(self._fd, dumps(stamped).encode() + b"\n")
+        line = dumps(stamped).encode() + b"\n"
+        if os.write(self._fd, line) != len(line):
+            # Half a record is none: what it announces must not be done.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         if not isinstance(record, Progress):
             os.fdatasync(self._fd)
         self._next += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pgrescue
 from pgrescue.errors import PgRescueError, Refused
 from pgrescue.run.journal import read_journal
-from pgrescue.run.records import Purpose, Started
+from pgrescue.run.records import AnyRecord, Purpose, Started
 from pgrescue.run.run_directory import RunDirectory, is_runner_alive
 
 _READY_SECONDS = 20.0
@@ -37,13 +37,20 @@ def launch(directory: RunDirectory, purpose: Purpose) -> None:
         )
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
-        new = read_journal(directory.journal_path)[before:]
-        if any(isinstance(record, Started) for record in new):
+        if any(isinstance(record, Started) for record in _new_records(directory, before)):
             return
         if process.poll() is not None:
+            if any(isinstance(record, Started) for record in _new_records(directory, before)):
+                return  # it took over and has ended already
             raise _not_started(directory)
         time.sleep(_POLL_SECONDS)
+    process.kill()
+    process.wait()
     raise _not_started(directory)
+
+
+def _new_records(directory: RunDirectory, before: int) -> list[AnyRecord]:
+    return read_journal(directory.journal_path)[before:]
 
 
 def request_abort(directory: RunDirectory) -> bool:
@@ -59,7 +66,13 @@ def _environment() -> dict[str, str]:
     """Ours, with the place that this program was imported from, wherever we are started."""
     home = str(Path(pgrescue.__file__).parent.parent)
     others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{home}:{others}" if others else home}
+    # libpq's variables (PGHOSTADDR, PGSERVICE, ...) would lead our questions to another server.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PG") or name.startswith("PGRESCUE_")
+    }
+    return {**kept, "PYTHONPATH": f"{home}:{others}" if others else home}
 
 
 def _not_started(directory: RunDirectory) -> PgRescueError:

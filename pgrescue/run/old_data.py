@@ -55,7 +55,8 @@ def put_back(execution: Execution) -> str:
     returned = (execution.work.staging, *(item.path for item in asides))
     for path in execution.state().made:
         if Path(path).exists() and not any(is_inside(path, place) for place in returned):
-            _retire(execution, path)
+            stays = os.path.ismount(path) or not os.access(Path(path).parent, os.W_OK)
+            _retire(execution, path, contents_only=stays)
     return f"{len(asides)} put back"
 
 
@@ -99,8 +100,19 @@ def delete_tree(execution: Execution, path: str) -> str:
                     )
         shutil.rmtree(place)
         sync_directory(place.parent)
+        _remove_empty_parents(place)
     execution.journal.append(Deleted(path=path))
     return "deleted"
+
+
+def _remove_empty_parents(place: Path) -> None:
+    """What was set aside inside a directory that stays leaves empty directories of ours."""
+    if INSIDE not in place.parts:
+        return
+    for parent in place.parents:
+        if os.listdir(parent) or INSIDE not in parent.parts:
+            return
+        parent.rmdir()
 
 
 def delete_old(execution: Execution) -> str:
@@ -162,6 +174,8 @@ def _point_link(execution: Execution, *, to_aside: bool) -> None:
         return
     link = Path(data.aside, "pg_wal")
     if link.is_symlink():
-        link.unlink()
-        link.symlink_to(wal.aside if to_aside else work.wal_link_text)
+        replacement = link.with_name("pg_wal.pgrescue-new")
+        replacement.unlink(missing_ok=True)
+        replacement.symlink_to(wal.aside if to_aside else work.wal_link_text)
+        os.replace(replacement, link)
         sync_directory(link.parent)

@@ -47,6 +47,15 @@ class RunDirectory:
         """What a runner said that could not even write its journal."""
         return self.path / "runner.err"
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether its plan can be read: a run of another version must not block the others."""
+        try:
+            self.plan()
+        except UsageError:
+            return False
+        return True
+
     def plan(self) -> Plan:
         """The sealed plan that the run executes."""
         return load_plan(self.path / "plan.json")
@@ -125,8 +134,8 @@ def list_runs() -> list[RunDirectory]:
     root = state_directory() / "runs"
     if not root.is_dir():
         return []
-    found = [RunDirectory(entry) for entry in root.iterdir() if (entry / "plan.json").exists()]
-    return sorted(found, key=lambda run: run.id)
+    found = [RunDirectory(entry) for entry in root.iterdir()]
+    return sorted((run for run in found if run.is_readable), key=lambda run: run.id)
 
 
 def find_run(name: str | None) -> RunDirectory:
@@ -164,7 +173,7 @@ def write_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a whole file or none: under another name, synced, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "w") as file:
+    with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pgrescue.errors import ExitCode, PgRescueError, Refused
+from pgrescue.errors import NOTHING_CHANGED, ExitCode, PgRescueError, Refused
 from pgrescue.plan.model import check_seal
 from pgrescue.postgres.postmaster import find_postmaster, start_time
 from pgrescue.run import old_data
@@ -70,7 +70,7 @@ def _finish(
     except Aborted:
         state, error = "aborted", _after_abort(execution)
     except PgRescueError as problem:
-        state, error = "failed", failure_of(problem)
+        state, error = "failed", failure_of(problem, step_begun=bool(execution.step))
     except OSError as problem:
         state, error = "failed", _os_failure(execution, problem)
     except Exception:  # the journal must tell of a defect too, whatever it is
@@ -93,11 +93,11 @@ def _after_abort(execution: Execution) -> Failure | None:
 
 
 def _restore(execution: Execution, before: RunState) -> FinalState:
-    if not before.started:
+    if before.step is None:
         check_seal(execution.plan)
         _check_facts(execution)
     goes_on = before.state == "waiting"
-    replayed = before.done("replay")
+    replayed = before.done("replay") and not _must_run_again(execution)
     for step in execution.plan.steps:
         if before.done(step.id) and (replayed or step.id not in _SERVER_STEPS):
             continue
@@ -105,6 +105,13 @@ def _restore(execution: Execution, before: RunState) -> FinalState:
             return "waiting"
         _do(execution, step.id, step.title, partial(EXECUTORS[step.id], execution))
     return "succeeded"
+
+
+def _must_run_again(execution: Execution) -> bool:
+    """Whether the restored server should be up and is not: stopped by an abort, or by a reboot."""
+    work = execution.work
+    down = find_postmaster(Path(work.data_directory)) is None
+    return down and work.settings["recovery_target_action"] != "shutdown"
 
 
 def _check_facts(execution: Execution) -> None:
@@ -182,12 +189,13 @@ def _take_signals(execution: Execution) -> None:
     signal.signal(signal.SIGTERM, lambda _signal, _frame: execution.request_abort())
 
 
-def failure_of(problem: PgRescueError) -> Failure:
-    """An error as the journal keeps it."""
+def failure_of(problem: PgRescueError, *, step_begun: bool = True) -> Failure:
+    """An error as the journal keeps it; once a step was begun, "nothing changed" is not said."""
+    untrue = step_begun and problem.unchanged == NOTHING_CHANGED
     return Failure(
         title=problem.title,
         cause=problem.cause,
-        evidence=problem.unchanged,
+        evidence="" if untrue else problem.unchanged,
         next=problem.next_steps,
         exit_code=int(problem.exit_code),
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
-from pgrescue.compression import split_ending
+from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.config.model import ClusterConfig
 from pgrescue.plan.facts import ArchiveFacts, WalReach
+from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import ArchivedFile, WalArchive, history_of, scan_archive
@@ -18,21 +20,36 @@ from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, NAME, SegmentId
 
 
-def look_at_archive(config: ClusterConfig) -> tuple[ArchiveFacts, WalArchive | None]:
-    """List the configured archive directory."""
-    path = config.wal_archive
-    if path is None:
-        return _facts(None, config.restore_command, None, None), None
+def listed_archive(config: ClusterConfig) -> WalArchive | None:
+    """The configured archive directory, or None if there is none or it cannot be listed."""
+    try:
+        return None if config.wal_archive is None else scan_archive(config.wal_archive)
+    except OSError:
+        return None
+
+
+def look_at_archive(
+    config: ClusterConfig, owner: Account
+) -> tuple[ArchiveFacts, WalArchive | None]:
+    """List the configured archive directory, from which `owner` will have to fetch WAL."""
+    if config.wal_archive is None:
+        return _facts(None, config.restore_command, None, None, None), None
+    path = Path(os.path.realpath(config.wal_archive))
     try:
         archive = scan_archive(path)
     except OSError as error:
         problem = error.strerror or str(error)
-        return _facts(str(path), config.restore_command, None, problem), None
-    return _facts(str(path), config.restore_command, archive, None), archive
+        return _facts(str(path), config.restore_command, None, problem, None), None
+    readable = can_access(owner, path)
+    return _facts(str(path), config.restore_command, archive, None, readable), archive
 
 
 def _facts(
-    path: str | None, command: str | None, archive: WalArchive | None, problem: str | None
+    path: str | None,
+    command: str | None,
+    archive: WalArchive | None,
+    problem: str | None,
+    readable: bool | None,
 ) -> ArchiveFacts:
     endings: set[str] = set()
     identifier: str | None = None
@@ -47,8 +64,15 @@ def _facts(
         segment_count=len(archive.segments) if archive else 0,
         histories=dict(archive.histories) if archive else {},
         system_identifier=identifier,
-        compressed_endings=tuple(sorted(endings)),
+        owner_can_read=readable,
+        missing_programs=tuple(sorted(_decompressors(endings))),
     )
+
+
+def _decompressors(endings: set[str]) -> set[str]:
+    """The programs for these endings that are not installed."""
+    programs = {SHELL_DECOMPRESSORS[ending].split()[0] for ending in endings}
+    return {program for program in programs if shutil.which(program) is None}
 
 
 def _system_identifier(archive: WalArchive) -> str | None:
@@ -67,7 +91,6 @@ def unarchived_segments(
 
     A recycled segment carries a future name over old content: its header's address tells.
     """
-    known = archive.segments if archive else {}
     try:
         names = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
     except OSError:
@@ -75,8 +98,17 @@ def unarchived_segments(
     return tuple(
         name
         for name in names
-        if name not in known and _is_current(pg_wal / name, name, system_identifier)
+        if _is_current(pg_wal / name, name, system_identifier)
+        and not _is_archived(archive, name, (pg_wal / name).stat().st_size)
     )
+
+
+def _is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
+    """Whether the archive has a segment; a plain copy of another size is cut off, and is none."""
+    file = archive.segments.get(name) if archive is not None else None
+    if file is None:
+        return False
+    return bool(split_ending(file.path.name)[1]) or file.size == size
 
 
 def _is_current(path: Path, name: str, system_identifier: str | None) -> bool:

@@ -77,12 +77,12 @@ def owner_of(config: ClusterConfig, directory: PathFacts) -> Account:
             )
         return named
     if directory.uid is not None and directory.uid != 0:
-        return account_by_uid(directory.uid, directory.gid)
+        return account_by_uid(directory.uid)
     if os.geteuid() != 0:
         return current_account()
     status = existing_ancestor(Path(directory.real_path)).stat()
     if status.st_uid != 0:
-        return account_by_uid(status.st_uid, status.st_gid)
+        return account_by_uid(status.st_uid)
     return account_by_name("postgres") or current_account()
 
 

@@ -62,9 +62,7 @@ def filesystem_facts(path: Path) -> FilesystemFacts:
     return FilesystemFacts(
         path=str(path),
         mount_point=str(_mount_point(place)),
-        device=place.stat().st_dev,
         free_bytes=space.f_bavail * space.f_frsize,
-        free_inodes=space.f_favail if space.f_files else None,
     )
 
 

@@ -14,14 +14,13 @@ from pgrescue.postgres.account import current_account
 _LISTENING = "0A"
 
 
-def host_facts(time_zone: str | None) -> HostFacts:
+def host_facts() -> HostFacts:
     """Host name, operator, privileges, clock and the ports that are taken."""
     return HostFacts(
         name=host_name(),
         operator=operator(),
         is_root=os.geteuid() == 0,
         account=current_account(),
-        time_zone=time_zone or datetime.now().astimezone().tzname() or "UTC",
         now=datetime.now(UTC),
         ports_in_use=listening_ports(),
     )

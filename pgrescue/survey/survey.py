@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun
 from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
 from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.survey.archive import (
     look_at_archive,
@@ -41,16 +43,18 @@ def survey(
 
     Raises `Refused` or `UsageError` if no backup can be chosen or we may not act for the owner.
     """
-    host = host_facts(config.time_zone)
+    host = host_facts()
     found = cluster_facts(cluster)
     _refuse_strangers(host, found)
-    archive_facts, archive = look_at_archive(cluster)
+    archive_facts, archive = look_at_archive(cluster, found.owner)
     pg_wal = Path(found.directory.real_path, "pg_wal")
     if request.into is None:
         archive_facts = with_own_histories(archive_facts, pg_wal)
     histories = archive_facts.histories
     backup = _chosen(backups, request, found, histories)
-    chain = _chain(backup, backups)
+    chain = tuple(
+        replace(item, path=os.path.realpath(item.path)) for item in _chain(backup, backups)
+    )
     control = found.control if request.into is None else None
     timeline = choose_timeline(request.target, backup, control, histories)
     tail: tuple[str, ...] = ()
@@ -70,9 +74,9 @@ def survey(
         filesystems={},
         tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
         unfinished=tuple(unfinished),
-        only_backup=sum(item.usable for item in backups) == 1,
+        unreadable=_unreadable(chain, found.owner),
     )
-    staging = staging_directory(facts, request.into is None, tag_of(host.now))
+    staging = staging_directory(facts, tag_of(host.now))
     paths = [destination.real_path, staging, *places.values()]
     return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
 
@@ -113,13 +117,26 @@ def _chosen(
     if chosen.details.read_whole:
         return chosen
     whole = read_backup(Path(chosen.path), whole=True)
+    # What depends on other backups and on the archive is known to the catalog alone.
+    known = {problem.code for problem in whole.problems}
+    others = tuple(problem for problem in chosen.problems if problem.code not in known)
     return replace(
         whole,
+        problems=(*whole.problems, *others),
+        usable=whole.usable and chosen.usable,
         parent=chosen.parent,
         stopped_at=chosen.stopped_at,
         stop_lsn=whole.stop_lsn or chosen.stop_lsn,
         window=chosen.window,
     )
+
+
+def _unreadable(chain: Sequence[Backup], owner: Account) -> tuple[str, ...]:
+    """pg_combinebackup reads the plain members of a chain where they lie, as the owner."""
+    if len(chain) == 1:
+        return ()
+    plain = [item.path for item in chain if item.format == "plain"]
+    return tuple(path for path in plain if can_access(owner, f"{path}/PG_VERSION") is False)
 
 
 def _chain(backup: Backup, backups: Sequence[Backup]) -> tuple[Backup, ...]:

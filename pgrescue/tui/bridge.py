@@ -54,7 +54,7 @@ class DeskBridge:
         """The cluster, its backups and its archive as they stand now."""
         work = self._desk(cluster)
         facts = work.facts()
-        archive, _ = look_at_archive(work.cluster)
+        archive, _ = look_at_archive(work.cluster, facts.owner)
         backups: tuple[Backup, ...] = ()
         problem = archive.problem and f"{archive.path}: {archive.problem}"
         try:
@@ -95,7 +95,7 @@ class DeskBridge:
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan as text beside its JSON; returns where."""
         path = private_directory("plans") / f"{plan.id}.txt"
-        write_file(path, render_text(plan, self.zone))
+        write_file(path, render_text(plan))
         return path
 
     def start(self, plan: Plan) -> str:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
+from tests.conftest import ORIGINS
 from tests.support.cluster import Workspace
 from tests.support.source import Source
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every day a test is played on one server, half of them on each; the rest is slow.
+
+    Those that are marked `both_servers` are played on both.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
+            parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+            origin = parameters.pop("server_binaries", None)
+            if origin is None or item.get_closest_marker("both_servers"):
+                continue
+            name = f"{item.originalname} {sorted(map(str, parameters.values()))}"
+            if origin != ORIGINS[zlib.crc32(name.encode()) % len(ORIGINS)]:
+                item.add_marker("slow")
 
 
 class SourceFactory(Protocol):

@@ -34,8 +34,7 @@ class Variant:
     @property
     def options(self) -> tuple[str, ...]:
         """As pg_basebackup takes them."""
-        before_15 = self.compression == "none"
-        compression = () if before_15 else (f"--compress={self.compression}",)
+        compression = () if self.compression == "none" else (f"--compress={self.compression}",)
         manifest = () if self.manifest else ("--no-manifest",)
         return (f"-F{self.form[0]}", f"-X{self.wal}", *compression, *manifest)
 
@@ -74,10 +73,17 @@ EVERY = tuple(
         ),
     )
 )
-CASES = [
-    pytest.param(variant, id=str(variant), marks=() if variant in COMMON else pytest.mark.slow)
-    for variant in EVERY
-]
+
+
+def marks_of(variant: Variant) -> tuple[pytest.MarkDecorator, ...]:
+    """What only one of the servers can do must not be left to the other, every day."""
+    if variant not in COMMON:
+        return (pytest.mark.slow,)
+    everywhere = variant.compression in ("none", "gzip", "server-gzip")
+    return () if everywhere else (pytest.mark.both_servers,)
+
+
+CASES = [pytest.param(variant, id=str(variant), marks=marks_of(variant)) for variant in EVERY]
 
 
 @pytest.fixture(scope="module")

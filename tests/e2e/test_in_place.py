@@ -69,6 +69,7 @@ def test_tablespaces_go_back_to_their_places(
     source.place.sql("create table more tablespace empty as select 1")
 
 
+@pytest.mark.both_servers
 def test_tablespaces_in_place_with_undo(
     server_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:
@@ -177,8 +178,15 @@ def test_undo_brings_a_running_cluster_back_running(victim: Source) -> None:
     victim.log.mark("and goes on")
 
 
-@pytest.mark.parametrize("segment_size_mb", [1, 64])
-@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize(
+    ("segment_size_mb", "checksums"),
+    [
+        (1, False),
+        (64, True),
+        pytest.param(1, True, marks=pytest.mark.slow),
+        pytest.param(64, False, marks=pytest.mark.slow),
+    ],
+)
 def test_segment_sizes_and_checksums(
     any_binaries: ServerBinaries,
     source_factory: SourceFactory,
@@ -197,14 +205,19 @@ def test_segment_sizes_and_checksums(
     assert source.place.sql("show data_checksums") == ["on" if checksums else "off"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+QUOTES = 'it\'s "my" cluster'
+COMMANDS = "50% $(touch pwned) `touch pwned` %f %p"
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("form", "name"),
     [
-        'it\'s "my" cluster',
-        "50% $(touch pwned) `touch pwned` %f %p",
-        "-dash & ; | > newest",
-        "größe\\n ünï",
+        ("tar", QUOTES),
+        ("plain", COMMANDS),
+        ("tar", "größe\\n ünï"),
+        pytest.param("plain", QUOTES, marks=pytest.mark.slow),
+        pytest.param("tar", COMMANDS, marks=pytest.mark.slow),
+        pytest.param("plain", "-dash & ; | > newest", marks=pytest.mark.slow),
     ],
 )
 def test_odd_names_in_the_path(

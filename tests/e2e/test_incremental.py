@@ -59,7 +59,15 @@ def with_mapped_tablespace(source: Source, form: str, where: Path) -> Chain:
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "plain",
+        "mixed",
+        pytest.param("tar", marks=pytest.mark.slow),
+        pytest.param("tar-gzip", marks=pytest.mark.slow),
+    ],
+)
 def test_chain_in_a_clone(source: Source, form: str) -> None:
     take_chain(source, FORMS[form])
     digest = "select count(*), sum(version), md5(string_agg(n::text, ',' order by n)) from bulk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.server
 BULK = """
 create table bulk as select n, repeat(md5(n::text), 30) as text from generate_series(1, {rows}) n;
 """
+COMMON = {("set_aside", "undo"), ("start", "resume")}
 STEPS = (
     "stop",
     "rescue_wal",
@@ -90,12 +92,11 @@ def test_aborted_while_extracting(large_victim: Source, then: str) -> None:
     assert large_victim.place.rows() == large_victim.log.expected("latest")
 
 
-@pytest.mark.parametrize("then", ["resume", "undo"])
 @pytest.mark.parametrize(
-    "step",
+    ("step", "then"),
     [
-        pytest.param(step, marks=() if step in ("set_aside", "start") else pytest.mark.slow)
-        for step in STEPS
+        pytest.param(step, then, marks=() if (step, then) in COMMON else pytest.mark.slow)
+        for step, then in itertools.product(STEPS, ("resume", "undo"))
     ],
 )
 def test_killed_around_any_step(any_victim: Source, step: str, then: str) -> None:
@@ -145,7 +146,14 @@ def test_detached_run_can_be_watched_later(any_victim: Source) -> None:
     assert again.stdout == attached.stdout, "what has ended can be watched again"
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "blow",
+    [
+        signal.SIGHUP,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_run_outlives_its_terminal(any_victim: Source, blow: signal.Signals) -> None:
     workspace = any_victim.workspace
     watcher = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,7 @@ def pause(source: Source) -> None:
         source.place.sql("insert into epochs values (99)")
 
 
+@pytest.mark.both_servers
 def test_resume_promotes(victim: Source) -> None:
     pause(victim)
     last = finished(victim.workspace.run("resume", "--yes", "--json", check=True))
@@ -81,10 +83,18 @@ def no_such_restore_point(_source: Source) -> tuple[str, ...]:
     return "--to-name", "nobody has made this"
 
 
-@pytest.mark.parametrize("aim", [beyond_every_commit, tomorrow, no_such_restore_point])
-@pytest.mark.parametrize("action", ["pause", "promote"])
-def test_target_that_the_wal_does_not_reach(any_victim: Source, aim: object, action: str) -> None:
-    assert callable(aim)
+@pytest.mark.parametrize(
+    ("aim", "action"),
+    [
+        (beyond_every_commit, "pause"),
+        (tomorrow, "promote"),
+        pytest.param(no_such_restore_point, "pause", marks=pytest.mark.slow),
+        pytest.param(no_such_restore_point, "shutdown", marks=pytest.mark.slow),
+    ],
+)
+def test_target_that_the_wal_does_not_reach(
+    any_victim: Source, aim: Callable[[Source], tuple[str, ...]], action: str
+) -> None:
     completed = any_victim.restore(*aim(any_victim), "--action", action, check=False)
     assert completed.returncode == 5, completed.stderr
     last = finished(completed)

@@ -29,6 +29,7 @@ def prepare(source: Source, *options: str, tablespace: bool = False) -> Source:
     return source
 
 
+@pytest.mark.both_servers
 def test_tar_with_tablespace_in_place_and_promoted(
     server_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:

@@ -14,6 +14,7 @@ from tests.support.source import Source
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.both_servers
 def test_crash_with_unarchived_commits_loses_none(
     server_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:

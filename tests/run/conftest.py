@@ -80,6 +80,7 @@ def make_plan(data: str, moves: tuple[Move, ...] = (), steps: tuple[Step, ...] =
         settings_diff="",
         space=(),
         reversible=True,
+        time_zone=None,
         identity="db1/main",
         work=work,
     )

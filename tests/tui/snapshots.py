@@ -211,6 +211,7 @@ def plan() -> Plan:
         ),
         space=(Space("/var/lib/postgresql", 412 * GIB, 430 * GIB),),
         reversible=True,
+        time_zone=None,
         identity="db1/main",
         work=_work(),
     )

@@ -23,6 +23,8 @@ CHECKS: tuple[Check, ...] = (
     backup.same_segment_size,
     backup.outside_the_cleared_directories,
     backup.tablespaces,
+    backup.chain_needs_an_empty_directory,
+    backup.chain_is_readable,
     backup.leftover_settings,
     backup.raised_limits,
     cluster.is_a_data_directory,

@@ -132,6 +132,33 @@ def tablespaces(context: Context) -> list[Finding]:
     return findings
 
 
+def chain_needs_an_empty_directory(context: Context) -> list[Finding]:
+    """pg_combinebackup writes into an empty directory only."""
+    if len(context.facts.chain) == 1 or not is_inside(
+        context.work.staging, context.work.data_directory
+    ):
+        return []
+    return blocker(
+        "backup.chain",
+        f"{context.work.data_directory} cannot be renamed (a mount point, or a parent that is not "
+        "writable), and pg_combinebackup writes into an empty directory only.",
+        "restore the full backup of the chain instead: --backup ID",
+    )
+
+
+def chain_is_readable(context: Context) -> list[Finding]:
+    """The account that combines a chain may read its members."""
+    findings: list[Finding] = []
+    owner = context.facts.cluster.owner.name
+    for path in context.facts.unreadable:
+        findings += blocker(
+            "backup.unreadable",
+            f"{path} cannot be read by {owner}, as whom pg_combinebackup runs.",
+            f"chown -R {owner} {path}",
+        )
+    return findings
+
+
 def leftover_settings(context: Context) -> list[Finding]:
     """Recovery settings that the backup carries are overridden; say so."""
     details = context.facts.backup.details

@@ -26,6 +26,14 @@ def timeline(context: Context) -> list[Finding]:
             f"{facts.backup.timeline} before the backup's end.",
             "choose an earlier backup, or another --timeline",
         )
+    control = facts.cluster.control
+    if context.in_place and control is not None and control.current_timeline != number:
+        return warning(
+            "target.timeline",
+            f"Recovery follows timeline {number}, but the cluster is on timeline "
+            f"{control.current_timeline}: what was committed there after the fork is not in it.",
+            f"if that is not meant: --timeline {control.current_timeline}",
+        )
     return ok("target.timeline", f"Recovery follows timeline {number}.")
 
 

@@ -22,6 +22,20 @@ def archive(context: Context) -> list[Finding]:
             f"The WAL archive {found.path} cannot be read: {found.problem}.",
             "check wal_archive in the configuration",
         )
+    if found.owner_can_read is False:
+        return blocker(
+            "wal.archive",
+            f"The WAL archive {found.path} cannot be read by {facts.cluster.owner.name}, "
+            "as whom recovery fetches WAL.",
+            f"give {facts.cluster.owner.name} read and search permission on {found.path}",
+        )
+    if found.missing_programs:
+        return blocker(
+            "wal.programs",
+            f"The archive holds compressed WAL, and {', '.join(found.missing_programs)} is not "
+            "installed.",
+            f"install {' '.join(found.missing_programs)}",
+        )
     identifier = facts.backup.system_identifier
     if identifier and found.system_identifier and identifier != found.system_identifier:
         return blocker(

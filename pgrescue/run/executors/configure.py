@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -59,10 +60,8 @@ def _link_wal(execution: Execution, data: Path, target: str) -> None:
     status = Path(target, "archive_status")
     status.mkdir(mode=execution.work.mode, exist_ok=True)
     execution.give_to_owner(status, execution.work.mode)
-    for entry in link.glob("archive_status/*"):
-        entry.unlink()
-    (link / "archive_status").rmdir()
-    link.rmdir()
+    if link.exists():
+        shutil.rmtree(link)  # made by the extraction, and empty but for status files
     link.symlink_to(target)
 
 

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pgrescue.errors import InvalidFormat, StepFailed
+from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.commands import chain_directory, combine_command, combined_tablespace
+from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import BackupPart, TablespaceWork
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
@@ -176,7 +177,7 @@ def _manifest(part: BackupPart) -> Manifest | None:
         return None
     try:
         return parse_manifest(Path(part.path, MANIFEST).read_bytes())
-    except (OSError, InvalidFormat) as error:
+    except (OSError, ValueError, PgRescueError) as error:
         raise StepFailed(f"The manifest of {part.id} cannot be read.", str(error)) from error
 
 
@@ -192,7 +193,7 @@ def _entries(part: BackupPart) -> Iterator[SourceFile]:
 
 def _is_left_out(name: str) -> bool:
     """Links of a plain backup's tablespaces, made anew; and its manifest."""
-    return name == MANIFEST or name.startswith("pg_tblspc/")
+    return name == MANIFEST or name.startswith(("pg_tblspc/", f"{INSIDE}/"))
 
 
 def _tablespace_entries(

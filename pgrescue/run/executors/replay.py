@@ -19,7 +19,7 @@ from pgrescue.postgres.postmaster import (
     process_title,
     server_processes,
 )
-from pgrescue.postgres.probe import Probe, RecoveryStatus
+from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Reached
@@ -30,6 +30,8 @@ _POLL_SECONDS = 0.3
 _TITLE = re.compile(r"startup\s+(recovering|waiting for)\s+([0-9A-F]{24})")
 _GRACE_SECONDS = 5.0
 """A server that is going down is given this long to write why."""
+_REFUSED_SECONDS = 20.0
+"""How long a server that says it is ready may refuse us before that is taken for final."""
 
 
 class Watch:
@@ -43,6 +45,7 @@ class Watch:
         self._segment = ""
         self._last_change = time.monotonic()
         self._silence_noted = False
+        self._refused_since: float | None = None
 
     @property
     def log(self) -> RecoveryLog:
@@ -62,10 +65,26 @@ class Watch:
     def status(self, postmaster: Postmaster) -> RecoveryStatus | None:
         """What the server answers, or None while it lets nobody in."""
         work = self._execution.work
-        try:
-            return Probe(postmaster, work.owner, work.conninfo).recovery(work.major)
-        except psycopg.Error:
+        if not is_listening(postmaster):
             return None
+        try:
+            status = Probe(postmaster, work.owner, work.conninfo).recovery(work.major)
+        except psycopg.Error as error:
+            self._refused(postmaster, error)
+            return None
+        self._refused_since = None
+        return status
+
+    def _refused(self, postmaster: Postmaster, error: psycopg.Error) -> None:
+        """Raise `StepFailed` if a server that is open keeps refusing us: waiting would not help."""
+        now = time.monotonic()
+        if postmaster.status != "ready":
+            self._refused_since = None
+            return
+        if self._refused_since is None:
+            self._refused_since = now
+        if now - self._refused_since > _REFUSED_SECONDS:
+            raise cannot_be_asked(self._execution, error)
 
     def report(self, postmaster: Postmaster, status: RecoveryStatus | None) -> None:
         """Show how far replay has come, from the server's answer or its process titles."""
@@ -115,6 +134,8 @@ def replay(execution: Execution) -> str:
             return _after_the_end(execution, watch)
         status = watch.status(postmaster)
         watch.report(postmaster, status)
+        if status is not None and status.paused and watch.log.stop is None and watch.log.too_low:
+            raise _paused_half_way(execution, watch.log)
         if status is not None and _is_there(execution, status):
             return _arrived(execution, watch, status)
         execution.wait(_POLL_SECONDS)
@@ -168,6 +189,31 @@ def _journal_reached(
             xid=log.stopped_after_xid,
             timeline=timeline,
         )
+    )
+
+
+def _paused_half_way(execution: Execution, log: RecoveryLog) -> StepFailed:
+    """Recovery waits at a place that is not the target, and would go down if told to go on."""
+    return StepFailed(
+        "Recovery has paused before its target: a setting is too low for the WAL that follows.",
+        "; ".join(log.too_low),
+        next_steps=(
+            "stop the server, raise the setting that is named there in postgresql.auto.conf, then: "
+            f"pgrescue resume {execution.directory.id}",
+            f"pgrescue undo {execution.directory.id}",
+        ),
+    )
+
+
+def cannot_be_asked(execution: Execution, error: psycopg.Error) -> StepFailed:
+    """The error for a running server that lets nobody in who could look."""
+    return StepFailed(
+        "The restored server runs but could not be asked.",
+        str(error).strip(),
+        next_steps=(
+            "check conninfo in the configuration and the cluster's pg_hba.conf",
+            f"pgrescue resume {execution.directory.id}",
+        ),
     )
 
 

@@ -57,7 +57,6 @@ def _still_running(execution: Execution, command: str, output: str, left: list[i
         "The server is still running.",
         f"After '{command}' these processes still work in {execution.work.data_directory}: "
         f"{pids}. {output}".strip(),
-        unchanged="No file was touched.",
         next_steps=(
             "see why it does not stop (open transactions, the archiver, a service of another name)",
             f"pgrescue resume {execution.directory.id}",

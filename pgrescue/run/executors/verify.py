@@ -12,7 +12,7 @@ from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.postgres.probe import Probe, connection_parameters
 from pgrescue.postgres.service import Command
 from pgrescue.run.execution import Execution
-from pgrescue.run.executors.replay import replay
+from pgrescue.run.executors.replay import cannot_be_asked, replay
 from pgrescue.survey.cluster import read_control_file
 
 
@@ -28,14 +28,7 @@ def verify(execution: Execution) -> str:
         identifier = probe.system_identifier()
         databases = probe.databases()
     except psycopg.Error as error:
-        raise StepFailed(
-            "The restored server runs but could not be asked.",
-            str(error).strip(),
-            next_steps=(
-                "check conninfo in the configuration and the cluster's pg_hba.conf",
-                f"pgrescue resume {execution.directory.id}",
-            ),
-        ) from error
+        raise cannot_be_asked(execution, error) from error
     if work.system_identifier is not None and identifier != work.system_identifier:
         raise StepFailed(
             "The server that answers is another one.",
@@ -59,6 +52,15 @@ def psql_command(postmaster: Postmaster, work: Work) -> str:
 
 
 def _verify_offline(execution: Execution) -> str:
+    if execution.work.settings["recovery_target_action"] != "shutdown":
+        raise StepFailed(
+            "The restored server is not running any more.",
+            f"No server works in {execution.work.data_directory}.",
+            next_steps=(
+                f"pgrescue resume {execution.directory.id}   starts it again",
+                f"pgrescue undo {execution.directory.id}",
+            ),
+        )
     control, problem = read_control_file(Path(execution.work.data_directory))
     if control is None:
         raise StepFailed("The restored pg_control cannot be read.", problem or "")

@@ -36,7 +36,7 @@ from pgrescue.postgres.conninfo import without_address
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
-from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 
 DEFAULT_PORT = 5432
 _LOCAL_HBA = """\
@@ -75,7 +75,7 @@ def make_plan(
         target=replace(target, timeline=timeline),
         stop=stop_of(target, facts.backup, timeline),
         preflight=preflight(facts, request, work, space),
-        steps=restore_steps(work, target, clone=request.into is not None, standby=request.standby),
+        steps=restore_steps(work, target, standby=request.standby),
         settings=work.settings,
         settings_diff=settings_diff(before, after),
         space=space,
@@ -130,7 +130,6 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         restore_command=facts.archive.restore_command,
         wal_segment_size=segment_size,
         system_identifier=backup.system_identifier,
-        start_segment=_start_segment(facts, segment_size),
         start_lsn=backup.start_lsn or Lsn(0),
         wal_end=facts.reach.end,
         settings={**recovery, **lasting},
@@ -200,12 +199,6 @@ def _old_wal(facts: Facts) -> str | None:
     # A directory may have lost its PG_VERSION and still hold the only copy of the newest WAL.
     has_data = facts.cluster.pg_version is not None or bool(facts.reach.from_tail)
     return f"{facts.cluster.directory.real_path}/pg_wal" if has_data else None
-
-
-def _start_segment(facts: Facts, segment_size: int) -> str:
-    backup = facts.backup
-    assert backup.start_lsn is not None
-    return SegmentId.at(backup.start_lsn, backup.timeline or 1, segment_size).name(segment_size)
 
 
 def _added_files(facts: Facts, in_place: bool) -> dict[str, str]:

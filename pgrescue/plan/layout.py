@@ -74,7 +74,6 @@ def _part(backup: Backup, destinations: dict[int, str]) -> BackupPart:
         wal_archive=details.wal_archive,
         wal_inside=details.wal_inside,
         has_manifest=backup.has_manifest,
-        bytes_on_disk=backup.size_bytes,
         tablespaces=tuple(
             TablespaceWork(oid, archive, destinations.get(oid, ""))
             for oid, archive in sorted(details.tablespace_archives.items())

@@ -114,7 +114,6 @@ class BackupPart:
     wal_archive: str | None
     wal_inside: Literal["tar", "base", "plain", "none"]
     has_manifest: bool
-    bytes_on_disk: int
     tablespaces: tuple[TablespaceWork, ...]
 
 
@@ -155,7 +154,6 @@ class Work:
     """The configured command that fetches WAL, where the archive is no directory."""
     wal_segment_size: int
     system_identifier: str | None
-    start_segment: str
     start_lsn: Lsn
     wal_end: Lsn | None
     """Where the WAL that can be seen ends: what replay's progress is measured against."""
@@ -206,10 +204,6 @@ class Plan:
     def blockers(self) -> tuple[Finding, ...]:
         """What forbids running it."""
         return tuple(finding for finding in self.preflight if finding.status == "blocker")
-
-    def step(self, step_id: StepId) -> Step | None:
-        """The step of that id, if the plan has one."""
-        return next((step for step in self.steps if step.id == step_id), None)
 
 
 def seal(plan: Plan) -> Plan:

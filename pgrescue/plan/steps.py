@@ -12,7 +12,7 @@ from pgrescue.plan.target import Target
 _NOTHING = "Nothing."
 
 
-def restore_steps(work: Work, target: Target, *, clone: bool, standby: bool) -> tuple[Step, ...]:
+def restore_steps(work: Work, target: Target, *, standby: bool) -> tuple[Step, ...]:
     """The steps of this restore, in order."""
     why = RECOVERY_WHY.format(target=target)
     ids: list[StepId] = []

@@ -45,10 +45,6 @@ class TimelineHistory:
                 return ancestor.switch_lsn
         return None
 
-    def contains(self, timeline: int) -> bool:
-        """Whether `timeline` is this one or an ancestor of it."""
-        return timeline == self.timeline or self.left_at(timeline) is not None
-
 
 def parse_history_file(timeline: int, text: str) -> TimelineHistory:
     """Read the history of `timeline`; raises `InvalidFormat` as the server would refuse it."""

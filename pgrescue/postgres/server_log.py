@@ -22,7 +22,6 @@ _STOP = re.compile(
 )
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _LAST_COMPLETED = re.compile(r"last completed transaction was at log time (.+)")
-_RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _NEW_TIMELINE = re.compile(r"selected new timeline ID: (\d+)")
 _CLIENT_FATALS = (
     "the database system is",
@@ -48,11 +47,9 @@ class RecoveryLog:
     stopped_after_xid: int | None = None
     redo_done: Lsn | None = None
     last_commit_time: datetime | None = None
-    last_segment: str | None = None
     new_timeline: int | None = None
     pausing: bool = False
     shut_down_at_target: bool = False
-    open_for_writing: bool = False
     too_low: tuple[str, ...] = ()
     """Why replay waits: a setting is lower than the primary's became within the WAL (14+)."""
     failures: tuple[str, ...] = ()
@@ -92,16 +89,12 @@ class RecoveryLog:
             self.redo_done = Lsn.parse(done[1])
         elif last := _LAST_COMPLETED.search(text):
             self.last_commit_time = parse_server_time(last[1])
-        elif restored := _RESTORED.search(text):
-            self.last_segment = restored[1]
         elif timeline := _NEW_TIMELINE.search(text):
             self.new_timeline = int(timeline[1])
         elif text.startswith(("pausing at the end of recovery", "recovery has paused")):
             self.pausing = True
         elif text.startswith("shutdown at recovery target"):
             self.shut_down_at_target = True
-        elif text.startswith("database system is ready to accept connections"):
-            self.open_for_writing = True
 
 
 class LogFollower:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -100,8 +100,6 @@ class RunState:
     started: bool = False
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
-    tools: tuple[records.CommandBegan, ...] = field(default=())
-    """Programs that were started and are not known to have ended."""
 
     @property
     def set_aside(self) -> str | None:
@@ -213,11 +211,6 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
             return replace(state, progress=meter)
         case records.ServerStarting():
             return replace(state, log_position=record.position)
-        case records.CommandBegan():
-            return replace(state, tools=(*state.tools, record))
-        case records.CommandEnded():
-            tools = tuple(tool for tool in state.tools if tool.command != record.command)
-            return replace(state, tools=tools)
         case _:
             return _after_file_change(state, record)
 

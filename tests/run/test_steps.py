@@ -22,7 +22,7 @@ def test_each_step_has_commands_and_an_executor() -> None:
 def test_the_planner_makes_every_step(plan: Plan) -> None:
     work = make_work("/srv/main", plan.target, (Move("/srv/main", "/srv/aside", False),))
     full = replace(work, old_wal="/srv/main/pg_wal", chain=work.chain * 2, old_data="delete")
-    made = restore_steps(full, plan.target, clone=False, standby=False)
+    made = restore_steps(full, plan.target, standby=False)
     assert {step.id for step in made} == STEP_IDS
 
 

@@ -151,9 +151,7 @@ def _work() -> Work:
         was_running=True,
         start_again=True,
         config_directory="/etc/postgresql/16/main",
-        chain=(
-            BackupPart(GOOD.id, GOOD.path, "tar", "base.tar.zst", None, "tar", True, 96 * GIB, ()),
-        ),
+        chain=(BackupPart(GOOD.id, GOOD.path, "tar", "base.tar.zst", None, "tar", True, ()),),
         restore_bytes=412 * GIB,
         moves=(Move(DATA, ASIDE, False),),
         wal_link=None,
@@ -164,7 +162,6 @@ def _work() -> Work:
         restore_command=None,
         wal_segment_size=16 << 20,
         system_identifier=GOOD.system_identifier,
-        start_segment="000000030000001A00000005",
         start_lsn=Lsn.parse("1A/5000028"),
         wal_end=Lsn.parse("1B/40000000"),
         settings={"recovery_target_xid": "63886"},

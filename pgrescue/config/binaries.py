@@ -48,18 +48,6 @@ def find_programs(major: int) -> Programs | None:
     return None
 
 
-def data_directory_major(data_directory: Path) -> int | None:
-    """The major version in `PG_VERSION`; None if it is not there or holds something else.
-
-    Raises PermissionError if we may not read it.
-    """
-    try:
-        text = (data_directory / "PG_VERSION").read_text(errors="replace").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return int(text) if text.isdigit() else None
-
-
 def program_version(program: Path) -> str | None:
     """The version that a PostgreSQL program prints, such as "15.18"; None if it does not run."""
     try:

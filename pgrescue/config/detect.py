@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgrescue.config.archive_command import archive_directory
-from pgrescue.config.binaries import Programs, data_directory_major, find_programs, program_of
+from pgrescue.config.binaries import Programs, find_programs, program_of
 from pgrescue.config.candidates import Candidate, only_candidate
 from pgrescue.config.debian import debian_cluster_of
 from pgrescue.config.model import ClusterConfig
@@ -18,6 +18,7 @@ from pgrescue.errors import InvalidFormat, UsageError
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid
 from pgrescue.postgres.conf_file import parse_assignments
 from pgrescue.postgres.control_file import RELATIVE_PATH, parse_control_file
+from pgrescue.postgres.data_directory import read_pg_version
 from pgrescue.postgres.postmaster import find_postmaster
 
 _ARCHIVING = ("on", "always")
@@ -168,7 +169,7 @@ class _Look:
         number = settings.get("server_version_num", "")
         if number.isdigit():
             return int(number) // 10000
-        major = data_directory_major(self._data_directory)
+        major = read_pg_version(self._data_directory)
         if major is None and self._debian is not None and self._debian.version.isdigit():
             return int(self._debian.version)
         return major

@@ -8,14 +8,14 @@ from pathlib import Path
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.discover import list_backups
 from pgrescue.catalog.model import Backup
-from pgrescue.config.binaries import data_directory_major, find_programs, program_of
+from pgrescue.config.binaries import find_programs, program_of
 from pgrescue.config.errors import ConfigError, ConfigProblem
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
 from pgrescue.config.state import catalog_cache_file
-from pgrescue.errors import InvalidFormat
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid
-from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
+from pgrescue.postgres.control_file import ControlFile
+from pgrescue.postgres.data_directory import read_control_file, read_pg_version
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.wal.archive import WalArchive, scan_archive
 
@@ -47,7 +47,7 @@ class Subject:
 def look_at(config: Config, cluster: ClusterConfig) -> Subject:
     """Gather what there is; what cannot be read is left out, and its check says so."""
     server = find_postmaster(cluster.data_directory)
-    control = _control(cluster.data_directory)
+    control, _ = read_control_file(cluster.data_directory)
     archive = _archive(cluster.wal_archive)
     backups = _backups(cluster, archive)
     major = _major(cluster.data_directory, control, backups)
@@ -82,13 +82,6 @@ def _owner(cluster: ClusterConfig) -> Account | None:
         return account_by_name("postgres")
 
 
-def _control(data_directory: Path) -> ControlFile | None:
-    try:
-        return parse_control_file((data_directory / RELATIVE_PATH).read_bytes())
-    except (OSError, InvalidFormat):
-        return None
-
-
 def _archive(path: Path | None) -> WalArchive | None:
     try:
         return None if path is None else scan_archive(path)
@@ -109,7 +102,7 @@ def _major(
     if control is not None and control.major is not None:
         return control.major
     try:
-        stated = data_directory_major(data_directory)
+        stated = read_pg_version(data_directory)
     except PermissionError:
         stated = None
     if stated is not None:

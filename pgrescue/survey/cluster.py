@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 from pgrescue.config.model import ClusterConfig
-from pgrescue.errors import InvalidFormat, UsageError
+from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, PathFacts, TablespaceFacts
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
-from pgrescue.postgres.conf_file import parse_assignments, parse_includes
-from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
+from pgrescue.postgres.data_directory import (
+    collected_log,
+    read_assignments,
+    read_control_file,
+    read_pg_version,
+)
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
 
@@ -28,7 +32,7 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
     return ClusterFacts(
         name=config.name,
         directory=directory,
-        pg_version=read_pg_version(real),
+        pg_version=_major_of(real),
         control=control,
         control_problem=problem,
         postmaster=postmaster,
@@ -37,29 +41,10 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         wal_directory=linked_wal_directory(real),
         wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
-        configuration=read_configuration(Path(config_directory)) if config_directory else {},
+        configuration=_outside_settings(config_directory),
         manager=_manager(real),
         log=_log(config, real, postmaster),
     )
-
-
-def read_control_file(data_directory: Path) -> tuple[ControlFile | None, str | None]:
-    """`pg_control` and, if it cannot be read, why."""
-    try:
-        return parse_control_file((data_directory / RELATIVE_PATH).read_bytes()), None
-    except OSError as error:
-        return None, error.strerror or str(error)
-    except InvalidFormat as error:
-        return None, f"{error.title} {error.cause}"
-
-
-def read_pg_version(data_directory: Path) -> int | None:
-    """The major version in PG_VERSION."""
-    try:
-        text = (data_directory / "PG_VERSION").read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
 
 
 def owner_of(config: ClusterConfig, directory: PathFacts) -> Account:
@@ -90,7 +75,7 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
     """The links in `pg_tblspc`, each with the version directory that is this cluster's own."""
     found: list[TablespaceFacts] = []
     root = data_directory / "pg_tblspc"
-    major = read_pg_version(data_directory)
+    major = _major_of(data_directory)
     try:
         names = sorted(os.listdir(root))
     except OSError:
@@ -115,27 +100,6 @@ def linked_wal_directory(data_directory: Path) -> PathFacts | None:
 def _wal_link_text(data_directory: Path) -> str | None:
     link = data_directory / "pg_wal"
     return os.readlink(link) if os.path.islink(link) else None
-
-
-def read_configuration(config_directory: Path) -> dict[str, str]:
-    """Settings of a `postgresql.conf` and of what it includes; later ones win."""
-    return _read_with_includes(config_directory / "postgresql.conf", depth=0)
-
-
-def _read_with_includes(path: Path, depth: int) -> dict[str, str]:
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return {}
-    values = parse_assignments(text)
-    if depth > 8:
-        return values
-    for directive, name in parse_includes(text):
-        place = path.parent / name
-        files = sorted(place.glob("*.conf")) if directive == "include_dir" else [place]
-        for file in files:
-            values |= _read_with_includes(file, depth + 1)
-    return values
 
 
 def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None:
@@ -174,14 +138,18 @@ def _unit_instance(config: ClusterConfig) -> str:
     return (config.service.unit or "").removeprefix("postgresql@").removesuffix(".service")
 
 
-def collected_log(data_directory: Path) -> str | None:
-    """The file that the logging collector writes to (`current_logfiles`)."""
+def _outside_settings(config_directory: str | None) -> dict[str, str]:
+    """What an outside `postgresql.conf` and its includes set; nothing if we may not read them."""
+    if config_directory is None:
+        return {}
     try:
-        lines = (data_directory / "current_logfiles").read_text().splitlines()
-    except OSError:
+        return dict(read_assignments(Path(config_directory, "postgresql.conf")))
+    except PermissionError:
+        return {}
+
+
+def _major_of(data_directory: Path) -> int | None:
+    try:
+        return read_pg_version(data_directory)
+    except PermissionError:
         return None
-    for line in lines:
-        kind, _, name = line.partition(" ")
-        if kind == "stderr":
-            return str(data_directory / name)
-    return None

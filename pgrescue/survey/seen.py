@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster
-from pgrescue.survey.cluster import linked_wal_directory, read_control_file, tablespaces_of
+from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
 from pgrescue.survey.filesystem import path_facts
 
 

@@ -11,6 +11,7 @@ import psycopg
 
 from pgrescue.errors import StepFailed, TargetNotReached
 from pgrescue.plan.commands import has_stop_target, log_of
+from pgrescue.postgres.data_directory import collected_log, read_control_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import (
     Postmaster,
@@ -23,7 +24,6 @@ from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Reached
-from pgrescue.survey.cluster import collected_log, read_control_file
 from pgrescue.wal.segment import SegmentId
 
 _POLL_SECONDS = 0.3

@@ -8,12 +8,12 @@ import psycopg
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Work
+from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.postgres.probe import Probe, connection_parameters
 from pgrescue.postgres.service import Command
 from pgrescue.run.execution import Execution
 from pgrescue.run.executors.replay import cannot_be_asked, replay
-from pgrescue.survey.cluster import read_control_file
 
 
 def verify(execution: Execution) -> str:

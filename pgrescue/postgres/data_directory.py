@@ -1,0 +1,73 @@
+"""Small facts straight out of a data directory, and its configuration files in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pgrescue.errors import InvalidFormat
+from pgrescue.postgres.conf_file import parse_assignments, parse_includes
+from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
+
+_INCLUDE_DEPTH = 10
+
+
+def read_pg_version(data_directory: Path) -> int | None:
+    """The major version in `PG_VERSION`; None if it is not there or holds something else.
+
+    Raises PermissionError if we may not read it.
+    """
+    try:
+        text = (data_directory / "PG_VERSION").read_text(errors="replace").strip()
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def read_control_file(data_directory: Path) -> tuple[ControlFile | None, str | None]:
+    """`pg_control` and, if it cannot be read, why."""
+    try:
+        return parse_control_file((data_directory / RELATIVE_PATH).read_bytes()), None
+    except OSError as error:
+        return None, error.strerror or str(error)
+    except InvalidFormat as error:
+        return None, f"{error.title} {error.cause}"
+
+
+def collected_log(data_directory: Path) -> str | None:
+    """The file that the logging collector writes to (`current_logfiles`)."""
+    try:
+        lines = (data_directory / "current_logfiles").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        kind, _, name = line.partition(" ")
+        if kind == "stderr":
+            return str(data_directory / name)
+    return None
+
+
+def read_assignments(file: Path, depth: int = _INCLUDE_DEPTH) -> Iterator[tuple[str, str]]:
+    """Assignments in the order in which the server reads them, includes in their place.
+
+    Files that are missing count as empty; raises PermissionError for those we may not read.
+    """
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return
+    for line in lines:
+        yield from parse_assignments(line).items()
+        if depth:
+            for directive, name in parse_includes(line):
+                for included in _included(directive, file.parent / name):
+                    yield from read_assignments(included, depth - 1)
+
+
+def _included(directive: str, path: Path) -> list[Path]:
+    if directive != "include_dir":
+        return [path]
+    # As the server: only *.conf, no hidden files, in order of their names.
+    return sorted(file for file in path.glob("*.conf") if not file.name.startswith("."))

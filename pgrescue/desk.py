@@ -175,6 +175,8 @@ def discardable(run: RunDirectory) -> list[str]:
     """What `discard` would delete, by path."""
     state = run.state()
     paths = [item.aside for item in state.asides] + list(state.retired)
+    if state.done("tidy") or state.done("undo_move"):
+        paths += [path for path in state.made if path == run.plan().work.staging]
     return [path for path in paths if Path(path).exists()]
 
 

@@ -45,7 +45,7 @@ def run_catalog(arguments: argparse.Namespace) -> int:
         print_json({"cluster": desk.cluster.name, "backups": listed})
         return 0
     print_table(
-        ("ID", "KIND", "FORMAT", "VERSION", "ENDED (UTC)", "SIZE", "RESTORES TO", "STATE"),
+        ("ID", "KIND", "FORMAT", "VERSION", "ENDED (UTC)", "SIZE", "WAL UNTIL", "STATE", "PATH"),
         [
             (
                 backup.id,
@@ -54,8 +54,9 @@ def run_catalog(arguments: argparse.Namespace) -> int:
                 backup.server_version or "-",
                 time_text(backup.stopped_at or backup.started_at),
                 size_text(backup.size_bytes),
-                size_text(backup.restore_bytes),
+                str(backup.window.to_lsn) if backup.window else "-",
                 "usable" if backup.usable else f"unusable: {backup.problems[0].message}",
+                backup.path,
             )
             for backup in backups
         ],

@@ -86,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         if _ask(f"Write this to {output}?", "yes").lower() not in ("y", "yes"):
             raise UsageError("Not written, as you said.")
     write_config(output, text)
-    _narrate(["next: pgrescue doctor"])
+    _narrate(
+        [f"next: pgrescue -c {output} doctor" if arguments.output else "next: pgrescue doctor"]
+    )
     _print_result(arguments.json, output, text, detection, warnings)
     return ExitCode.DONE
 
@@ -123,7 +125,7 @@ def _answered(arguments: argparse.Namespace) -> tuple[Detection, ClusterConfig]:
         candidates = find_candidates()
         _narrate(f"found {item.data_directory}: {item.origin}" for item in candidates)
         default = str(candidates[0].data_directory) if candidates else ""
-        directory = Path(_ask("Data directory", default))
+        directory = _existing(Path(_ask("Data directory", default)))
     name = arguments.name or _ask("Name of the cluster", "main")
     detection = detect_cluster(name, directory, arguments.bin_directory)
     _describe(detection)
@@ -142,6 +144,19 @@ def _answered(arguments: argparse.Namespace) -> tuple[Detection, ClusterConfig]:
         cluster = replace(cluster, bin_directory=Path(programs).absolute() if programs else None)
     kind = arguments.service or _ask_kind(found.service.kind)
     return detection, replace(cluster, service=_ask_service(cluster, kind))
+
+
+def _existing(directory: Path) -> Path:
+    """A data directory that was typed: one that is gone may be meant, but has to be said so."""
+    while not directory.exists():
+        where = directory.absolute()
+        if (
+            _ask(f"{where} does not exist. Is it the place of a cluster that is lost? yes/no", "no")
+            == "yes"
+        ):
+            return where
+        directory = Path(_ask("Data directory", ""))
+    return directory
 
 
 def _ask_kind(default: ServiceKind) -> ServiceKind:

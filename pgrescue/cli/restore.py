@@ -67,6 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     return watch(directory, as_json=arguments.json)
 
 
+def _question(plan: Plan) -> str:
+    """What will happen, before somebody says yes to it."""
+    if plan.mode == "clone":
+        return f"Make a clone of {plan.identity} at {plan.target} in {plan.work.data_directory}?"
+    lines = [f"The server of {plan.identity} is stopped, its clients are disconnected."]
+    lines += [f"{move.path} is set aside as {move.aside}." for move in plan.work.moves]
+    return "\n".join([*lines, f"Restore {plan.identity} to {plan.target}?"])
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is not None:
         from pgrescue.run.run_directory import load_plan
@@ -87,7 +96,7 @@ def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
         )
     if plan.reversible:
         confirm(
-            f"Restore {plan.identity} to {plan.target}?",
+            _question(plan),
             given=arguments.yes or arguments.confirm == plan.identity,
             option="--yes",
         )

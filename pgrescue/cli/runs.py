@@ -75,8 +75,14 @@ def run_runs(arguments: argparse.Namespace) -> int:
 def run_status(arguments: argparse.Namespace) -> int:
     """Print one run's state."""
     from pgrescue.cli.watch import closing
+    from pgrescue.run.run_directory import list_runs
     from pgrescue.run.status import status_of
 
+    if arguments.run is None and not list_runs():
+        narrate("There is no run yet.")
+        if arguments.json:
+            print_json({"run": None, "state": None})
+        return ExitCode.DONE
     state = _find(arguments).state()
     if arguments.json:
         print_json(status_of(state))

@@ -67,11 +67,12 @@ def closing(state: RunState) -> str:
         if state.error.evidence and "\n" not in state.error.evidence:
             lines.append(f"  {state.error.evidence}")
         lines += [f"  Next: {step}" for step in state.error.next]
+    if state.purpose == "restore":
+        lines += [f"  Note: {note}" for note in state.notes]
     if state.set_aside is not None:
         lines.append(f"  The old data is at {state.set_aside}.")
     match state.state:
         case "waiting":
-            lines += [f"  {note}" for note in state.notes]
             lines.append("  The server is paused at its target, open for reading only.")
             lines.append(
                 "  A table that the first undone transaction drops stays locked until promoted."

@@ -39,8 +39,12 @@ def verified(subject: Subject) -> list[Finding]:
     newest = subject.newest_usable
     if newest is None or newest.verified_at is not None:
         return []
-    message = f"Backup {newest.id} has never been checked against its manifest."
-    return [Finding("backups.verified", "warning", message, f"pgrescue verify {newest.id}")]
+    message = (
+        f"Backup {newest.id} has never been checked against its manifest; a restore checks every "
+        "file while it writes it."
+    )
+    fix = f"pgrescue restore --backup {newest.id} --into DIR   rehearses it in a clone"
+    return [Finding("backups.verified", "warning", message, fix)]
 
 
 def unusable(subject: Subject) -> list[Finding]:

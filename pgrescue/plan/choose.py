@@ -105,12 +105,12 @@ def ends_before(backup: Backup, target: Target) -> bool:
             return backup.stop_lsn is None or target.lsn is None or backup.stop_lsn <= target.lsn
         case "xid":
             control = backup.details.control if backup.details else None
-            return control is None or target.xid is None or _is_newer(target.xid, control.next_xid)
+            return control is None or target.xid is None or is_newer(target.xid, control.next_xid)
         case _:
             return True
 
 
-def _is_newer(xid: int, next_xid: int) -> bool:
+def is_newer(xid: int, next_xid: int) -> bool:
     """Whether `xid` was still to be given out when the next one was `next_xid`.
 
     Ids without an epoch are compared in the circle of 2^32, as PostgreSQL compares them.

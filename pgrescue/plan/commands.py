@@ -262,7 +262,7 @@ def complete(work: Work) -> tuple[str, ...]:
 
 
 def start(work: Work) -> tuple[str, ...]:
-    """Start the server and learn where it listens."""
+    """Start the server and wait until it says where it listens."""
     if work.settings["recovery_target_action"] == "shutdown":
         return (str(service_of(work).start),)  # it may be gone again before anybody looks
     pid_file = quote(f"{work.data_directory}/postmaster.pid")
@@ -271,7 +271,6 @@ def start(work: Work) -> tuple[str, ...]:
     return (
         str(service_of(work).start),
         f"until {listens}; do sleep 1; {_gone(work)}; done",
-        f"export PGHOST=$(sed -n 5,6p {pid_file} | grep -m1 .) PGPORT=$(sed -n 4p {pid_file})",
     )
 
 
@@ -327,9 +326,16 @@ def has_stop_target(work: Work) -> bool:
 
 def sql(work: Work, statement: str) -> str:
     """A psql call with this cluster's connection parameters."""
-    conninfo = f"dbname=postgres user={work.owner.name} {work.conninfo}".strip()
-    argv = ("psql", "-XAtq", "-d", conninfo, "-c", statement)
-    return str(Command((f"{work.bin_directory}/{argv[0]}", *argv[1:]), work.run_as))
+    given = work.conninfo
+    conninfo = " ".join(
+        part
+        for key, part in (("dbname", "dbname=postgres"), ("user", f"user={work.owner.name}"))
+        if f"{key}=" not in given
+    )
+    argv = (f"{work.bin_directory}/psql", "-XAtq", "-d", f"{conninfo} {given}".strip())
+    pid_file = quote(f"{work.data_directory}/postmaster.pid")
+    where = f'-h "$(sed -n 5,6p {pid_file} | grep -m1 .)" -p "$(sed -n 4p {pid_file})"'
+    return f"{Command(argv, work.run_as)} {where} -c {quote(statement)}"
 
 
 def _until(work: Work, statement: str, answer: str) -> str:

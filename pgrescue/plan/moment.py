@@ -16,6 +16,7 @@ _FORM = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?)"
     r"\s*(?P<zone>Z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?|[A-Za-z][A-Za-z0-9_+/-]*)?"
 )
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _EXAMPLES = (
     "Examples: '2026-11-22 14:02:10+01:00', '2026-11-22 13:02:10 UTC', "
     "'2026-11-22 14:02:10 Europe/Berlin', '2026-11-22 14:02:10' (your own zone)."
@@ -32,6 +33,8 @@ def parse_moment(text: str, zone: str | None = None) -> datetime:
     `zone` names the zone of times without one; None means the system's own.
     """
     match = _FORM.fullmatch(text.strip())
+    if match is None and _DATE.fullmatch(text.strip()):
+        raise UsageError(f"'{text}' has no time of day.", _EXAMPLES)
     if match is None:
         raise UsageError(f"'{text}' is not a time.", _EXAMPLES)
     naive = _naive(text, match["date"], match["time"].replace(",", "."))
@@ -114,5 +117,7 @@ def describe_moment(moment: datetime, now: datetime, zone: str | None = None) ->
     local = moment.astimezone(_configured(zone))
     age = timedelta(seconds=round((now - moment).total_seconds()))
     when = f"{age} ago" if age >= timedelta() else f"in {-age}"
+    if not local.utcoffset():
+        return f"{_utc_text(moment)}, {when}"
     shown = local.isoformat(sep=" ", timespec="seconds")
     return f"{_utc_text(moment)} = {shown} your time, {when}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from pgrescue.plan.model import Plan, Step
 
 
@@ -14,23 +16,43 @@ def render_shell(plan: Plan) -> str:
         f"# Made from plan {plan.id} of {plan.created_at:%Y-%m-%d %H:%M:%S+00:00}. "
         f"Run it as {account}.",
         "# What stands here was true when the plan was made: read it before you run it.",
+        "#",
+        *(f"# {line}" for line in _way_back(plan)),
         "set -euo pipefail",
         "cd /",
+        f"if [ -e {quote(plan.work.staging)} ]; then",
+        "    echo 'This script was begun before: nothing is done. Go on by hand where it ended.'",
+        "    exit 1",
+        "fi",
     ]
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step(number, step)]
     return "\n".join(lines) + "\n"
 
 
+def _way_back(plan: Plan) -> list[str]:
+    """How to undo by hand what the script does: pgrescue knows nothing of it."""
+    if not plan.work.moves:
+        return ["To undo it, stop the new server and remove what was made."]
+    lines = ["To undo it by hand: stop the server, then"]
+    for move in reversed(plan.work.moves):
+        if move.contents_only:
+            lines.append(
+                f"    empty {move.path} but for .pgrescue, and move back what is in {move.aside}"
+            )
+        else:
+            away = quote(f"{move.path}.undone")
+            lines.append(f"    mv -T {quote(move.path)} {away}")
+            lines.append(f"    mv -T {quote(move.aside)} {quote(move.path)}")
+    return [*lines, "and start it again."]
+
+
 def _step(number: int, step: Step) -> list[str]:
-    head = [f"# {number}. {step.title}", *(f"# {line}" for line in _notes(step))]
+    head = [f"# {number}. {step.title}", f"# Why: {step.why}"]
     if step.id == "promote":
         head += [
-            "# Without the argument 'promote' the script ends here, with the server paused.",
+            "# The server is paused now: look around, then run what follows by hand. Called with",
+            "# the argument 'promote', the script goes straight on.",
             '[ "${1:-}" = promote ] || exit 0',
         ]
     return head + list(step.commands)
-
-
-def _notes(step: Step) -> list[str]:
-    return [f"Why: {step.why}", f"Undo: {step.undo}"]

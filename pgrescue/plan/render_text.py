@@ -27,11 +27,12 @@ def render_text(plan: Plan) -> str:
 
 def summary(plan: Plan) -> str:
     """The plan in a few lines."""
-    way_back = (
-        "yes: the old data is set aside, pgrescue undo puts it back"
-        if plan.reversible
-        else "NO: the old data is deleted"
-    )
+    if plan.mode == "clone":
+        way_back = "yes: the cluster is left alone, pgrescue undo takes the clone out of the way"
+    elif plan.reversible:
+        way_back = "yes: the old data is set aside, pgrescue undo puts it back"
+    else:
+        way_back = "NO: the old data is deleted"
     rows = [
         ("Plan", plan.id),
         ("Cluster", f"{plan.identity}, {plan.work.data_directory}"),

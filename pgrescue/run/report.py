@@ -39,8 +39,9 @@ def report_markdown(plan: Plan, state: RunState, journal: Sequence[AnyRecord]) -
         f"- Target: {plan.target}",
         f"- Data directory: {plan.work.data_directory}",
         f"- Reached: {_reached(state)}",
-        f"- Old data: {state.set_aside or 'not set aside'}",
+        f"- Old data: {state.set_aside or 'in its place'}",
     ]
+    lines += [f"- Undone: what had been restored lies in {path}" for path in state.retired]
     lines += [f"- Note: {note}" for note in state.notes]
     if state.error is not None:
         lines += ["", "## Failure", "", state.error.title, "", state.error.cause]

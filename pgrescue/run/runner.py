@@ -96,6 +96,9 @@ def _restore(execution: Execution, before: RunState) -> FinalState:
     if before.step is None:
         check_seal(execution.plan)
         _check_facts(execution)
+        for finding in execution.plan.preflight:
+            if finding.status == "warning":
+                execution.note(f"Known before the start: {finding.message}")
     goes_on = before.state == "waiting"
     replayed = before.done("replay") and not _must_run_again(execution)
     for step in execution.plan.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import PurePath
 from typing import ClassVar
@@ -52,7 +53,8 @@ class RescueApp(App[None]):
         notice: str = "",
     ) -> None:
         """`cluster` is the one under the cursor at first, `notice` a word to the operator."""
-        super().__init__()
+        # Textual chooses its filter for NO_COLOR here, by the colours it has at this moment.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.bridge = bridge
         self.glyphs = ASCII if ascii_only else UNICODE
         self.place = Place(bridge.operator, bridge.host, cluster or "")

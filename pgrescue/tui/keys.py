@@ -224,7 +224,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "back",
-        "q,escape",
+        "q",
         "q",
         "quit",
         "Leave. A run at work goes on.",

@@ -45,12 +45,13 @@ def outcome_text(view: RunView) -> str:
     lines = [_verdict(view), ""]
     if state.error is not None:
         lines += [state.error.title, state.error.cause, state.error.evidence, ""]
-    if state.reached is not None:
+    restoring = state.purpose == "restore"
+    if state.reached is not None and restoring:
         lines.append(f"reached   {reached_text(view)}")
     if state.set_aside is not None:
         lines.append(f"old data  {state.set_aside}")
     lines += [f"undone    what had been restored lies in {path}" for path in state.retired]
-    lines += [f"note      {note}" for note in state.notes]
+    lines += [f"note      {note}" for note in state.notes if restoring]
     lines += ["", "Next:"]
     if state.error is not None:
         lines += [f"  {step}" for step in state.error.next]

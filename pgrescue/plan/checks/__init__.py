@@ -38,6 +38,8 @@ CHECKS: tuple[Check, ...] = (
     wal.beyond_the_archive,
     target.timeline,
     target.after_the_backups_end,
+    target.not_in_the_future,
+    target.transaction_was_begun,
     target.nothing_to_pause_at,
     target.position_unknown,
     target.old_server_promotes,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
-from pgrescue.plan.choose import ends_before, is_on_branch
+from pgrescue.plan.choose import ends_before, is_newer, is_on_branch
+from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 
 
 def timeline(context: Context) -> list[Finding]:
@@ -49,6 +50,38 @@ def after_the_backups_end(context: Context) -> list[Finding]:
         f"The target, {target}, lies before the end of backup {backup.id} ({where}). "
         "A backup can only be recovered to moments after its own end.",
         "choose an earlier backup (leave --backup out to have it chosen), or a later target",
+    )
+
+
+def not_in_the_future(context: Context) -> list[Finding]:
+    """Recovery stops at a commit at or after a time; after the last one there is none."""
+    target, now = context.request.target, context.facts.host.now
+    if target.time is None or target.time <= now:
+        return []
+    return blocker(
+        "target.future",
+        f"The target, {target}, lies in the future: no commit is there to stop at.",
+        "to get everything there is: --to latest",
+    )
+
+
+def transaction_was_begun(context: Context) -> list[Finding]:
+    """A transaction id that the cluster had not given out when it was shut down is in no WAL."""
+    target, control = context.request.target, context.facts.cluster.control
+    if target.xid is None or control is None or not context.in_place:
+        return []
+    at_rest = context.facts.cluster.postmaster is None and control.state in SHUT_DOWN_CLEANLY
+    if at_rest and is_newer(target.xid, control.next_xid):
+        return blocker(
+            "target.xid",
+            f"Transaction {target.xid} never was: the cluster's next one would have been "
+            f"{control.next_xid & 0xFFFFFFFF}.",
+            "check the number; to get everything there is: --to latest",
+        )
+    return warning(
+        "target.xid",
+        f"Whether transaction {target.xid} is in the WAL is not looked up beforehand. If it "
+        "is not, recovery ends with an error, and undo puts the old data back.",
     )
 
 

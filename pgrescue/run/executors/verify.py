@@ -37,8 +37,8 @@ def verify(execution: Execution) -> str:
     for database in databases:
         if not database.usable:
             execution.note(f"Database {database.name} cannot be entered: {database.problem}")
-    if execution.work.settings["recovery_target_action"] == "pause":
-        execution.note(f"Look around, read-only: {psql_command(postmaster, work)}")
+    if work.settings["recovery_target_action"] == "pause" or work.lasting_settings:
+        execution.note(f"Look around: {psql_command(postmaster, work)}")
     usable = [database for database in databases if database.usable]
     tables = sum(database.tables or 0 for database in usable)
     return f"{len(usable)} databases with {tables} tables answer"
@@ -48,7 +48,9 @@ def psql_command(postmaster: Postmaster, work: Work) -> str:
     """How a person gets into this server."""
     parameters = connection_parameters(postmaster, work.owner, work.conninfo)
     named = " ".join(f"{key}={parameters[key]}" for key in ("host", "port", "user", "dbname"))
-    return str(Command((f"{work.bin_directory}/psql", named), work.run_as))
+    # At a pause, tables of the first undone transaction may be locked: better an error than a hang.
+    limit = "PGOPTIONS='-c lock_timeout=5s'"
+    return f"{limit} {Command((f'{work.bin_directory}/psql', named), work.run_as)}"
 
 
 def _verify_offline(execution: Execution) -> str:

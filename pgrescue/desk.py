@@ -133,7 +133,7 @@ def undo_run(run: RunDirectory) -> None:
             "What it had set aside was deleted, or its deletion was begun.",
             next_steps=("look what the backups lead to: pgrescue plan",),
         )
-    if not state.asides and not state.made:
+    if not state.asides and not state.made and not state.begun("stop"):
         raise UsageError(
             f"The run {run.id} cannot be undone.",
             "It set nothing aside and made nothing.",

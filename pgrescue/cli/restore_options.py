@@ -68,8 +68,13 @@ def request_from(arguments: argparse.Namespace, zone: str | None) -> RestoreRequ
     )
     if arguments.into is None and arguments.port is not None:
         raise UsageError("--port is for a clone.", "It goes with --into DIR.")
+    target = parse_target(options, zone)
+    if arguments.standby and target.kind != "latest" and target.action == "promote":
+        raise UsageError(
+            "A standby is not promoted.", "--standby does not go with --action promote."
+        )
     return RestoreRequest(
-        target=parse_target(options, zone),
+        target=target,
         backup=arguments.backup,
         into=None if arguments.into is None else os.path.abspath(arguments.into),
         port=_port(arguments.port),

@@ -7,52 +7,22 @@ from shlex import quote
 
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
-from pgrescue.plan.fetch_wal import fetch_wal_script
-from pgrescue.plan.model import BackupPart, Move, TablespaceWork, Work
+from pgrescue.plan.model import BackupPart, Move, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
+from pgrescue.plan.work import (
+    chain_directory,
+    combine_command,
+    combined_tablespace,
+    fetch_wal_text,
+    service_of,
+    tablespace_mapping,
+)
 from pgrescue.postgres.conf_file import BLOCK_BEGIN, BLOCK_END, format_block
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.service import (
     Command,
-    ServiceCommands,
-    ServiceTarget,
-    service_commands,
 )
 from pgrescue.postgres.tablespace_map import format_tablespace_map
-
-
-def service_of(work: Work) -> ServiceCommands:
-    """The service's commands for this plan's server."""
-    target = ServiceTarget(
-        data_directory=work.data_directory,
-        bin_directory=work.bin_directory,
-        run_as=work.run_as,
-        log=log_of(work),
-        config_directory=work.config_directory,
-        pinned=bool(work.lasting_settings),
-        stop_timeout=work.stop_timeout,
-    )
-    return service_commands(work.service, target)
-
-
-def log_of(work: Work) -> str:
-    """The file that a server started with pg_ctl writes to."""
-    if work.log is not None:
-        return work.log
-    inside = PurePath(work.staging).is_relative_to(work.data_directory)
-    return f"{work.staging}/server.log" if inside else f"{work.data_directory}.log"
-
-
-def wal_directories(work: Work) -> tuple[str, ...]:
-    """Where recovery looks for WAL, in this order."""
-    archive = (work.wal_archive,) if work.wal_archive else ()
-    tail = (f"{work.staging}/tail",) if work.old_wal else ()
-    return (*archive, *tail, f"{work.staging}/backup")
-
-
-def fetch_wal_text(work: Work) -> str:
-    """The fetch-wal script of this plan."""
-    return fetch_wal_script(wal_directories(work), work.restore_command, work.wal_segment_size)
 
 
 def stop(work: Work) -> tuple[str, ...]:
@@ -141,12 +111,6 @@ def _unpack(work: Work, number: int) -> list[str]:
     return lines
 
 
-def chain_directory(work: Work, number: int) -> str:
-    """Where a member of an incremental chain lies unpacked."""
-    part = work.chain[number]
-    return part.path if part.format == "plain" else f"{work.staging}/chain/{number}"
-
-
 def combine(work: Work) -> tuple[str, ...]:
     """Combine an incremental chain into one full data directory."""
     lines = [*_directories(work, (work.data_directory,))]
@@ -159,34 +123,6 @@ def combine(work: Work) -> tuple[str, ...]:
         link = quote(f"{work.data_directory}/pg_tblspc/{item.oid}")
         lines += [f"mv {new}/PG_* {place}/", f"rmdir {new}", f"ln -sfn {place} {link}"]
     return tuple(lines)
-
-
-def combined_tablespace(work: Work, item: TablespaceWork) -> str:
-    """Where pg_combinebackup puts a tablespace: it insists on an empty directory, and in the
-    tablespace's own the old cluster's files are set aside."""
-    return f"{item.destination}/{work.tag}-combined"
-
-
-def combine_command(work: Work) -> Command:
-    """pg_combinebackup over the chain, full backup first."""
-    members = [chain_directory(work, number) for number in range(len(work.chain))]
-    mappings: list[str] = []
-    part = work.chain[-1]
-    last = len(work.chain) - 1
-    for item in part.tablespaces:
-        old = item.archive if part.format == "plain" else f"{members[last]}.{item.oid}"
-        new = combined_tablespace(work, item)
-        mappings += ["-T", "=".join(path.replace("=", r"\=") for path in (old, new))]
-    return Command(
-        (
-            f"{work.bin_directory}/pg_combinebackup",
-            *members,
-            "-o",
-            work.data_directory,
-            *mappings,
-        ),
-        work.run_as,
-    )
 
 
 def place_wal(work: Work) -> tuple[str, ...]:
@@ -234,14 +170,6 @@ def configure(work: Work, recovery_why: str) -> tuple[str, ...]:
     else:
         lines.append(f"rm -f {data}/tablespace_map")
     return tuple(lines)
-
-
-def tablespace_mapping(work: Work) -> dict[int, str]:
-    """The tablespace_map that the server reads at its first start; plain backups have none."""
-    part = work.chain[-1]
-    if part.format == "plain" or len(work.chain) > 1:
-        return {}
-    return {item.oid: item.destination for item in part.tablespaces}
 
 
 def complete(work: Work) -> tuple[str, ...]:
@@ -316,12 +244,6 @@ def tidy(work: Work) -> tuple[str, ...]:
 def delete_old(work: Work) -> tuple[str, ...]:
     """Delete what was set aside."""
     return tuple(f"rm -rf --one-file-system {quote(move.aside)}" for move in work.moves)
-
-
-def has_stop_target(work: Work) -> bool:
-    """Whether recovery is to stop somewhere instead of replaying all there is."""
-    names = ("", "_name", "_time", "_xid", "_lsn")
-    return any(work.settings.get(f"recovery_target{name}") for name in names)
 
 
 def sql(work: Work, statement: str) -> str:

@@ -53,7 +53,9 @@ def recovery_settings(
     settings |= chosen
     settings |= {
         "recovery_target_inclusive": "on" if target.inclusive else "off",
-        "recovery_target_timeline": "latest" if standby else str(timeline),
+        "recovery_target_timeline": "latest"
+        if target.timeline == "latest" and standby
+        else str(timeline),
         "recovery_target_action": target.end,
         "archive_cleanup_command": "",
         "recovery_end_command": "",

@@ -102,7 +102,7 @@ def server_processes(data_directory: Path) -> list[int]:
     Also if it was deleted under them: they live on for a while and hold port and socket.
     """
     target = os.path.realpath(data_directory)
-    return [pid for pid in _postgres_pids() if _working_directory(pid) in _names(target)]
+    return [pid for pid in _postgres_pids() if _works_in(pid, target)]
 
 
 def parent_pid(pid: int) -> int | None:
@@ -133,16 +133,23 @@ def process_title(pid: int) -> str:
 
 
 def _postmasters_in(target: str) -> list[int]:
-    where = {pid: _working_directory(pid) for pid in _postgres_pids()}
-    pids = [pid for pid, directory in where.items() if directory in _names(target)]
+    pids = [pid for pid in _postgres_pids() if _works_in(pid, target)]
     # Children share the working directory; the postmaster is the one whose parent does not.
     roots = [pid for pid in pids if parent_pid(pid) not in pids]
-    return sorted(roots, key=lambda pid: (where[pid] != target, pid))
+    return sorted(roots, key=lambda pid: (not _is_there(pid, target), pid))
 
 
-def _names(target: str) -> tuple[str, str]:
-    """What the kernel calls a directory as long as it is there, and once it is not (proc(5))."""
-    return target, f"{target} (deleted)"
+def _works_in(pid: int, target: str) -> bool:
+    """Whether the process works in a directory, whatever path led it there, or in one deleted."""
+    return _is_there(pid, target) or _working_directory(pid) == f"{target} (deleted)"
+
+
+def _is_there(pid: int, target: str) -> bool:
+    """By identity: a bind mount or a container knows the same directory by another path."""
+    try:
+        return os.path.samestat(os.stat(_PROC / str(pid) / "cwd"), os.stat(target))
+    except OSError:
+        return False
 
 
 def _is_hidden_postgres(pid: int) -> bool:

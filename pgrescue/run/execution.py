@@ -20,6 +20,7 @@ from pgrescue.run.journal import Journal, read_journal
 from pgrescue.run.records import (
     CommandBegan,
     CommandEnded,
+    MadeDirectory,
     MakingDirectory,
     Note,
     Progress,
@@ -65,6 +66,7 @@ class Running:
                 CommandEnded(
                     step=self._execution.step,
                     command=self._line,
+                    pid=self._process.pid,
                     exit_code=code,
                     seconds=round(time.monotonic() - self._began, 3),
                 )
@@ -219,9 +221,20 @@ class Execution:
                     f"{path} is not empty.", "Something appeared there since the plan was made."
                 )
             self.journal.append(MakingDirectory(path=path))
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make_parents(place)
+        place.mkdir(mode=0o700, exist_ok=True)
         self.give_to_owner(place, self.work.mode)
         sync_directory(place.parent)
+        status = place.stat()
+        if (path, status.st_dev, status.st_ino) not in self.state().identities:
+            self.journal.append(MadeDirectory(path=path, device=status.st_dev, inode=status.st_ino))
+
+    def make_parents(self, place: Path) -> None:
+        """Create what is missing above a path, so that the server's account gets through."""
+        missing = [parent for parent in place.parents if not parent.exists()]
+        for parent in reversed(missing):
+            parent.mkdir(mode=0o700)
+            self.give_to_owner(parent, self.work.mode)
 
     def give_to_owner(self, path: Path, mode: int) -> None:
         """Set owner and permissions as PostgreSQL demands them."""

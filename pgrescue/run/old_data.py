@@ -13,20 +13,34 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Move
+from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.execution import Execution
-from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retiring
+from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
-from pgrescue.run.state import SetAside
+from pgrescue.run.state import RunState, SetAside
+from pgrescue.survey.filesystem import is_mount_point, mount_points
 
 _STAYS = frozenset({INSIDE, "lost+found"})
 
 
 def set_aside(execution: Execution) -> str:
     """Rename the old data directory, linked pg_wal and tablespace directories away."""
+    left = server_processes(Path(execution.work.data_directory))
+    if left and not _has_begun(execution):
+        raise StepFailed(
+            "A server runs on the data directory.",
+            f"Process {left[0]} works in {execution.work.data_directory}: somebody has started it "
+            "since it was stopped.",
+            next_steps=(f"pgrescue resume {execution.directory.id}   stops it again",),
+        )
     for move in execution.work.moves:
         _move_away(execution, move)
     _point_link(execution, to_aside=True)
     return f"{len(execution.work.moves)} set aside"
+
+
+def _has_begun(execution: Execution) -> bool:
+    return bool(execution.state().asides)
 
 
 def _move_away(execution: Execution, move: Move) -> None:
@@ -42,20 +56,21 @@ def _move_away(execution: Execution, move: Move) -> None:
         )
     # An earlier try may have died between the rename and its record.
     if move.contents_only or not aside.exists():
-        _rename(path, aside, contents_only=move.contents_only)
+        _rename(execution, path, aside, contents_only=move.contents_only)
     execution.journal.append(Moved(path=move.path, aside=move.aside))
 
 
 def put_back(execution: Execution) -> str:
     """Undo `set_aside`: what was restored makes way, the old data returns to its place."""
     asides = execution.state().asides
+    check_still_there(execution)
     _point_link(execution, to_aside=False)
     for item in reversed(asides):
         _return(execution, item)
     returned = (execution.work.staging, *(item.path for item in asides))
     for path in execution.state().made:
         if Path(path).exists() and not any(is_inside(path, place) for place in returned):
-            stays = os.path.ismount(path) or not os.access(Path(path).parent, os.W_OK)
+            stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
             _retire(execution, path, contents_only=stays)
     return f"{len(asides)} put back"
 
@@ -63,8 +78,8 @@ def put_back(execution: Execution) -> str:
 def _return(execution: Execution, item: SetAside) -> None:
     path, aside = Path(item.path), Path(item.aside)
     if aside.exists():
-        if item.done and _holds_something(path, item.contents_only):
-            _retire(execution, item.path, contents_only=item.contents_only)
+        if item.done:
+            _make_way(execution, item)
         if item.contents_only:
             _rename_entries(aside, path)
             aside.rmdir()
@@ -75,12 +90,50 @@ def _return(execution: Execution, item: SetAside) -> None:
     execution.journal.append(MovedBack(path=item.path, aside=item.aside))
 
 
+def check_still_there(execution: Execution) -> None:
+    """Raise `StepFailed` if something that was set aside is gone: there is nothing to put back."""
+    state = execution.state()
+    for item in state.asides:
+        begun = any(path.startswith(item.path) for path in state.retired)
+        if item.done and not begun and not Path(item.aside).exists() and _is_ours(state, item.path):
+            raise StepFailed(
+                f"The old data is not at {item.aside} any more.",
+                "It was set aside there; somebody has moved or deleted it since.",
+                next_steps=(
+                    f"bring it back to {item.aside}, then: pgrescue undo {execution.directory.id}",
+                ),
+            )
+
+
+def _is_ours(state: RunState, path: str) -> bool:
+    """Whether what is at a path is this run's own, or nothing."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True
+    return (path, status.st_dev, status.st_ino) in state.identities
+
+
+def _make_way(execution: Execution, item: SetAside) -> None:
+    """Retire what was restored, once: what is there afterwards is the old data coming back."""
+    retired = _retired_name(execution, item.path, contents_only=item.contents_only)
+    if retired in execution.state().retired_whole:
+        return
+    if _holds_something(Path(item.path), item.contents_only):
+        _retire(execution, item.path, contents_only=item.contents_only)
+
+
+def _retired_name(execution: Execution, path: str, *, contents_only: bool) -> str:
+    tag = execution.work.tag
+    return f"{path}/{INSIDE}/{tag}/undone" if contents_only else f"{path}.{tag}-undone"
+
+
 def _retire(execution: Execution, path: str, *, contents_only: bool = False) -> None:
     """Rename what this run restored, so that it can still be looked at until it is discarded."""
-    tag = execution.work.tag
-    retired = f"{path}/{INSIDE}/{tag}/undone" if contents_only else f"{path}.{tag}-undone"
+    retired = _retired_name(execution, path, contents_only=contents_only)
     execution.journal.append(Retiring(path=path, retired=retired))
-    _rename(Path(path), Path(retired), contents_only=contents_only)
+    _rename(execution, Path(path), Path(retired), contents_only=contents_only)
+    execution.journal.append(Retired(path=path, retired=retired))
 
 
 def delete_tree(execution: Execution, path: str) -> str:
@@ -89,15 +142,13 @@ def delete_tree(execution: Execution, path: str) -> str:
     if place.is_symlink():
         raise StepFailed(f"{path} is a link.", "It was a directory when it was set aside.")
     if place.exists():
-        device = place.stat().st_dev
-        for directory, names, _ in os.walk(place):
-            for name in names:
-                if os.lstat(os.path.join(directory, name)).st_dev != device:
-                    raise StepFailed(
-                        f"{directory}/{name} is another file system.",
-                        "Something was mounted inside what was to be deleted.",
-                        next_steps=(f"umount {directory}/{name}",),
-                    )
+        inside = [mount for mount in mount_points() if is_inside(mount, str(place))]
+        if inside:
+            raise StepFailed(
+                f"{inside[0]} is a mount point.",
+                "Something is mounted inside what was to be deleted.",
+                next_steps=(f"umount {inside[0]}",),
+            )
         shutil.rmtree(place)
         sync_directory(place.parent)
         _remove_empty_parents(place)
@@ -127,6 +178,7 @@ def clear_own(execution: Execution, path: str) -> None:
     """Empty a directory that this run has made, to fill it anew."""
     if path not in execution.state().made:
         raise StepFailed(f"{path} was not made by this run and is not emptied.")
+    _check_identity(execution, path)
     for name in os.listdir(path):
         entry = Path(path, name)
         if name in _STAYS:
@@ -137,9 +189,33 @@ def clear_own(execution: Execution, path: str) -> None:
             entry.unlink()
 
 
-def _rename(path: Path, aside: Path, *, contents_only: bool) -> None:
+def _check_identity(execution: Execution, path: str) -> None:
+    """Raise `StepFailed` unless the directory is the very one that the run made, with no server."""
+    place = Path(path)
+    known = next((item for item in execution.state().identities if item[0] == path), None)
+    status = place.lstat()
+    if place.is_symlink() or known != (path, status.st_dev, status.st_ino):
+        raise StepFailed(
+            f"{path} is not the directory that this run has made.",
+            "Somebody has put another one in its place; nothing in it is touched.",
+            next_steps=(f"pgrescue undo {execution.directory.id}",),
+        )
+    if processes := server_processes(place):
+        raise StepFailed(
+            f"A server runs in {path}.",
+            f"Process {processes[0]} works there; its data is not touched.",
+            next_steps=(
+                f"stop it, then: pgrescue resume {execution.directory.id}",
+                "or leave it as it is, if you went on by hand",
+            ),
+        )
+
+
+def _rename(execution: Execution, path: Path, aside: Path, *, contents_only: bool) -> None:
     if contents_only:
-        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        execution.make_parents(aside)
+        aside.mkdir(mode=0o700, exist_ok=True)
+        execution.give_to_owner(aside, execution.work.mode)
         _rename_entries(path, aside)
         return
     os.rename(path, aside)

@@ -61,6 +61,14 @@ class CommandBegan(Record, frozen=True, tag="command_began"):
     process_start: int | None
 
 
+class MadeDirectory(Record, frozen=True, tag="made_directory"):
+    """That directory is there; its identity tells it from another that takes its place."""
+
+    path: str
+    device: int
+    inode: int
+
+
 class CommandEnded(Record, frozen=True, tag="command_ended"):
     """That program ended; output is in the run's tool.log."""
 
@@ -68,6 +76,7 @@ class CommandEnded(Record, frozen=True, tag="command_ended"):
     command: str
     exit_code: int
     seconds: float
+    pid: int = 0
 
 
 class MakingDirectory(Record, frozen=True, tag="making_directory"):
@@ -107,6 +116,13 @@ class MovedBack(Record, frozen=True, tag="moved_back"):
 
 class Retiring(Record, frozen=True, tag="retiring"):
     """About to rename what this run had put at `path` to `retired`, to make room for the old."""
+
+    path: str
+    retired: str
+
+
+class Retired(Record, frozen=True, tag="retired"):
+    """That rename is complete."""
 
     path: str
     retired: str
@@ -188,6 +204,8 @@ AnyRecord = (
     | Moved
     | MovedBack
     | Retiring
+    | Retired
+    | MadeDirectory
     | Deleted
     | Progress
     | Reached

@@ -18,9 +18,11 @@ from pgrescue.plan.model import check_seal
 from pgrescue.postgres.postmaster import find_postmaster, start_time
 from pgrescue.run import old_data
 from pgrescue.run.execution import Aborted, Execution
-from pgrescue.run.executors.service import start, stop
+from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
+from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.journal import Journal
+from pgrescue.run.leftover_tools import end_leftover_tools
 from pgrescue.run.lock import locked
 from pgrescue.run.records import (
     AbortRequested,
@@ -48,6 +50,7 @@ def run(directory: RunDirectory, purpose: Purpose) -> None:
         journal = Journal(directory.journal_path)
         execution = Execution(plan, directory, journal)
         before = execution.state()
+        end_leftover_tools(before)
         _take_signals(execution)
         pid = os.getpid()
         journal.append(
@@ -86,6 +89,7 @@ def _after_abort(execution: Execution) -> Failure | None:
     if state.purpose != "restore" or not state.begun("start"):
         return None
     try:
+        await_start_command(execution)
         stop(execution)
     except PgRescueError as problem:
         return failure_of(problem)
@@ -102,9 +106,12 @@ def _restore(execution: Execution, before: RunState) -> FinalState:
     goes_on = before.state == "waiting"
     replayed = before.done("replay") and not _must_run_again(execution)
     for step in execution.plan.steps:
-        if before.done(step.id) and (replayed or step.id not in _SERVER_STEPS):
+        again = (step.id in _SERVER_STEPS and not replayed) or (
+            step.id == "stop" and not before.asides and not before.begun("extract")
+        )
+        if before.done(step.id) and not again:
             continue
-        if step.id == "promote" and not goes_on:
+        if step.id == "promote" and not goes_on and is_paused(execution):
             return "waiting"
         _do(execution, step.id, step.title, partial(EXECUTORS[step.id], execution))
     return "succeeded"
@@ -129,7 +136,9 @@ def _check_facts(execution: Execution) -> None:
 
 def _undo(execution: Execution, before: RunState) -> FinalState:
     work = execution.work
-    _do(execution, "undo_stop", "Stop the restored server", partial(stop, execution))
+    old_data.check_still_there(execution)
+    if before.asides or before.begun("start"):
+        _do(execution, "undo_stop", "Stop the restored server", partial(stop, execution))
     _do(execution, "undo_move", "Put the old data back", partial(old_data.put_back, execution))
     if work.start_again:
         _do(execution, "undo_start", "Start the old cluster", partial(_start_old, execution))

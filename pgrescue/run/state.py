@@ -98,6 +98,14 @@ class RunState:
     abort_requested: bool = False
     updated_at: datetime | None = None
     started: bool = False
+    deletion_begun: bool = False
+    """Whether anything that was set aside is, or may be, deleted: there is no way back."""
+    identities: tuple[tuple[str, int, int], ...] = ()
+    """Path, device and inode of the directories in `made`: what is there now may be another."""
+    tools: tuple[records.CommandBegan, ...] = ()
+    """Programs that were started and are not known to have ended."""
+    retired_whole: tuple[str, ...] = ()
+    """Those of `retired` whose rename is known to be complete."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
 
@@ -116,15 +124,6 @@ class RunState:
     def begun(self, step_id: str) -> bool:
         """Whether a step has at least been begun."""
         return any(step.id == step_id and step.state != "pending" for step in self.steps)
-
-    @property
-    def deletion_begun(self) -> bool:
-        """Whether anything that was set aside is, or may be, deleted: there is no way back."""
-        return any(
-            step.id == "delete_old" or step.id.startswith("discard ")
-            for step in self.steps
-            if step.state != "pending"
-        )
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
@@ -193,7 +192,14 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
     match record:
         case records.StepBegan():
             steps = _with_step(state.steps, record.step, record.title, "running", None, None)
-            return replace(state, step=record.step, steps=steps, progress=None)
+            deletes = record.step == "delete_old" or record.step.startswith("discard ")
+            return replace(
+                state,
+                step=record.step,
+                steps=steps,
+                progress=None,
+                deletion_begun=state.deletion_begun or deletes,
+            )
         case records.StepEnded():
             steps = _with_step(state.steps, record.step, "", "done", record.seconds, record.result)
             return replace(state, steps=steps, progress=None)
@@ -209,6 +215,11 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
                 record.at,
             )
             return replace(state, progress=meter)
+        case records.CommandBegan():
+            return replace(state, tools=(*state.tools, record))
+        case records.CommandEnded():
+            left = tuple(tool for tool in state.tools if tool.pid != record.pid)
+            return replace(state, tools=left)
         case records.ServerStarting():
             return replace(state, log_position=record.position)
         case _:
@@ -234,6 +245,12 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
         case records.MovedBack():
             kept = tuple(item for item in state.asides if item.aside != record.aside)
             return replace(state, asides=kept)
+        case records.MadeDirectory():
+            known = tuple(item for item in state.identities if item[0] != record.path)
+            identity = (record.path, record.device, record.inode)
+            return replace(state, identities=(*known, identity))
+        case records.Retired():
+            return replace(state, retired_whole=(*state.retired_whole, record.retired))
         case records.Retiring():
             made = tuple(path for path in state.made if path != record.path)
             retired = tuple(dict.fromkeys((*state.retired, record.retired)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
@@ -102,11 +103,11 @@ class Unpacker:
         except FileExistsError as error:
             raise _mismatch(listed, "it is in the backup twice") from error
         size = 0
-        with os.fdopen(fd, "wb", buffering=0) as file:
+        with FileIO(fd, "wb") as file:
             if self._chown:
                 os.fchown(fd, self._work.owner.uid, self._work.owner.gid)
             for chunk in entry.chunks:
-                file.write(chunk)
+                _write_whole(file, chunk)
                 size += len(chunk)
                 if digest is not None:
                     digest.update(chunk)
@@ -123,6 +124,13 @@ class Unpacker:
         if self._chown:
             os.chown(place, self._work.owner.uid, self._work.owner.gid)
         place.chmod(self._work.mode)
+
+
+def _write_whole(file: FileIO, chunk: bytes) -> None:
+    """Write every byte: a full disk takes a part first, and refuses only the next call."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def tar_entries(path: Path) -> Iterator[SourceFile]:

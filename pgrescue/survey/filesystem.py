@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pgrescue.plan.facts import FilesystemFacts, PathFacts
 
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _IGNORED = frozenset({"lost+found", ".pgrescue"})
 """Entries that make no directory non-empty: a file system's own, and what pgrescue set aside."""
 
@@ -37,7 +39,7 @@ def path_facts(path: Path) -> PathFacts:
         real_path=str(real),
         exists=True,
         is_directory=real.is_dir(),
-        is_mount_point=os.path.ismount(real),
+        is_mount_point=is_mount_point(real),
         is_empty=_is_empty(real),
         device=status.st_dev,
         inode=status.st_ino,
@@ -46,6 +48,20 @@ def path_facts(path: Path) -> PathFacts:
         mode=status.st_mode & 0o7777,
         parent_writable=parent_writable,
     )
+
+
+def mount_points() -> list[str]:
+    """Where something is mounted, bind mounts too (`/proc/self/mountinfo`, proc(5))."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [_OCTAL.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines]
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted there, be it from the same file system."""
+    return os.path.ismount(path) or os.path.realpath(path) in mount_points()
 
 
 def _is_empty(path: Path) -> bool:

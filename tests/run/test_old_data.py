@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Move
 from pgrescue.run import old_data
 from pgrescue.run.execution import Execution
-from pgrescue.run.journal import NAME, Journal, read_journal
+from pgrescue.run.journal import NAME, Journal
+from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory
 from tests.run.conftest import make_plan
 from tests.support.files import file_tree
@@ -116,15 +118,78 @@ def test_death_before_the_rename_is_found_out(scene: Scene) -> None:
     assert scene.tree() == scene.before
 
 
-@pytest.mark.parametrize("lost", [1, 2, 3])
-def test_an_undo_that_died_is_done_again(scene: Scene, lost: int) -> None:
+class _Killed(BaseException):
+    """As a signal would end the runner."""
+
+
+@pytest.mark.parametrize("renames", range(6))
+def test_an_undo_killed_at_any_rename_is_done_again(
+    scene: Scene, renames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scene.data / "PG_VERSION").write_text("15")
+    (scene.data / "postgresql.conf").write_text("port = 1")
+    before = scene.tree()
     old_data.set_aside(scene.execution())
     scene.restore_something()
+    (scene.data / "PG_VERSION").write_text("15")
+    done, rename = 0, os.rename
+
+    def dying(source: Path, destination: Path) -> None:
+        nonlocal done
+        if done == renames:
+            raise _Killed
+        done += 1
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", dying)
+    with suppress(_Killed):
+        old_data.put_back(scene.execution())
+    monkeypatch.undo()
     old_data.put_back(scene.execution())
-    written = len(read_journal(scene.directory.journal_path))
-    scene.forget_last_records(min(lost, written - 4))
+    assert scene.tree() == before
+    (retired,) = scene.execution().state().retired
+    assert (Path(retired) / "base" / "1").read_text() == "new"
+
+
+@pytest.mark.parametrize("records", range(5))
+def test_an_undo_killed_before_any_record_is_done_again(scene: Scene, records: int) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    execution = scene.execution()
+    written, append = 0, execution.journal.append
+
+    def dying(record: AnyRecord) -> None:
+        nonlocal written
+        if written == records:
+            raise _Killed
+        written += 1
+        append(record)
+
+    execution.journal.append = dying  # type: ignore[method-assign]  # the death of this one runner
+    with suppress(_Killed):
+        old_data.put_back(execution)
     old_data.put_back(scene.execution())
     assert scene.tree() == scene.before
+
+
+def test_an_undo_says_when_the_old_data_is_gone(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    shutil.rmtree(scene.aside)
+    with pytest.raises(StepFailed, match="not at"):
+        old_data.put_back(scene.execution())
+    assert (scene.data / "base" / "1").read_text() == "new"
+
+
+def test_a_directory_that_took_the_place_of_ours_is_not_emptied(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    scene.data.rename(scene.root / "ours")
+    scene.data.mkdir()
+    (scene.data / "base").write_text("by hand")
+    with pytest.raises(StepFailed, match="not the directory"):
+        old_data.clear_own(scene.execution(), str(scene.data))
+    assert (scene.data / "base").read_text() == "by hand"
 
 
 def test_a_name_that_is_taken_is_not_overwritten(scene: Scene) -> None:

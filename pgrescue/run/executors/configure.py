@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
-from pgrescue.plan.commands import tablespace_mapping
 from pgrescue.plan.settings import AUTO_CONF, RECOVERY_BLOCK, auto_conf_after
+from pgrescue.plan.work import tablespace_mapping
 from pgrescue.postgres.conf_file import without_block, without_settings
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import find_postmaster

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgrescue.errors import PgRescueError, StepFailed
-from pgrescue.plan.commands import chain_directory, combine_command, combined_tablespace
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import BackupPart, TablespaceWork
+from pgrescue.plan.work import chain_directory, combine_command, combined_tablespace
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, parse_manifest

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from pgrescue.errors import StepFailed, TargetNotReached
-from pgrescue.plan.commands import has_stop_target, log_of
+from pgrescue.plan.work import has_stop_target, log_of
 from pgrescue.postgres.data_directory import collected_log, read_control_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import (
@@ -182,6 +182,9 @@ def _journal_reached(
     log: RecoveryLog,
     timeline: int | None,
 ) -> None:
+    known = execution.state().reached
+    if lsn is None and log.redo_done is None and known is not None and known.lsn is not None:
+        return  # recovery had ended before, and the server has forgotten where
     execution.journal.append(
         Reached(
             lsn=lsn or log.redo_done,

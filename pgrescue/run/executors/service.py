@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
-from pgrescue.plan.commands import log_of, service_of
+from pgrescue.plan.work import log_of, service_of
+from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster, read_pid_file, server_processes
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import Execution, Running
@@ -88,6 +89,8 @@ def wait_for_postmaster(execution: Execution, running: Running, follower: LogFol
         if log.shut_down_at_target or log.failures:
             return  # it came and went: the next step reads why
         completed = running.poll()
+        if completed is not None and _went_down_as_planned(execution):
+            return
         if completed is not None and deadline is None:
             patience = _APPEAR_SECONDS if completed.exit_code == 0 else _FAILED_SECONDS
             deadline = time.monotonic() + patience
@@ -105,6 +108,24 @@ def wait_for_postmaster(execution: Execution, running: Running, follower: LogFol
                 ),
             )
         execution.wait(_POLL_SECONDS)
+
+
+def _went_down_as_planned(execution: Execution) -> bool:
+    """Whether the server reached its target and shut down before anybody saw it run."""
+    if execution.work.settings["recovery_target_action"] != "shutdown":
+        return False
+    control, _ = read_control_file(Path(execution.work.data_directory))
+    return control is not None and control.state == "shut down in recovery"
+
+
+def await_start_command(execution: Execution) -> None:
+    """Until a start command that was given has ended, and its server had time to appear."""
+    deadline = time.monotonic() + _APPEAR_SECONDS
+    data = Path(execution.work.data_directory)
+    while time.monotonic() < deadline and find_postmaster(data) is None:
+        if all(running.poll() is not None for running in execution.background):
+            deadline = min(deadline, time.monotonic() + _FAILED_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _prepare_log(execution: Execution, log: Path) -> None:

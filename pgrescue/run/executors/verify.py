@@ -71,6 +71,18 @@ def _verify_offline(execution: Execution) -> str:
     return f"the server is down as planned: {control.state}"
 
 
+def is_paused(execution: Execution) -> bool:
+    """Whether the server waits at its target; one that cannot be asked is taken to."""
+    work = execution.work
+    postmaster = find_postmaster(Path(work.data_directory))
+    if postmaster is None:
+        return True
+    try:
+        return Probe(postmaster, work.owner, work.conninfo).recovery(work.major).in_recovery
+    except psycopg.Error:
+        return True
+
+
 def promote(execution: Execution) -> str:
     """End the pause at the target and see the server open for writing."""
     work = execution.work

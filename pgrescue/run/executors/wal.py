@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from pgrescue.plan.commands import fetch_wal_text
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
+from pgrescue.plan.work import fetch_wal_text
 from pgrescue.run.execution import Execution
 from pgrescue.run.old_data import clear_own
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries

@@ -1,0 +1,48 @@
+"""Programs that a runner started and did not live to see the end of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from pgrescue.errors import Refused
+from pgrescue.postgres.postmaster import is_alive, start_time
+from pgrescue.run.records import CommandBegan
+from pgrescue.run.state import RunState
+
+_SECONDS = 10.0
+_HARMLESS = ("pg_ctl", "pg_ctlcluster", "systemctl")
+"""They hand a request over and wait; ending them would not end what they asked for."""
+
+
+def end_leftover_tools(state: RunState) -> None:
+    """End programs of an earlier runner of this run that still write where we are about to.
+
+    Each was started in a session of its own, so its process group is its own. Raises `Refused` if
+    one cannot be ended.
+    """
+    for tool in state.tools:
+        if _is_the_same(tool) and not any(name in tool.command for name in _HARMLESS):
+            _end(tool)
+
+
+def _is_the_same(tool: CommandBegan) -> bool:
+    return is_alive(tool.pid) and start_time(tool.pid) == tool.process_start
+
+
+def _end(tool: CommandBegan) -> None:
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(tool.pid, kind)
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            if not _is_the_same(tool):
+                return
+            time.sleep(0.05)
+    raise Refused(
+        f"The program '{tool.command}' of an earlier runner is still at work.",
+        f"Process {tool.pid} could not be ended; it writes where this run is about to.",
+        next_steps=(f"end it: kill -9 -- -{tool.pid}",),
+    )

@@ -105,6 +105,15 @@ def server_processes(data_directory: Path) -> list[int]:
     return [pid for pid in _postgres_pids() if _works_in(pid, target)]
 
 
+def has_zombies() -> bool:
+    """Whether ended PostgreSQL processes wait for their parent to take notice.
+
+    Until then their pids count as alive, and lock files that name them as valid.
+    """
+    pids = (int(entry) for entry in os.listdir(_PROC) if entry.isdigit())
+    return any(_command(pid) in _COMMANDS and not is_alive(pid) for pid in pids)
+
+
 def parent_pid(pid: int) -> int | None:
     """The parent of a live process, or None."""
     fields = _stat_fields(pid)

@@ -10,8 +10,11 @@ import sys
 
 import pytest
 
+from pgrescue.demo.processes import wait_until
 from tests.support.command import command_environment, events, finished
 from tests.support.runs import (
+    held,
+    is_asked_to_stop,
     journal,
     kill_runner,
     start_detached,
@@ -84,7 +87,13 @@ def test_aborted_while_extracting(large_victim: Source, then: str) -> None:
     workspace = large_victim.workspace
     run = start_detached(workspace, "--backup", large_victim.id_of("large"))
     wait_for_step(workspace, run, "extract")
-    workspace.run("abort", run, "--yes", check=True)
+    with held(workspace, run) as pid:
+        asked = subprocess.Popen(
+            (sys.executable, "-m", "pgrescue", "-c", workspace.config, "abort", run, "--yes"),
+            env=command_environment(workspace.state),
+        )
+        wait_until(lambda: is_asked_to_stop(pid), "the request to stop")
+    assert asked.wait(60) == 0
     seen = status(workspace, run)
     assert (seen["state"], seen["step"]) == ("aborted", "extract")
     assert not large_victim.place.is_running
@@ -179,11 +188,12 @@ def test_run_outlives_its_terminal(any_victim: Source, blow: signal.Signals) -> 
 def test_second_restore_waits_its_turn(large_victim: Source) -> None:
     workspace = large_victim.workspace
     run = start_detached(workspace, "--backup", large_victim.id_of("large"))
-    refused = large_victim.restore(check=False)
-    assert refused.returncode == 3
-    assert run in refused.stderr
-    undo = workspace.run("undo", run, "--yes")
-    assert undo.returncode == 3
+    with held(workspace, run):
+        refused = large_victim.restore(check=False)
+        assert refused.returncode == 3
+        assert run in refused.stderr
+        undo = workspace.run("undo", run, "--yes")
+        assert undo.returncode == 3
     assert wait_for_end(workspace, run)["state"] == "succeeded"
     assert large_victim.place.rows() == large_victim.log.expected("latest")
 

@@ -75,10 +75,6 @@ def beyond_every_commit(source: Source) -> tuple[str, ...]:
     return "--to-xid", str(source.log.epochs[-1].xid + 1000)
 
 
-def tomorrow(source: Source) -> tuple[str, ...]:
-    return "--to", (source.log.epochs[-1].committed + timedelta(days=1)).isoformat()
-
-
 def no_such_restore_point(_source: Source) -> tuple[str, ...]:
     return "--to-name", "nobody has made this"
 
@@ -87,7 +83,6 @@ def no_such_restore_point(_source: Source) -> tuple[str, ...]:
     ("aim", "action"),
     [
         (beyond_every_commit, "pause"),
-        (tomorrow, "promote"),
         pytest.param(no_such_restore_point, "pause", marks=pytest.mark.slow),
         pytest.param(no_such_restore_point, "shutdown", marks=pytest.mark.slow),
     ],
@@ -102,6 +97,14 @@ def test_target_that_the_wal_does_not_reach(
     assert last["error"]["title"]
     assert last["error"]["next"]
     any_victim.workspace.run("undo", "--yes", check=True)
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
+
+
+def test_a_time_to_come_is_refused_before_anything_is_touched(any_victim: Source) -> None:
+    tomorrow = any_victim.log.epochs[-1].committed + timedelta(days=1)
+    completed = any_victim.restore("--to", tomorrow.isoformat(), check=False)
+    assert completed.returncode == 3
+    assert "future" in completed.stderr
     assert any_victim.place.rows() == any_victim.log.expected("latest")
 
 

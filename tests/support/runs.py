@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pgrescue.demo.processes import wait_until
@@ -49,6 +52,24 @@ def kill_runner(workspace: Workspace, run: str) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), "the end of the killed runner")
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace, run: str) -> Iterator[int]:
+    """The runner (its pid is given) stands still meanwhile, however fast the machine is."""
+    started = [record for record in journal(workspace, run) if record["event"] == "started"]
+    pid = int(started[-1]["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def is_asked_to_stop(pid: int) -> bool:
+    """Whether SIGTERM waits for a process that stands still (proc(5), ShdPnd)."""
+    pending = re.search(r"^ShdPnd:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(), re.M)
+    return pending is not None and bool(int(pending[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def status(workspace: Workspace, *run: str) -> dict[str, Any]:

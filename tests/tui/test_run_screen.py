@@ -136,8 +136,7 @@ async def test_explains_the_step_under_the_cursor() -> None:
 
 async def test_deletion_that_began_offers_no_undo() -> None:
     view = snapshots.succeeded()
-    deleting = replace(view.state.steps[0], id="discard /old", title="Delete /old")
-    view = replace(view, state=replace(view.state, steps=(*view.state.steps, deleting)))
+    view = replace(view, state=replace(view.state, deletion_begun=True))
     async with opened(FakeBridge(at_work=RUN, view=view)) as pilot:
         await see(pilot, "DONE.")
         await press(pilot, "a")

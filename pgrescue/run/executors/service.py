@@ -10,7 +10,12 @@ from pathlib import Path
 from pgrescue.errors import StepFailed
 from pgrescue.plan.work import log_of, service_of
 from pgrescue.postgres.data_directory import read_control_file
-from pgrescue.postgres.postmaster import find_postmaster, read_pid_file, server_processes
+from pgrescue.postgres.postmaster import (
+    find_postmaster,
+    has_zombies,
+    read_pid_file,
+    server_processes,
+)
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import Execution, Running
 from pgrescue.run.records import ServerStarting
@@ -18,6 +23,7 @@ from pgrescue.run.records import ServerStarting
 _POLL_SECONDS = 0.2
 _APPEAR_SECONDS = 15.0
 """How long after its start command has ended a postmaster may take to show up."""
+_REAPING_SECONDS = 5.0
 _FAILED_SECONDS = 3.0
 """The same for a start command that has failed."""
 
@@ -54,10 +60,13 @@ def _interrupt_without_pid_file(execution: Execution, data: Path) -> None:
 
 def _still_running(execution: Execution, command: str, output: str, left: list[int]) -> StepFailed:
     pids = ", ".join(str(pid) for pid in left[:5])
+    # Before anything was set aside that is true; after an undo or an abort it need not be.
+    untouched = execution.step == "stop" and not execution.state().asides
     return StepFailed(
         "The server is still running.",
         f"After '{command}' these processes still work in {execution.work.data_directory}: "
         f"{pids}. {output}".strip(),
+        unchanged="No file was touched." if untouched else "",
         next_steps=(
             "see why it does not stop (open transactions, the archiver, a service of another name)",
             f"pgrescue resume {execution.directory.id}",
@@ -70,6 +79,7 @@ def start(execution: Execution) -> str:
     data = Path(execution.work.data_directory)
     if find_postmaster(data) is not None:
         return "it is running already"
+    _await_reaping(execution)
     log = Path(log_of(execution.work))
     _prepare_log(execution, log)
     position = end_of_log(log)
@@ -107,6 +117,13 @@ def wait_for_postmaster(execution: Execution, running: Running, follower: LogFol
                     f"pgrescue undo {execution.directory.id}",
                 ),
             )
+        execution.wait(_POLL_SECONDS)
+
+
+def _await_reaping(execution: Execution) -> None:
+    """Some containers reap late; a killed server's lock files would keep the new one out."""
+    deadline = time.monotonic() + _REAPING_SECONDS
+    while has_zombies() and time.monotonic() < deadline:
         execution.wait(_POLL_SECONDS)
 
 

@@ -101,7 +101,8 @@ def _restore(execution: Execution, before: RunState) -> FinalState:
         check_seal(execution.plan)
         _check_facts(execution)
         for finding in execution.plan.preflight:
-            if finding.status == "warning":
+            # Whether its transaction is there the run itself will tell.
+            if finding.status == "warning" and finding.code != "target.xid":
                 execution.note(f"Known before the start: {finding.message}")
     goes_on = before.state == "waiting"
     replayed = before.done("replay") and not _must_run_again(execution)

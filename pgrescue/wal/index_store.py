@@ -1,0 +1,152 @@
+"""Summaries of segments, kept on disk: an archive is read once.
+
+A summary is valid as long as the file has the size, the times and the first bytes that it had.
+SQLite keeps what was written half-way, when the machine went down, from ever being read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.wal.summary import SegmentSummary
+
+FORMAT = 1
+"""Rises whenever a summary changes its meaning: older ones are then forgotten."""
+
+_HEADER_BYTES = 64
+_BUSY_SECONDS = 5.0
+_SCHEMA = """
+create table if not exists segment (
+    path text primary key,
+    stamp blob not null,
+    format integer not null,
+    checked integer not null,
+    summary blob not null
+) without rowid
+"""
+
+
+def encode_summary(summary: SegmentSummary) -> bytes:
+    """For the store, and for the way from a worker."""
+    return msgspec.msgpack.encode(summary, enc_hook=_plain)
+
+
+def decode_summary(content: bytes) -> SegmentSummary:
+    """What `encode_summary` made; raises `msgspec.MsgspecError`."""
+    return _DECODER.decode(content)
+
+
+def _plain(value: object) -> int:
+    assert isinstance(value, Lsn)
+    return int(value)
+
+
+def _lsn(wanted: type, value: object) -> object:
+    return wanted(value)
+
+
+_DECODER = msgspec.msgpack.Decoder(SegmentSummary, dec_hook=_lsn)
+
+
+def stamp_of(path: str) -> bytes | None:
+    """What tells that a file is still the one it was; None if it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            begin = file.read(_HEADER_BYTES)
+    except OSError:
+        return None
+    numbers = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return msgspec.msgpack.encode((numbers, begin))
+
+
+class IndexStore:
+    """The summaries of all archives of this machine, in one file.
+
+    A store that cannot be opened, read or written costs time and no facts: it then keeps nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """`path` None keeps nothing."""
+        self._path = path
+        self._database = self._open()
+
+    def get(self, path: str, *, checked: bool) -> SegmentSummary | None:
+        """The summary of a file as it is now; `checked`: only with its records' CRCs compared."""
+        if self._database is None:
+            return None
+        try:
+            row = self._database.execute(
+                "select stamp, summary from segment where path = ? and format = ? and checked >= ?",
+                (path, FORMAT, int(checked)),
+            ).fetchone()
+            if row is None or row[0] != stamp_of(path):
+                return None
+            return decode_summary(row[1])
+        except (sqlite3.Error, msgspec.MsgspecError):
+            return None
+
+    def put(self, entries: Sequence[tuple[str, bytes, SegmentSummary]]) -> None:
+        """Keep summaries, each with its file's path and stamp."""
+        if self._database is None:
+            return
+        rows = [
+            (path, stamp, FORMAT, int(summary.checked), encode_summary(summary))
+            for path, stamp, summary in entries
+        ]
+        with contextlib.suppress(sqlite3.Error), self._database:
+            self._database.executemany("insert or replace into segment values (?,?,?,?,?)", rows)
+
+    def forget_all_but(self, directory: str, paths: Iterable[str]) -> None:
+        """Drop what was kept of files of a directory that are no more."""
+        if self._database is None:
+            return
+        begin = f"{directory.rstrip('/')}/"
+        with contextlib.suppress(sqlite3.Error), self._database:
+            known = self._database.execute(
+                "select path from segment where path >= ? and path < ?", (begin, f"{begin[:-1]}0")
+            )
+            gone = {path for (path,) in known}.difference(paths)
+            self._database.executemany(
+                "delete from segment where path = ?", [(path,) for path in gone]
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._path is None:
+            return None
+        for _ in range(2):
+            try:
+                return self._connect(self._path)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    return None  # no place to write, or another process holds it
+                # Not a database, or a damaged one: all of it can be read again from the archive.
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
+        return None
+
+    @staticmethod
+    def _connect(path: Path) -> sqlite3.Connection:
+        # One thread at a time uses it, but not always the same one.
+        database = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+        try:
+            database.execute(_SCHEMA)
+            database.commit()
+        except sqlite3.Error:
+            database.close()
+            raise
+        os.chmod(path, 0o600)
+        return database

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pgrescue.catalog.model import Backup
 from pgrescue.codec import dumps
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
-from pgrescue.config.state import catalog_cache_file
+from pgrescue.config.state import catalog_cache_file, wal_index_file
 from pgrescue.errors import Refused, UsageError
 from pgrescue.plan.build import make_plan
 from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
@@ -33,6 +34,8 @@ from pgrescue.run.state import ENDED
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.survey import seen_now, survey
+from pgrescue.wal.index import Progress, WalIndex
+from pgrescue.wal.index_store import IndexStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,37 @@ class Desk:
         """The cluster as it stands now."""
         return cluster_facts(self.cluster)
 
-    def plan(self, request: RestoreRequest) -> Plan:
-        """A sealed plan, kept in the state directory; its blockers are in its preflight."""
+    def plan(self, request: RestoreRequest, progress: Progress | None = None) -> Plan:
+        """A sealed plan, kept in the state directory; its blockers are in its preflight.
+
+        `progress` is told of the WAL segments that are read for it.
+        """
         backups = self.backups()
         place = str(Path(request.into) if request.into else self.cluster.data_directory)
-        facts = survey(self.config, self.cluster, request, backups, unfinished_runs(place))
+        with open_index() as index:
+            facts = survey(
+                self.config,
+                self.cluster,
+                request,
+                backups,
+                unfinished_runs(place),
+                index,
+                progress,
+            )
         plan = make_plan(facts, request, self.config, self.cluster, seen_now(facts))
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
+
+
+@contextmanager
+def open_index() -> Iterator[WalIndex]:
+    """The index of WAL segments that this machine keeps."""
+    private_directory()
+    store = IndexStore(wal_index_file())
+    try:
+        yield WalIndex(store)
+    finally:
+        store.close()
 
 
 def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:

@@ -21,6 +21,7 @@ FLOORS = (
     ("catalog",),
     ("config",),
     ("plan",),
+    ("history",),
     ("survey",),
     ("run",),
     ("doctor", "desk"),

@@ -21,6 +21,16 @@ def state_directory() -> Path:
     return Path(home) / "pgrescue"
 
 
+def wal_index_file() -> Path:
+    """Where summaries of archived WAL segments are kept, so that an archive is read once."""
+    return state_directory() / "wal-index.sqlite"
+
+
+def names_cache_directory() -> Path:
+    """Where the names of relations, read out of backups, are kept."""
+    return state_directory() / "names"
+
+
 def catalog_cache_file() -> Path:
     """Where the catalog keeps what it read of backups, and when they were verified."""
     return state_directory() / "catalog.json"

@@ -65,7 +65,7 @@ def contents(subject: Subject) -> list[Finding]:
         message = f"{newest.path} cannot be read by {owner.name}, as whom the server recovers."
         fix = f"setfacl -R -m u:{owner.name}:rX {archive.path}"
         found.append(Finding("archive.readable", "blocker", message, fix))
-    found += [Finding("archive.files", "warning", problem, None) for problem in archive.problems]
+    found += [Finding("archive.files", "warning", p.message, None) for p in archive.problems]
     return found
 
 

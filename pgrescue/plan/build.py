@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.checks import preflight
@@ -33,7 +33,7 @@ from pgrescue.plan.steps import restore_steps
 from pgrescue.plan.stop import stop_of
 from pgrescue.postgres.conf_file import parse_assignments
 from pgrescue.postgres.conninfo import without_address
-from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
+from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY, StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
@@ -73,7 +73,7 @@ def make_plan(
         mode="in_place" if request.into is None else "clone",
         backup=facts.backup.id,
         target=replace(target, timeline=timeline),
-        stop=stop_of(target, facts.backup, timeline),
+        stop=facts.foretold.stop if facts.foretold else stop_of(target, facts.backup, timeline),
         preflight=preflight(facts, request, work, space),
         steps=restore_steps(work, target, standby=request.standby),
         settings=work.settings,
@@ -103,7 +103,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         facts.reach.timeline,
         restore_command_for(f"{staging}/{FETCH_WAL}"),
         backup.major or 0,
-        raised_limits(details.control.limits if details.control else None, configured),
+        raised_limits(_limits(facts), configured),
         standby=request.standby,
     )
     return Work(
@@ -158,6 +158,16 @@ def _clone_settings(facts: Facts, request: RestoreRequest, destination: str) -> 
     # server and clients alike; otherwise the loopback address serves.
     fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107 and "," not in destination
     return clone_settings(destination, port, destination if fits else "", facts.cluster.name)
+
+
+def _limits(facts: Facts) -> StandbyLimits | None:
+    """What a hot standby needs: as the backup had it, or as the WAL on the way raises it."""
+    details = facts.backup.details
+    at_backup = details.control.limits if details and details.control else None
+    later = facts.foretold.limits if facts.foretold else None
+    if at_backup is None or later is None:
+        return at_backup or later
+    return StandbyLimits(*map(max, astuple(at_backup), astuple(later)))
 
 
 def _configured(facts: Facts, in_place: bool) -> dict[str, str]:

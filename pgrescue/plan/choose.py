@@ -53,10 +53,18 @@ def is_on_branch(backup: Backup, timeline: int, histories: Histories) -> bool:
     return left is not None and end is not None and end <= left
 
 
-def choose_backup(
-    backups: Sequence[Backup], target: Target, control: ControlFile | None, histories: Histories
-) -> Backup:
-    """The newest usable backup that ends before the target; raises `Refused` if none does."""
+def choose_backups(
+    backups: Sequence[Backup],
+    target: Target,
+    control: ControlFile | None,
+    histories: Histories,
+    *,
+    wal_is_known: bool,
+) -> list[Backup]:
+    """The usable backups that end before the target, the newest first; `Refused` if none does.
+
+    `wal_is_known`: the WAL will tell whether the target is on the way from one of them.
+    """
     usable = [backup for backup in backups if backup.usable and _fits(backup, control)]
     if not usable:
         raise _no_usable(backups, control)
@@ -69,7 +77,9 @@ def choose_backup(
     ordered = sorted(early, key=lambda backup: backup.stop_lsn or backup.start_lsn or Lsn(0))
     # The position of a restore point, or of an old transaction, is not known from the files:
     # only the oldest backup surely lies before it.
-    return ordered[0] if _is_position_unknown(ordered[-1], target) else ordered[-1]
+    if not wal_is_known and _is_position_unknown(ordered[-1], target):
+        return ordered[:1]
+    return ordered[::-1]
 
 
 def _on_wanted_branch(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pgrescue.catalog.model import Backup
+from pgrescue.plan.foretold import Foretold
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
@@ -125,6 +126,11 @@ class WalReach:
     """Segments that only the old data directory's `pg_wal` has."""
     resumes_at: str | None
     """A later segment of the same line that is there again: the hole is a gap, not the end."""
+    fork_missing: bool
+    """The missing one is a timeline's first, and an ancestor's of that number is there: PostgreSQL
+    would read that instead and go on in the wrong history."""
+    only_partial: bool
+    """Of the missing one there is a `.partial` in the archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +168,7 @@ class Facts:
     """By the path that was asked about."""
     tablespace_destinations: dict[int, PathFacts]
     unfinished: tuple[UnfinishedRun, ...]
+    foretold: Foretold | None
+    """What the WAL itself says; None where it could not be read beforehand."""
     unreadable: tuple[str, ...]
     """Plain backups of a chain that the server's account, which combines them, may not read."""

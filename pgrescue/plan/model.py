@@ -58,6 +58,8 @@ class Stop:
     last_kept: Transaction | None = None
     first_discarded: Transaction | None = None
     discarded_transactions: int | None = None
+    replayed_to: Lsn | None = None
+    """The end of the last record that is replayed: what the server will name as its position."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
@@ -17,6 +17,7 @@ from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import ArchivedFile, WalArchive, history_of, scan_archive
 from pgrescue.wal.page import parse_segment_header
+from pgrescue.wal.recovery_path import RecoveryPath, recovery_path
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, NAME, SegmentId
 
 
@@ -133,34 +134,57 @@ def with_own_histories(facts: ArchiveFacts, pg_wal: Path) -> ArchiveFacts:
     return replace(facts, histories={**own, **facts.histories})
 
 
-def wal_reach(
-    backup: Backup,
-    timeline: int,
-    archive: WalArchive | None,
-    histories: Mapping[int, TimelineHistory],
-    tail: tuple[str, ...],
-    pg_wal: Path,
-) -> WalReach:
-    """How far archive, rescued tail and the backup's own WAL go together, by names."""
-    details = backup.details
-    size = (details.wal_segment_size if details else None) or DEFAULT_SEGMENT_SIZE
-    combined = WalArchive(
-        path=pg_wal,
-        segments={
-            **{name: ArchivedFile(name, pg_wal / name, size) for name in tail},
-            **_own_segments(backup, size),
-            **(archive.segments if archive else {}),
-        },
-        histories=dict(histories),
-        backup_histories={},
-        problems=(),
-    )
-    history = history_of(timeline, combined.histories)
-    start = backup.start_lsn or Lsn(0)
-    end, missing = combined.continuous_end(start, history, size)
-    later = [number for number in combined.numbers(timeline, size) if number > missing.number]
-    resumes = SegmentId(later[0], timeline).name(size) if later else None
-    return WalReach(timeline, end, missing.name(size), tail, resumes)
+@dataclass(frozen=True, slots=True)
+class WalAtHand:
+    """All the WAL that a recovery from one backup can get at."""
+
+    backup: Backup
+    archive: WalArchive | None
+    histories: Mapping[int, TimelineHistory]
+    tail: tuple[str, ...]
+    """Segments that only the old cluster's `pg_wal` has."""
+    pg_wal: Path
+
+    @property
+    def segment_size(self) -> int:
+        """As the backup's cluster has it."""
+        details = self.backup.details
+        return (details.wal_segment_size if details else None) or DEFAULT_SEGMENT_SIZE
+
+    def path(self, timeline: int) -> RecoveryPath:
+        """The files from the backup's start along a timeline."""
+        size = self.segment_size
+        archived = self.archive.segments if self.archive else {}
+        tail = {name: ArchivedFile(name, f"{self.pg_wal}/{name}", size) for name in self.tail}
+        # A copy in the archive that is cut off counts for nothing if there is a whole one.
+        cut_off = {name for name, file in archived.items() if not file.ending and file.size != size}
+        combined = WalArchive(
+            path=self.pg_wal,
+            segments={
+                **tail,
+                **_own_segments(self.backup, size),
+                **archived,
+                **{name: tail[name] for name in cut_off & tail.keys()},
+            },
+            histories=dict(self.histories),
+            backup_histories={},
+            problems=(),
+        )
+        history = history_of(timeline, combined.histories)
+        return recovery_path(combined, history, self.backup.start_lsn or Lsn(0), size)
+
+    def reach(self, timeline: int, path: RecoveryPath) -> WalReach:
+        """How far that goes, by names."""
+        size, resumes = self.segment_size, path.resumes_at
+        return WalReach(
+            timeline=timeline,
+            end=Lsn((path.steps[-1].number + 1) * size) if path.steps else None,
+            missing=path.missing.name(size),
+            from_tail=self.tail,
+            resumes_at=resumes.name(size) if resumes else None,
+            fork_missing=path.fork_missing,
+            only_partial=bool(self.archive and path.missing.name(size) in self.archive.partials),
+        )
 
 
 def _own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
@@ -175,4 +199,8 @@ def _own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
         first = SegmentId.at(backup.start_lsn, timeline, size).number
         last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size).number
         names = tuple(SegmentId(number, timeline).name(size) for number in range(first, last + 1))
-    return {name: ArchivedFile(name, Path(backup.path), size) for name in names}
+    place = f"{backup.path}/pg_wal" if backup.format == "plain" else backup.path
+    if backup.format == "plain":
+        return {name: ArchivedFile(name, f"{place}/{name}", size) for name in names}
+    holder = details.wal_archive or details.base_archive
+    return {name: ArchivedFile(name, f"{place}/{holder}", size) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgrescue.catalog.basebackup import read_backup
@@ -12,17 +12,21 @@ from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import Refused
-from pgrescue.plan.choose import choose_backup, choose_timeline
-from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun
+from pgrescue.history.foretell import foretell
+from pgrescue.history.way import segment_refs
+from pgrescue.plan.choose import choose_backups, choose_timeline
+from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
+from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
 from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
+from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.survey.archive import (
+    WalAtHand,
     look_at_archive,
     unarchived_segments,
-    wal_reach,
     with_own_histories,
 )
 from pgrescue.survey.cluster import cluster_facts
@@ -30,6 +34,8 @@ from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
 from pgrescue.survey.seen import observe
+from pgrescue.wal.archive import WalArchive
+from pgrescue.wal.index import Progress, WalIndex
 
 
 def survey(
@@ -38,8 +44,10 @@ def survey(
     request: RestoreRequest,
     backups: Sequence[Backup],
     unfinished: Sequence[UnfinishedRun],
+    index: WalIndex,
+    progress: Progress | None = None,
 ) -> Facts:
-    """The facts for a restore.
+    """The facts for a restore; `progress` is told of the WAL segments that are read.
 
     Raises `Refused` or `UsageError` if no backup can be chosen or we may not act for the owner.
     """
@@ -51,15 +59,25 @@ def survey(
     if request.into is None:
         archive_facts = with_own_histories(archive_facts, pg_wal)
     histories = archive_facts.histories
-    backup = _chosen(backups, request, found, histories)
+    control = found.control if request.into is None else None
+    way: _Way | None = None
+    for candidate in _candidates(backups, request, control, histories, archive):
+        backup = _whole(candidate)
+        timeline = choose_timeline(request.target, backup, control, histories)
+        tail: tuple[str, ...] = ()
+        if request.into is None:
+            tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
+        at_hand = WalAtHand(backup, archive, histories, tail, pg_wal)
+        tried = _way(at_hand, request, timeline, index, progress)
+        way = way or tried
+        if not tried.wants_earlier_backup:
+            way = tried
+            break
+    assert way is not None
+    backup = way.backup
     chain = tuple(
         replace(item, path=os.path.realpath(item.path)) for item in _chain(backup, backups)
     )
-    control = found.control if request.into is None else None
-    timeline = choose_timeline(request.target, backup, control, histories)
-    tail: tuple[str, ...] = ()
-    if request.into is None:
-        tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
     destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
     places = tablespace_destinations(request, backup, found)
     facts = Facts(
@@ -69,7 +87,8 @@ def survey(
         backup=backup,
         chain=chain,
         archive=archive_facts,
-        reach=wal_reach(backup, timeline, archive, histories, tail, pg_wal),
+        reach=way.reach,
+        foretold=way.foretold,
         programs=programs_for(backup.major, cluster.bin_directory),
         filesystems={},
         tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
@@ -95,18 +114,61 @@ def _refuse_strangers(host: HostFacts, cluster: ClusterFacts) -> None:
     )
 
 
-def _chosen(
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """From one backup to the target, as far as it could be looked at beforehand."""
+
+    backup: Backup
+    reach: WalReach
+    foretold: Foretold | None
+
+    @property
+    def wants_earlier_backup(self) -> bool:
+        """Whether the target is not on the way, but may be on that from an earlier backup."""
+        unreachable = self.foretold.unreachable if self.foretold else None
+        return unreachable is not None and unreachable.try_earlier_backup
+
+
+def _way(
+    at_hand: WalAtHand,
+    request: RestoreRequest,
+    timeline: int,
+    index: WalIndex,
+    progress: Progress | None,
+) -> _Way:
+    backup, path = at_hand.backup, at_hand.path(timeline)
+    foretold = None
+    if backup.start_lsn is not None and path.steps:
+        foretold = foretell(
+            index,
+            segment_refs(path.steps, at_hand.segment_size),
+            backup.start_lsn,
+            backup.stop_lsn,
+            request.target,
+            timeline,
+            clone=request.into is not None,
+            progress=progress,
+        )
+    return _Way(backup, at_hand.reach(timeline, path), foretold)
+
+
+def _candidates(
     backups: Sequence[Backup],
     request: RestoreRequest,
-    cluster: ClusterFacts,
+    control: ControlFile | None,
     histories: dict[int, TimelineHistory],
-) -> Backup:
-    """The backup to start from, read to its end so that its control file is known."""
-    if request.backup == "auto":
-        control = cluster.control if request.into is None else None
-        chosen = choose_backup(backups, request.target, control, histories)
-    else:
-        chosen = find_backup(backups, request.backup)
+    archive: WalArchive | None,
+) -> list[Backup]:
+    """The backups to try, one after the other, until the target is on the way from one."""
+    if request.backup != "auto":
+        return [find_backup(backups, request.backup)]
+    return choose_backups(
+        backups, request.target, control, histories, wal_is_known=archive is not None
+    )
+
+
+def _whole(chosen: Backup) -> Backup:
+    """A backup read to its end, so that its control file is known."""
     if chosen.details is None:
         reasons = "; ".join(problem.message for problem in chosen.problems)
         raise Refused(

@@ -1,32 +1,55 @@
-"""A directory of archived WAL: which segments are there, by name, per timeline.
+"""A directory of archived WAL: which files are there, by name and size.
 
-Only names and sizes are read here; headers are looked at where a decision needs them.
+Only history files are opened here; headers are looked at where a decision needs them.
 """
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed, split_ending
-from pgrescue.errors import InvalidFormat
+from pgrescue.compression import DECOMPRESSION_ERRORS, ENDINGS, open_decompressed
+from pgrescue.errors import PgRescueError
 from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
-from pgrescue.wal.segment import BACKUP_HISTORY_NAME, HISTORY_NAME, NAME, SegmentId
+from pgrescue.wal.recovery_path import end_of_path
+from pgrescue.wal.segment import FileKind, SegmentId, digest_in, file_kind, wal_directories
 
-_UNREADABLE: tuple[type[Exception], ...] = (InvalidFormat, *DECOMPRESSION_ERRORS)
+_STATUS_DIRECTORY = "archive_status"
+_RANKS = {ending: rank for rank, ending in enumerate(("", *ENDINGS))}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveProblem:
+    """Something wrong with an archive: a code for programs, the file, a sentence for people."""
+
+    code: str
+    name: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedFile:
-    """One file of the archive: its plain name, the path it has, its size on disk."""
+    """One file of the archive: its plain name, where it is, its size on disk."""
 
     name: str
-    path: Path
+    location: str | Path
+    """Mostly text: making a `Path` of every file of a big archive takes longer than listing it."""
     size: int
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
+
+    @property
+    def ending(self) -> str:
+        """The ending that tells its compression, or nothing."""
+        _, dot, after = str(self.location).removesuffix(".partial").rpartition(".")
+        return dot + after if dot + after in ENDINGS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +58,16 @@ class WalArchive:
 
     path: Path
     segments: dict[str, ArchivedFile]
+    """In the order of their names."""
     histories: dict[int, TimelineHistory]
     backup_histories: dict[str, ArchivedFile]
-    problems: tuple[str, ...]
+    problems: tuple[ArchiveProblem, ...]
+    partials: dict[str, ArchivedFile] = field(default_factory=dict)
+    """By the name of the segment that each is the beginning of."""
+    temporary: tuple[str, ...] = ()
+    """What interrupted copies leave behind, by name relative to `path`."""
+    foreign: tuple[str, ...] = ()
+    """Everything else; directories end with a slash."""
 
     def header(self, name: str) -> SegmentHeader | None:
         """The long header of a segment, or None if it is missing, unreadable or no WAL."""
@@ -61,48 +91,20 @@ class WalArchive:
         Returns the end of the last segment that is there (None if even the first is missing)
         and the first segment that is not.
         """
-        number = start // segment_size
-        end: Lsn | None = None
-        while True:
-            wanted = self._owner(number, history, segment_size)
-            if wanted.name(segment_size) not in self.segments:
-                return end, wanted
-            end = wanted.end(segment_size)
-            number += 1
-
-    @staticmethod
-    def _owner(number: int, history: TimelineHistory, segment_size: int) -> SegmentId:
-        """The file that recovery asks for first: the newest timeline that has begun by then."""
-        begins = [ancestor.switch_lsn // segment_size for ancestor in history.ancestors]
-        timelines = [*(a.timeline for a in history.ancestors), history.timeline]
-        return SegmentId(number, timelines[bisect_left(begins, number + 1)])
+        return end_of_path(self.segments, history, start, segment_size)
 
 
-def scan_archive(path: Path) -> WalArchive:
-    """List an archive directory; raises OSError if it cannot be listed."""
-    segments: dict[str, ArchivedFile] = {}
-    backups: dict[str, ArchivedFile] = {}
-    histories: dict[int, TimelineHistory] = {}
-    problems: list[str] = []
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda item: item.name):
-            if not entry.is_file():
-                continue
-            name, _ = split_ending(entry.name)
-            try:
-                file = ArchivedFile(name, Path(entry.path), entry.stat().st_size)
-            except FileNotFoundError:  # renamed by the archiver, or pruned, since it was listed
-                continue
-            if NAME.fullmatch(name):
-                segments[name] = file
-            elif BACKUP_HISTORY_NAME.fullmatch(name):
-                backups[name] = file
-            elif match := HISTORY_NAME.fullmatch(name):
-                try:
-                    histories[int(match[1], 16)] = _read_history(int(match[1], 16), file.path)
-                except _UNREADABLE as error:
-                    problems.append(f"{entry.name}: {error}")
-    return WalArchive(path, segments, histories, backups, tuple(problems))
+def scan_archive(path: Path, *, nested: bool = False) -> WalArchive:
+    """List an archive directory; raises OSError if it cannot be listed.
+
+    `nested`: with the sub-directories of Barman and pgBackRest. Not so by default, since
+    `fetch-wal` serves a restore only what lies in the directory itself.
+    """
+    listing = _Listing(str(path))
+    for name in listing.choose(listing.read(""), nested):
+        for inner in listing.choose(listing.read(name), nested):
+            listing.foreign += listing.read(inner)
+    return listing.archive(path)
 
 
 def history_of(timeline: int, histories: dict[int, TimelineHistory]) -> TimelineHistory:
@@ -130,6 +132,119 @@ def read_segment_header(path: Path) -> SegmentHeader | None:
         return None
 
 
-def _read_history(timeline: int, path: Path) -> TimelineHistory:
-    with open_decompressed(path) as stream:
-        return parse_history_file(timeline, stream.read().decode(errors="replace"))
+class _Listing:
+    """What has been found so far, in one directory or in several."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.files: dict[FileKind, dict[str, ArchivedFile]] = {
+            kind: {} for kind in ("segment", "partial", "history", "backup")
+        }
+        self.temporary: list[str] = []
+        self.foreign: list[str] = []
+        self.problems: list[ArchiveProblem] = []
+
+    def read(self, below: str) -> list[str]:
+        """Take in one directory, given with a slash at its end; returns its sub-directories."""
+        directories: list[str] = []
+        try:
+            with os.scandir(os.path.join(self.path, below)) as entries:
+                for entry in entries:
+                    kind, name = file_kind(entry.name)
+                    if kind in self.files:
+                        self._take(kind, name, entry, below)
+                    elif _is_directory(entry):
+                        directories.append(f"{below}{entry.name}/")
+                    else:
+                        names = self.temporary if kind == "temporary" else self.foreign
+                        names.append(below + entry.name)
+        except OSError as error:
+            if not below:
+                raise
+            if not isinstance(error, FileNotFoundError):
+                self._report("unreadable", below, f"cannot be listed: {error.strerror}")
+        return sorted(name for name in directories if name != f"{below}{_STATUS_DIRECTORY}/")
+
+    def _take(self, kind: FileKind, name: str, entry: os.DirEntry[str], below: str) -> None:
+        try:
+            status = entry.stat()
+        except FileNotFoundError:  # renamed by the archiver, or pruned, since it was listed
+            return
+        except PermissionError:  # the directory cannot be entered: nothing in it can be used
+            raise
+        except OSError as error:
+            self._report("unreadable", below + entry.name, f"cannot be read: {error.strerror}")
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self.foreign.append(below + entry.name)
+            return
+        file = ArchivedFile(name, entry.path, status.st_size)
+        other = self.files[kind].setdefault(name, file)
+        if other is not file:
+            self._choose_copy(kind, file, other)
+
+    def _choose_copy(self, kind: FileKind, file: ArchivedFile, other: ArchivedFile) -> None:
+        """Keep the plain copy of two, and then the one that `fetch-wal` tries first."""
+        best, rest = sorted((file, other), key=_rank)
+        self.files[kind][file.name] = best
+        digests = {digest_in(copy.path.name) for copy in (best, rest)} - {None}
+        if best.ending == rest.ending and (best.size != rest.size or len(digests) == 2):
+            places = " and ".join(str(c.path.relative_to(self.path)) for c in (best, rest))
+            self._report("duplicate", best.name, f"{places} are not the same")
+
+    def choose(self, directories: list[str], nested: bool) -> list[str]:
+        """The sub-directories to read: those that have this cluster's WAL."""
+        chosen, earlier = wal_directories(directories)
+        if chosen and not nested:
+            message = "WAL in sub-directories of the archive is not looked at"
+            self._report("subdirectories", chosen[0], message)
+            chosen = []
+        for name in earlier if nested else ():
+            message = "holds the WAL of an earlier cluster and is not looked at"
+            self._report("earlier_cluster", name, message)
+        self.foreign += [name for name in directories if name not in chosen]
+        return chosen
+
+    def archive(self, path: Path) -> WalArchive:
+        """All of it."""
+        segments = self.files["segment"]
+        return WalArchive(
+            path=path,
+            segments={name: segments[name] for name in sorted(segments)},
+            histories=self._histories(),
+            backup_histories=dict(sorted(self.files["backup"].items())),
+            problems=tuple(sorted(self.problems, key=lambda problem: (problem.name, problem.code))),
+            partials=dict(sorted(self.files["partial"].items())),
+            temporary=tuple(sorted(self.temporary)),
+            foreign=tuple(sorted(self.foreign)),
+        )
+
+    def _histories(self) -> dict[int, TimelineHistory]:
+        histories: dict[int, TimelineHistory] = {}
+        for name, file in sorted(self.files["history"].items()):
+            timeline = int(name[:8], 16)
+            try:
+                with open_decompressed(file.path) as stream:
+                    text = stream.read().decode(errors="replace")
+                histories[timeline] = parse_history_file(timeline, text)
+            except FileNotFoundError:
+                continue
+            except PgRescueError as error:
+                self._report("history_damaged", name, f"{error.title} {error.cause}")
+            except DECOMPRESSION_ERRORS as error:
+                self._report("history_damaged", name, f"cannot be read: {error}")
+        return histories
+
+    def _report(self, code: str, name: str, message: str) -> None:
+        self.problems.append(ArchiveProblem(code, name, f"{name}: {message}"))
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in circles
+        return False
+
+
+def _rank(file: ArchivedFile) -> tuple[int, int, Path]:
+    return _RANKS[file.ending], len(file.path.parts), file.path

@@ -29,6 +29,9 @@ from pgrescue.wal.pages import (
     Offsets,
 )
 
+_BLOCK_SIZE = 36
+"""Offset of `xlp_xlog_blcksz` in the long header."""
+
 EndKind = Literal[
     "whole", "switched", "zeros", "recycled", "invalid", "short", "unreadable", "not_wal"
 ]
@@ -86,6 +89,11 @@ class SegmentBody:
         return int(self._remaining[0]) if self.pages and self._flags[0] & CONTINUED else 0
 
     @property
+    def continues_nothing(self) -> bool:
+        """Whether the first page says that a record goes on there, and that nothing of it does."""
+        return bool(self.pages and self._flags[0] & CONTINUED and not self._remaining[0])
+
+    @property
     def overwrites(self) -> bool:
         """Whether the segment's first page gives up the record that the one before left open."""
         return bool(self.pages and self._flags[0] & OVERWRITE)
@@ -101,20 +109,27 @@ class SegmentBody:
         headers = chunk[:, :HEADER_SIZE].copy().view(HEADER)[:, 0]
         if not self.pages and not self._first(chunk[0], headers[0]):
             return
+        assert self.header is not None
+        # As for the server, what a file holds behind its segment is not there.
+        headers = headers[: self.header.segment_size // PAGE_SIZE - self.pages]
+        if not len(headers):
+            return
         good = self._good(headers)
         self._flags = np.concatenate((self._flags, headers["flags"][:good]))
         self._remaining = np.concatenate((self._remaining, headers["remaining"][:good]))
         self._append(chunk[:good, HEADER_SIZE:], keep_from)
 
-    def wrong_continuation(self, starts: Offsets, ends: Offsets, since: int) -> int | None:
+    def wrong_continuation(
+        self, starts: Offsets, ends: Offsets, since: int, bound: int
+    ) -> int | None:
         """Body offset of the first record that page headers contradict; None if all is right.
 
         A page begins within a record if and only if its header says so, with the number of bytes
         that are still to come. `starts` and `ends` are body offsets of consecutive records,
-        `since` is the end of what precedes them.
+        `since` is the end of what precedes them. Pages from `bound` on are not looked at.
         """
         first = -(-since // BODY_SIZE)
-        edges = np.arange(first * BODY_SIZE, self.end, BODY_SIZE, dtype=np.int64)
+        edges = np.arange(first * BODY_SIZE, bound, BODY_SIZE, dtype=np.int64)
         if not len(starts) or not len(edges):
             return None
         edges = edges[edges < ends[-1]]
@@ -144,6 +159,9 @@ class SegmentBody:
                 if blank
                 else BadPage("not_wal", f"no page of WAL: magic number {header['magic']:04X}")
             )
+            return False
+        if int(page[_BLOCK_SIZE : _BLOCK_SIZE + 4].view("<u4")[0]) != PAGE_SIZE:
+            self.bad = BadPage("invalid", f"its pages do not have {PAGE_SIZE} bytes")
             return False
         self._magic = int(header["magic"])
         return True

@@ -142,6 +142,22 @@ class MapUpdated(Event, frozen=True, tag=True, kw_only=True):
     content: bytes
 
 
+class NameGiven(Event, frozen=True, tag=True, kw_only=True):
+    """A row of `pg_class`, `pg_namespace` or `pg_database` is inserted: something gets a name."""
+
+    xid: int
+    catalog: int
+    """OID of the catalog."""
+    database: int
+    oid: int
+    name: str
+    namespace: int = 0
+    filenode: int = 0
+    tablespace: int = 0
+    relkind: str = ""
+    persistence: str = ""
+
+
 class NotableEnd(Event, frozen=True, tag=True, kw_only=True):
     """The end of a transaction that dropped or made files, or had many subtransactions."""
 
@@ -163,6 +179,7 @@ AnyEvent = (
     | FileCreated
     | RelationLocked
     | MapUpdated
+    | NameGiven
     | NotableEnd
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,8 @@ class WalIndex:
         """`workers` further processes at most; None: as many as there are processors."""
         self._store = store
         self._lock = threading.Lock()
-        self._known: dict[str, SegmentSummary] = {}
+        self._known: dict[str, tuple[bytes, SegmentSummary]] = {}
+        """By path, each with the stamp of the file that was read."""
         processors = len(os.sched_getaffinity(0))
         self._workers = min(processors, MAX_WORKERS) if workers is None else workers
 
@@ -54,12 +56,17 @@ class WalIndex:
         """A summary that is there already, in memory or on disk."""
         if ref.path is None:
             return None
+        stamp = stamp_of(ref.path)
+        if stamp is None:
+            return None
         with self._lock:
-            summary = self._known.get(ref.path)
-            if summary is None or (checked and not summary.checked):
-                summary = self._store.get(ref.path, checked=checked)
-                if summary is not None:
-                    self._known[ref.path] = summary
+            before, summary = self._known.get(ref.path, (b"", None))
+            if before != stamp or (checked and summary is not None and not summary.checked):
+                summary = self._store.get(ref.path, stamp, checked=checked)
+            # A file of this name can have been taken for a segment of another size.
+            if summary is None or (summary.start, summary.timeline) != (ref.start, ref.timeline):
+                return None
+            self._known[ref.path] = (stamp, summary)
         return summary
 
     def summary(self, ref: SegmentRef, *, checked: bool = False) -> SegmentSummary:
@@ -111,7 +118,7 @@ class WalIndex:
         if entries:
             with self._lock:
                 self._store.put(entries)
-                self._known |= {path: summary for path, _, summary in entries}
+                self._known |= {path: (stamp, summary) for path, stamp, summary in entries}
         entries.clear()
 
     def _read(
@@ -142,7 +149,10 @@ def _with_workers(
     results: SimpleQueue[tuple[SegmentRef, bytes | None, SegmentSummary | None]] = SimpleQueue()
     for ref in refs:
         tasks.put(ref)
-    workers = [Worker() for _ in range(count)]
+    workers: list[Worker] = []
+    with contextlib.suppress(WorkerLost):
+        for _ in range(count):
+            workers.append(Worker())
     threads = [
         threading.Thread(target=_feed, args=(worker, tasks, results, checked), daemon=True)
         for worker in workers
@@ -178,7 +188,7 @@ def _feed(
         assert ref.path is not None
         stamp = stamp_of(ref.path)
         try:
-            task = Task(ref.path, int(ref.start), ref.timeline, checked)
+            task = Task(os.fsencode(ref.path), int(ref.start), ref.timeline, checked)
             results.put((ref, stamp, worker.do(task)))
         except WorkerLost:
             results.put((ref, None, None))
@@ -191,15 +201,12 @@ def _next(
     threads: Sequence[threading.Thread],
 ) -> tuple[SegmentRef, bytes | None, SegmentSummary | None]:
     while True:
+        working = any(thread.is_alive() for thread in threads)
         try:
-            return results.get(timeout=0.2)
+            return results.get(timeout=0.2) if working else results.get_nowait()
         except Empty:
-            if any(thread.is_alive() for thread in threads):
-                continue
-        try:
-            return results.get_nowait()
-        except Empty:
-            return tasks.get_nowait(), None, None
+            if not working:
+                return tasks.get_nowait(), None, None
 
 
 def _drain(tasks: SimpleQueue[SegmentRef]) -> None:

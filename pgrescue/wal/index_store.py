@@ -17,7 +17,7 @@ import msgspec
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.summary import SegmentSummary
 
-FORMAT = 1
+FORMAT = 2
 """Rises whenever a summary changes its meaning: older ones are then forgotten."""
 
 _HEADER_BYTES = 64
@@ -78,16 +78,16 @@ class IndexStore:
         self._path = path
         self._database = self._open()
 
-    def get(self, path: str, *, checked: bool) -> SegmentSummary | None:
-        """The summary of a file as it is now; `checked`: only with its records' CRCs compared."""
+    def get(self, path: str, stamp: bytes, *, checked: bool) -> SegmentSummary | None:
+        """The summary of a file with this stamp; `checked`: only with every CRC compared."""
         if self._database is None:
             return None
         try:
             row = self._database.execute(
                 "select stamp, summary from segment where path = ? and format = ? and checked >= ?",
-                (path, FORMAT, int(checked)),
+                (_key(path), FORMAT, int(checked)),
             ).fetchone()
-            if row is None or row[0] != stamp_of(path):
+            if row is None or row[0] != stamp:
                 return None
             return decode_summary(row[1])
         except (sqlite3.Error, msgspec.MsgspecError):
@@ -98,7 +98,7 @@ class IndexStore:
         if self._database is None:
             return
         rows = [
-            (path, stamp, FORMAT, int(summary.checked), encode_summary(summary))
+            (_key(path), stamp, FORMAT, int(summary.checked), encode_summary(summary))
             for path, stamp, summary in entries
         ]
         with contextlib.suppress(sqlite3.Error), self._database:
@@ -108,12 +108,12 @@ class IndexStore:
         """Drop what was kept of files of a directory that are no more."""
         if self._database is None:
             return
-        begin = f"{directory.rstrip('/')}/"
+        begin = f"{_key(directory).rstrip('/')}/"
         with contextlib.suppress(sqlite3.Error), self._database:
             known = self._database.execute(
                 "select path from segment where path >= ? and path < ?", (begin, f"{begin[:-1]}0")
             )
-            gone = {path for (path,) in known}.difference(paths)
+            gone = {path for (path,) in known}.difference(map(_key, paths))
             self._database.executemany(
                 "delete from segment where path = ?", [(path,) for path in gone]
             )
@@ -148,5 +148,11 @@ class IndexStore:
         except sqlite3.Error:
             database.close()
             raise
-        os.chmod(path, 0o600)
+        with contextlib.suppress(OSError):  # not ours, or on a file system that is read-only
+            os.chmod(path, 0o600)
         return database
+
+
+def _key(path: str) -> str:
+    """A path as SQLite takes it: not every name is text."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -95,6 +95,6 @@ def crc_matches(record: bytes) -> bool:
     return int(crc32c.crc32c(record[:20], body)) == stated
 
 
-def is_resource_manager(rmid: int) -> bool:
+def is_resource_manager(rmid: int, major: int) -> bool:
     """Built in, or in the range that extensions may register (15 and later)."""
-    return rmid <= LAST_BUILT_IN_RMGR or rmid >= FIRST_CUSTOM_RMGR
+    return rmid <= LAST_BUILT_IN_RMGR or (rmid >= FIRST_CUSTOM_RMGR and major >= 15)

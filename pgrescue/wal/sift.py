@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import AnyEvent, NotableEnd, events_of
+from pgrescue.wal.names_given import names_given
 from pgrescue.wal.pages import end_of
 from pgrescue.wal.record import parse_record
 from pgrescue.wal.records import (
@@ -39,8 +40,10 @@ from pgrescue.wal.transactions import (
 MANY_SUBTRANSACTIONS = 32
 """From here on a transaction's work may be spread thin over them, and has to be looked for."""
 
-_PLAIN_END, _FULL_END, _ROWS, _EVENT = 1, 2, 3, 4
+_PLAIN_END, _FULL_END, _ROWS, _EVENT, _INSERT = 1, 2, 3, 4, 5
 _SHORTEST_END = RECORD_HEADER + 2 + 8
+_PLAIN_HEADER = 255 | 8 << 8
+"""What precedes eight bytes of data."""
 _CHECKPOINTS = (0x00, 0x10, 0x50, 0x60, 0x70, 0x90)
 """Of the resource manager XLOG: checkpoints, backup end, parameters, restore point, promotion."""
 
@@ -56,6 +59,8 @@ def _classes() -> npt.NDArray[np.uint8]:
             table[XACT << 8 | info] = _FULL_END
         if operation in (0x10, 0x20, 0x40):
             table[HEAP << 8 | info] = _ROWS
+        if operation == 0x00:
+            table[HEAP << 8 | info] = _INSERT
         if operation == 0x70:
             table[HEAP << 8 | info] = _EVENT
         if info & 0xF0 in _CHECKPOINTS:
@@ -75,6 +80,11 @@ _CLASS = _classes()
 def matters(kind: int) -> bool:
     """Whether a record of this kind, `rmid << 8 | info`, may end up in a summary."""
     return bool(_CLASS[kind])
+
+
+def row_records(batch: Batch) -> Batch:
+    """The records among these that delete or update a row."""
+    return batch.select(_CLASS[batch.kinds] == _ROWS)
 
 
 class EndRows:
@@ -127,8 +137,8 @@ def transaction_ends(batch: Batch, major: int) -> tuple[EndRows, list[tuple[Lsn,
     times = _times(ends)
     full: list[tuple[Lsn, TransactionEnd]] = []
     keep = np.ones(len(ends), dtype=np.bool_)
-    # A commit's first byte after the header tells the length of its data; others are rare.
-    unusual = ends.data[ends.starts + RECORD_HEADER] != 255
+    # Nearly all are a short data header and a time; others are rare.
+    unusual = (ends.word(6) & 0xFFFF != _PLAIN_HEADER) | (ends.lengths != _SHORTEST_END)
     for index in np.flatnonzero((_CLASS[ends.kinds] == _FULL_END) | unusual).tolist():
         position = Lsn(ends.positions[index])
         record = parse_record(ends.bytes_of(index), position, major)
@@ -176,7 +186,8 @@ class Sift:
         self._events += [
             NotableEnd(position=position, end=end) for position, end in full if is_notable(end)
         ]
-        self._changes.take(batch.select(classes == _ROWS))
+        self._changes.take(row_records(batch))
+        self._events += names_given(batch.select(classes == _INSERT), self._major)
         for index in np.flatnonzero(classes == _EVENT).tolist():
             content = batch.bytes_of(index)
             position = Lsn(batch.positions[index])

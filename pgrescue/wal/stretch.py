@@ -16,8 +16,15 @@ import numpy as np
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import AnyEvent
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
-from pgrescue.wal.pages import HEADER_SIZE, LONG_HEADER_BODY, end_of, read_pages
-from pgrescue.wal.records import RECORD_HEADER, Batch, crc_matches
+from pgrescue.wal.pages import (
+    BODY_SIZE,
+    HEADER_SIZE,
+    LONG_HEADER_BODY,
+    PAGE_SIZE,
+    end_of,
+    read_pages,
+)
+from pgrescue.wal.records import RECORD_HEADER, Batch, crc_matches, is_resource_manager
 from pgrescue.wal.sift import EndRows, Sift, matters, transaction_ends
 from pgrescue.wal.summary import Findings, Mark, SegmentSummary
 from pgrescue.wal.walk import SegmentWalk
@@ -161,6 +168,8 @@ class _Joiner:
         self._pieces: list[Piece] = []
         self._last: Lsn | None = None
         """The last record that was accepted."""
+        self._joined = False
+        """Whether what the segment before left unfinished has been dealt with."""
 
     def stretch(self) -> Stretch:
         """Everything up to the first seam that does not hold."""
@@ -185,8 +194,11 @@ class _Joiner:
         number = 0
         while number < len(self._refs):
             ref, summary = self._refs[number], self._summaries[number]
+            if (foreign := self._foreign(summary)) is not None:
+                return _Stop("foreign", foreign, end, ref.name)
             if (misfit := self._misfit(number)) is not None:
-                return _Stop("foreign" if "another" in misfit else "damage", misfit, end, ref.name)
+                return _Stop(self._why(number), misfit, end, ref.name)
+            self._joined = False
             self._pieces.append(Piece(summary.first, summary.end, summary.found, ref))
             self._last = summary.last or self._last
             end = summary.end
@@ -196,44 +208,58 @@ class _Joiner:
                 crossing = self._cross(number)
                 if isinstance(crossing, _Stop):
                     return crossing
-                if crossing is not None:
-                    piece, number = crossing
+                piece, number = crossing
+                if piece is not None:
                     self._pieces.append(piece)
                     self._last, end = piece.start, piece.end
-                    continue
+                self._joined = True
+                continue
             number += 1
         return _Stop("end_of_files", "", end, self._refs[-1].name)
 
     def _ended(self, number: int, summary: SegmentSummary) -> _Stop:
         """A segment that recovery does not get through: the end of the WAL, or damage."""
-        is_last = number == len(self._refs) - 1
-        unwritten = summary.end_kind in ("zeros", "recycled", "invalid")
-        why: StretchEnd = "end_of_wal" if unwritten and is_last else "damage"
-        return _Stop(why, summary.reason, summary.end, self._refs[number].name)
+        return _Stop(self._why(number), summary.reason, summary.end, self._refs[number].name)
 
-    def _misfit(self, number: int) -> str | None:
-        """Why a segment does not follow the one before it."""
-        summary = self._summaries[number]
+    def _why(self, number: int) -> StretchEnd:
+        """What it means that recovery does not get into, or through, a segment.
+
+        Behind the end of a cluster's WAL there may be segments that wait to be written.
+        """
+        here, *behind = self._summaries[number:]
+        unwritten = here.end_kind in ("zeros", "recycled", "invalid")
+        empty = all(later.records == 0 and not later.is_whole for later in behind)
+        return "end_of_wal" if unwritten and empty else "damage"
+
+    def _foreign(self, summary: SegmentSummary) -> str | None:
+        """Why a segment belongs to something else."""
         if summary.major is None:
-            return f"it holds no WAL: {summary.reason}" if number else None
+            return None
         if summary.system_identifier != self._identifier:
             return f"it is of another cluster, {summary.system_identifier}"
         if (summary.major, summary.segment_size) != (self._major, self._size):
             return "it is of another version or segment size"
+        return None
+
+    def _misfit(self, number: int) -> str | None:
+        """Why a segment does not follow the one before it."""
         if not number:
             return None
-        before = self._summaries[number - 1]
-        joined = self._pieces[-1].crossing is not None if self._pieces else False
+        before, summary = self._summaries[number - 1], self._summaries[number]
+        if summary.major is None:
+            return f"it holds no WAL: {summary.reason}"
+        if summary.start != before.start + self._size:
+            return "a segment before it is missing"
         if before.end_kind == "switched" and summary.continued:
             return "it begins within a record, though the segment before ended with a switch"
-        if not joined and summary.continued and not before.passes_through:
+        if not self._joined and summary.continued and not before.passes_through:
             return "it begins within a record that did not begin before"
         if None not in (summary.first_prev, self._last) and summary.first_prev != self._last:
             wrong = summary.first_prev
             return f"its first record names {wrong}, not {self._last}, as the one before it"
         return None
 
-    def _cross(self, number: int) -> tuple[Piece, int] | _Stop | None:
+    def _cross(self, number: int) -> tuple[Piece | None, int] | _Stop:
         """The record that begins in one segment and ends in a later one; None if it was given up.
 
         Returns its piece and the number of the segment in which it ends.
@@ -246,25 +272,43 @@ class _Joiner:
             if last == len(self._refs):
                 return _Stop("end_of_files", "", summary.end, ref.name)
             after = self._summaries[last]
-            if after.overwrites:
-                return None
-            if after.major is None or after.continued != needed:
+            if (foreign := self._foreign(after)) is not None:
+                return _Stop("foreign", foreign, summary.end, self._refs[last].name)
+            if after.overwrites and after.continued in (0, needed):
+                return None, last
+            if not self._goes_on(last, needed):
                 reason = "the record with which the segment before ends does not go on here"
-                return _Stop("damage", reason, summary.end, self._refs[last].name)
+                return _Stop(self._why(last), reason, summary.end, self._refs[last].name)
             part = after.head or _head(self._refs[last], after)
             if not part:
                 return _Stop("damage", "it cannot be read", summary.end, self._refs[last].name)
             parts.append(part)
             needed -= len(part)
         content = b"".join(parts)
-        length = int.from_bytes(content[:4], "little")
-        content = content[:length]
-        wrong = len(content) < max(length, RECORD_HEADER)
-        if wrong or (self._checked and not crc_matches(content)):
-            reason = "incorrect checksum of the record that ends here"
-            return _Stop("damage", reason, summary.end, self._refs[last].name)
-        end = end_of(summary.end, length, self._size)
+        if (wrong := self._wrong(content, summary.end)) is not None:
+            return _Stop("damage", wrong, summary.end, self._refs[last].name)
+        end = end_of(summary.end, len(content), self._size)
         return Piece(summary.end, end, self._meaning(content, summary.end), ref, content), last
+
+    def _goes_on(self, number: int, needed: int) -> bool:
+        """Whether a segment begins with so many bytes of a record, page headers and all."""
+        before, summary = self._summaries[number - 1], self._summaries[number]
+        follows = summary.major is not None and summary.start == before.start + self._size
+        through = summary.passes_through or summary.end >= summary.first
+        return follows and summary.continued == needed and through
+
+    def _wrong(self, content: bytes, position: Lsn) -> str | None:
+        """What is wrong with a record that crosses into another segment: its header was split."""
+        if len(content) < RECORD_HEADER or len(content) != int.from_bytes(content[:4], "little"):
+            return "invalid length of the record that ends here"
+        prev, manager = Lsn.from_bytes(content[8:16], "little"), content[17]
+        if not is_resource_manager(manager, self._major):
+            return f"invalid resource manager {manager} of the record that ends here"
+        if prev >= position if self._last is None else prev != self._last:
+            return f"incorrect prev-link {prev} of the record that ends here"
+        if self._checked and not crc_matches(content):
+            return "incorrect checksum of the record that ends here"
+        return None
 
     def _meaning(self, content: bytes, position: Lsn) -> Findings:
         if not matters(content[16] | content[17] << 8):
@@ -291,7 +335,8 @@ def _tail(ref: SegmentRef) -> bytes:
 
 def _head(ref: SegmentRef, summary: SegmentSummary) -> bytes:
     """The bytes at a segment's beginning that belong to the record before."""
-    begin, end = LONG_HEADER_BODY, LONG_HEADER_BODY + summary.continued
+    begin = LONG_HEADER_BODY
+    end = min(begin + summary.continued, (summary.segment_size or 0) // PAGE_SIZE * BODY_SIZE)
     body = bytearray()
     for chunk in read_pages(ref.source):
         body += chunk[:, HEADER_SIZE:].tobytes()

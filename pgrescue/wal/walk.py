@@ -31,10 +31,18 @@ from pgrescue.wal.pages import (
     positions_of,
     read_pages,
 )
-from pgrescue.wal.records import MAX_RECORD, RECORD_HEADER, XLOG, Batch, is_resource_manager
+from pgrescue.wal.records import (
+    INFO_MASK,
+    MAX_RECORD,
+    RECORD_HEADER,
+    XLOG,
+    Batch,
+    is_resource_manager,
+)
+from pgrescue.wal.summary import KEPT_BYTES
 
 _SWITCH = XLOG << 8 | 0x40
-_IS_RESOURCE_MANAGER = np.array([is_resource_manager(rmid) for rmid in range(256)])
+_KIND = 0xFF00 | INFO_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,13 @@ class SegmentWalk:
         """Exact end of what precedes it: records are padded to 8 bytes."""
         self._needed = 0
         """Body offset before which the next record is not whole."""
+        self._open: tuple[int, int] | None = None
+        """Where a record that is not whole yet begins and ends."""
+        self._followed = 0
+        """Body offset before which page headers agree with it."""
+        self._in_head = False
+        """Whether that is the record of the segment before."""
+        self._is_manager = np.zeros(256, dtype=np.bool_)
         self.first_position = Lsn(segment_start)
         self.first_prev: Lsn | None = None
         """The record that the first one names as the one before it."""
@@ -94,7 +109,7 @@ class SegmentWalk:
         self.passes_through = False
         """Whether the segment is nothing but the middle of one record."""
         self.head = b""
-        """Those bytes, once they have been read."""
+        """Those bytes, once they have been read, if they are few."""
         self.overwrites = False
         """Whether the record that the segment before left unfinished is given up here."""
         self.unfinished: Unfinished | None = None
@@ -111,17 +126,17 @@ class SegmentWalk:
         try:
             for chunk in read_pages(self._source, self._chunk_pages):
                 first = body.pages == 0
-                body.add(chunk, self._next)
+                body.add(chunk, self._kept_from())
                 if first and not self._begin():
                     return
                 yield from self._ready()
                 if self.end.kind != "whole":
                     return
                 if body.bad is not None:
-                    self._stop(body.bad.kind, self._next, body.bad.reason)
+                    self._cut_off(body.bad.kind, body.bad.reason)
                     return
         except UnreadableSegment as error:
-            self._stop("unreadable", self._next, str(error))
+            self._cut_off("unreadable", str(error))
             return
         self._finish()
 
@@ -134,39 +149,89 @@ class SegmentWalk:
         self.overwrites, self.continued = body.overwrites, body.continued
         self._since = LONG_HEADER_BODY + body.continued
         self._next = self._needed = first_record_offset(body.continued)
+        if body.continued:
+            self._in_head = True
+            self._open, self._followed = (LONG_HEADER_BODY, self._since), LONG_HEADER_BODY + 1
         self.first_position = self._position(self._next)
+        major = body.header.major
+        self._is_manager = np.array([is_resource_manager(rmid, major) for rmid in range(256)])
         self.end = WalEnd("whole", self.first_position)
+        if body.continues_nothing:
+            self._stop("invalid", LONG_HEADER_BODY, "nothing of a record is continued")
+            return False
         return True
+
+    @property
+    def _begun(self) -> int:
+        """Body offset where what is not whole yet begins."""
+        return LONG_HEADER_BODY if self._in_head else self._next
+
+    def _kept_from(self) -> int:
+        """Body offset before which nothing is needed any more."""
+        if self._in_head and self.continued <= KEPT_BYTES:
+            return 0
+        return min(self._next, self._body.end)
 
     def _ready(self) -> Iterator[Batch]:
-        """The records that are whole by now, up to where an unfinished one was given up."""
-        while self.end.kind == "whole" and self._body.end >= self._needed:
-            if not self._take_head():
+        """The records that are whole by now."""
+        body = self._body
+        while self.end.kind == "whole":
+            overwrite = body.next_overwrite(self._begun)
+            bound = body.end if overwrite is None else overwrite
+            if not self._goes_on(bound):
                 return
-            overwrite = self._body.next_overwrite(self._next)
-            bound = self._body.end if overwrite is None else min(overwrite, self._body.end)
-            batch = self._chain(bound)
-            if batch is not None:
-                yield batch
-            if self.end.kind != "whole" or overwrite is None or bound != overwrite:
+            if bound >= self._needed:
+                self._take_head()
+                batch = self._chain(bound)
+                if batch is not None:
+                    yield batch
+                if self.end.kind != "whole":
+                    return
+            if overwrite is None:
                 return
-            # The record that did not end before this page was never completed.
-            self._next = self._since = overwrite
-            self._needed = overwrite + RECORD_HEADER
+            self._give_up(overwrite)
 
-    def _take_head(self) -> bool:
-        """Keep the bytes that belong to the record of the segment before, once all are here."""
-        if self.records or self.head or self._since == LONG_HEADER_BODY:
+    def _goes_on(self, bound: int) -> bool:
+        """Whether the headers of the pages before `bound` agree with the unfinished record."""
+        if self._open is None:
             return True
-        starts = np.array([LONG_HEADER_BODY], dtype=np.int64)
-        ends = np.array([self._since], dtype=np.int64)
-        wrong = self._body.wrong_continuation(starts, ends, 1)
+        start, end = (np.array([offset], dtype=np.int64) for offset in self._open)
+        wrong = self._body.wrong_continuation(start, end, self._followed, bound)
+        self._followed = max(self._followed, bound)
         if wrong is not None:
-            self._stop("invalid", LONG_HEADER_BODY, "the record from before is not continued")
-            return False
-        begin, end = LONG_HEADER_BODY - self._body.base, self._since - self._body.base
-        self.head = self._body.data[begin:end].tobytes()
-        return True
+            self._stop("invalid", self._begun, "a page header contradicts the records")
+        return wrong is None
+
+    def _take_head(self) -> None:
+        """Keep the bytes that belong to the record of the segment before: all are here."""
+        if self._in_head and self.continued <= KEPT_BYTES:
+            begin, end = LONG_HEADER_BODY - self._body.base, self._since - self._body.base
+            self.head = self._body.data[begin:end].tobytes()
+        self._in_head, self._open = False, None
+
+    def _give_up(self, overwrite: int) -> None:
+        """Go on at this page: the record that did not end before it was never completed."""
+        if self._in_head:
+            self.overwrites = True
+            self.first_position = self._position(overwrite)
+        elif (fault := self._no_length()) is not None:
+            self._stop_at(fault)
+            return
+        self._in_head, self._open = False, None
+        self._next = self._since = overwrite
+        self._needed = overwrite + RECORD_HEADER
+
+    def _no_length(self) -> _Fault | None:
+        """What is wrong with a record of which not even the header is there."""
+        body = self._body
+        page_end = (self._next // BODY_SIZE + 1) * BODY_SIZE
+        if self._in_head or not 0 < page_end - self._next < RECORD_HEADER or self._next >= body.end:
+            return None
+        offset = self._next - body.base
+        length = int.from_bytes(body.data[offset : offset + 4].tobytes(), "little")
+        if length >= RECORD_HEADER:
+            return None
+        return _Fault(self._next, f"invalid record length {length}")
 
     def _chain(self, bound: int) -> Batch | None:
         """The whole records from the next one on that end before a body offset."""
@@ -200,7 +265,8 @@ class SegmentWalk:
             found = np.concatenate((np.zeros(1, dtype=np.int64), found))
         lengths = halves[found * 2].astype(np.int64)
         plausible = lengths >= RECORD_HEADER
-        plausible[0] = True
+        if not plausible[0]:
+            return found[:1], lengths[:1]
         if not plausible.all():
             found, lengths = found[plausible], lengths[plausible]
         follow = found + ((lengths + 7) >> 3)
@@ -215,39 +281,40 @@ class SegmentWalk:
     ) -> _Fault | None:
         """The first thing that is wrong with these records, as the server would find it."""
         positions = positions_of(starts, self.start)
-        prevs = words[indexes + 1]
-        wrong = prevs[1:] != positions[:-1]
-        first_prev = Lsn(prevs[0])
-        if self.last_position is not None:
-            right = first_prev == self.last_position
-        else:
-            right = first_prev < positions[0]
-        faults: list[_Fault] = []
-        lengths = ends - starts
-        if lengths[0] < RECORD_HEADER:
-            faults.append(_Fault(int(starts[0]), f"invalid record length {int(lengths[0])}"))
-        elif not right:
-            faults.append(_Fault(int(starts[0]), f"incorrect prev-link {first_prev}"))
-        if wrong.any():
-            at = int(np.flatnonzero(wrong)[0]) + 1
-            faults.append(_Fault(int(starts[at]), f"incorrect prev-link {Lsn(prevs[at])}"))
+        before = self.last_position
+        suspects = [] if self._wrong_header(words, 0, before) is None else [0]
+        suspects += (np.flatnonzero(words[indexes[1:] + 1] != positions[:-1])[:1] + 1).tolist()
         managers = (words[indexes + 2].astype(np.uint32) >> 8) & 0xFF
-        unknown = np.flatnonzero(~_IS_RESOURCE_MANAGER[managers])
-        if len(unknown):
-            at = int(unknown[0])
-            faults.append(_Fault(int(starts[at]), f"invalid resource manager {managers[at]}"))
-        long = np.flatnonzero(lengths > MAX_RECORD)
-        if len(long):
-            at = int(long[0])
-            faults.append(_Fault(int(starts[at]), f"invalid record length {int(lengths[at])}"))
+        suspects += np.flatnonzero(~self._is_manager[managers])[:1].tolist()
+        suspects += np.flatnonzero(ends - starts > MAX_RECORD)[:1].tolist()
+        fault: _Fault | None = None
         last = int(ends[-1] + 7) & ~7
-        if not faults and bound - last >= RECORD_HEADER and not _ends_with_switch(words, indexes):
-            length = int(words[(last - self._next) >> 3] & np.uint64(0xFFFFFFFF))
-            faults.append(_Fault(last, _no_record(length)))
-        misplaced = self._body.wrong_continuation(starts, ends, self._since)
-        if misplaced is not None:
-            faults.append(_Fault(misplaced, "a page header contradicts the records"))
-        return min(faults, key=lambda fault: fault.offset, default=None)
+        if suspects:
+            at = min(suspects)
+            before = Lsn(positions[at - 1]) if at else before
+            reason = self._wrong_header(words, int(indexes[at]), before)
+            fault = _Fault(int(starts[at]), reason or "")
+        elif bound - last >= RECORD_HEADER and not _ends_with_switch(words, indexes):
+            index = (last - self._next) >> 3
+            fault = _Fault(last, self._wrong_header(words, index, Lsn(positions[-1])) or "")
+        misplaced = self._body.wrong_continuation(starts, ends, self._since, bound)
+        if misplaced is not None and (fault is None or misplaced < fault.offset):
+            fault = _Fault(misplaced, "a page header contradicts the records")
+        return fault
+
+    def _wrong_header(self, words: Words, index: int, before: Lsn | None) -> str | None:
+        """What `ValidXLogRecordHeader` finds wrong with one record; None if it is right."""
+        length = int(words[index]) & 0xFFFFFFFF
+        manager = int(words[index + 2]) >> 8 & 0xFF
+        prev = Lsn(words[index + 1])
+        if length < RECORD_HEADER:
+            return f"invalid record length {length}"
+        if not self._is_manager[manager]:
+            return f"invalid resource manager {manager}"
+        here = position_of(self._next + 8 * index, self.start)
+        if prev >= here if before is None else prev != before:
+            return f"incorrect prev-link {prev}"
+        return f"invalid record length {length}" if length > MAX_RECORD else None
 
     def _accept(
         self, starts: Offsets, ends: Offsets, lengths: Offsets, bound: int, fault: _Fault | None
@@ -256,6 +323,7 @@ class SegmentWalk:
         body = self._body
         if len(ends) and ends[-1] > bound:
             self._needed = int(ends[-1])
+            self._open, self._followed = (int(starts[-1]), self._needed), bound
             starts, ends, lengths = starts[:-1], ends[:-1], lengths[:-1]
             fault = None
         elif len(ends):
@@ -267,7 +335,7 @@ class SegmentWalk:
         batch = Batch(
             body.data, starts - body.base, positions_of(starts, self.start), lengths.astype("<u4")
         )
-        switches = np.flatnonzero(batch.kinds == _SWITCH)
+        switches = np.flatnonzero((batch.kinds & _KIND) == _SWITCH)
         switched = bool(len(switches))
         if switched:
             keep = int(switches[0]) + 1
@@ -295,11 +363,19 @@ class SegmentWalk:
 
     def _stop_at(self, fault: _Fault) -> None:
         offset = fault.offset - self._body.base
-        blank = not self._body.data[offset : offset + RECORD_HEADER].any()
+        on_page = BODY_SIZE - fault.offset % BODY_SIZE
+        blank = not self._body.data[offset : offset + min(RECORD_HEADER, on_page)].any()
         self._stop("zeros" if blank else "invalid", fault.offset, fault.reason)
 
     def _stop(self, kind: EndKind, offset: int, reason: str) -> None:
         self.end = WalEnd(kind, self._position(offset), reason)
+
+    def _cut_off(self, kind: EndKind, reason: str) -> None:
+        """Stop where the next page is missing, unless the record is wrong as far as it is there."""
+        if (fault := self._no_length()) is not None:
+            self._stop_at(fault)
+        else:
+            self._stop(kind, self._begun, reason)
 
     def _finish(self) -> None:
         """After the last page: is the segment whole, and does a record go on in the next one?"""
@@ -309,7 +385,10 @@ class SegmentWalk:
         expected = body.header.segment_size // PAGE_SIZE
         if body.pages != expected:
             reason = f"the file ends after {body.pages} of {expected} pages"
-            self._stop("short", self._next, reason)
+            self._cut_off("short", reason)
+            return
+        if (fault := self._no_length()) is not None:
+            self._stop_at(fault)
             return
         self.passes_through = self._next > body.end
         if self._next < body.end:
@@ -344,10 +423,4 @@ def _follow(found: Offsets, follow: Offsets, broken: Offsets) -> Offsets:
 
 
 def _ends_with_switch(words: Words, indexes: Offsets) -> bool:
-    return (int(words[int(indexes[-1]) + 2]) & 0xFFFF) == _SWITCH
-
-
-def _no_record(length: int) -> str:
-    if length < RECORD_HEADER:
-        return f"invalid record length {length}"
-    return "no record follows: its back-link is wrong"
+    return (int(words[int(indexes[-1]) + 2]) & _KIND) == _SWITCH

@@ -6,6 +6,8 @@ that started it, none is left behind.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import subprocess
 import sys
@@ -25,7 +27,8 @@ _PROGRAM = "from pgrescue.wal.worker import main; main()"
 class Task(msgspec.Struct, frozen=True):
     """A segment to walk."""
 
-    path: str
+    path: bytes
+    """As the file system has it: not every name is text."""
     start: int
     timeline: int
     check_crc: bool
@@ -33,24 +36,29 @@ class Task(msgspec.Struct, frozen=True):
     def do(self) -> SegmentSummary:
         """Walk it here and now."""
         return summarize(
-            SegmentFile(self.path), self.start, self.timeline, check_crc=self.check_crc
+            SegmentFile(os.fsdecode(self.path)), self.start, self.timeline, check_crc=self.check_crc
         )
 
 
 class WorkerLost(Exception):
-    """A worker ended in the middle of its work: killed, or out of memory."""
+    """A worker did not start, or ended in the middle of its work: killed, or out of memory."""
 
 
 class Worker:
     """A process that does one task after another."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            (sys.executable, "-c", _PROGRAM),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        """Raises `WorkerLost` where no process can be started."""
+        try:
+            self._process = subprocess.Popen(
+                # -P: nothing is imported from the directory in which we happen to be.
+                (sys.executable, "-P", "-c", _PROGRAM),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise WorkerLost from error
 
     def do(self, task: Task) -> SegmentSummary:
         """Have a task done; raises `WorkerLost`."""
@@ -59,11 +67,14 @@ class Worker:
         try:
             _send(self._process.stdin, msgspec.msgpack.encode(task))
             answer = _receive(self._process.stdout)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: `close` was quicker
             raise WorkerLost from error
         if answer is None:
             raise WorkerLost
-        return decode_summary(answer)
+        try:
+            return decode_summary(answer)
+        except msgspec.MsgspecError as error:
+            raise WorkerLost from error
 
     def close(self) -> None:
         """End it."""
@@ -71,7 +82,8 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):  # what was never sent cannot be sent any more
+                    stream.close()
 
 
 def main() -> None:

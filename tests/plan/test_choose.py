@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +10,8 @@ import pytest
 
 from pgrescue.catalog.model import Backup, Problem
 from pgrescue.errors import Refused
-from pgrescue.plan.choose import choose_backup, choose_timeline, is_on_branch
-from pgrescue.plan.target import TargetOptions, parse_target
+from pgrescue.plan.choose import choose_backups, choose_timeline, is_on_branch
+from pgrescue.plan.target import Target, TargetOptions, parse_target
 from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
 from pgrescue.postgres.lsn import Lsn
 
@@ -47,6 +48,16 @@ def _backup(day: int, timeline: int = 1) -> Backup:
     )
 
 
+def chosen(
+    backups: Sequence[Backup],
+    target: Target,
+    control: None,
+    histories: Mapping[int, TimelineHistory],
+) -> Backup:
+    """The backup that is taken where the WAL cannot be asked."""
+    return choose_backups(backups, target, control, histories, wal_is_known=False)[0]
+
+
 WEEK = [_backup(day) for day in range(5)]
 
 
@@ -65,25 +76,25 @@ WEEK = [_backup(day) for day in range(5)]
 def test_the_newest_backup_that_ends_before_the_target(
     options: TargetOptions, expected: str
 ) -> None:
-    assert choose_backup(WEEK, parse_target(options), None, NO_HISTORIES).id == expected
+    assert chosen(WEEK, parse_target(options), None, NO_HISTORIES).id == expected
 
 
 def test_a_target_before_every_backup_is_refused_with_the_earliest() -> None:
     with pytest.raises(Refused) as caught:
-        choose_backup(WEEK, parse_target(TargetOptions(to="2026-11-16 12:00Z")), None, NO_HISTORIES)
+        chosen(WEEK, parse_target(TargetOptions(to="2026-11-16 12:00Z")), None, NO_HISTORIES)
     assert "2026-11-16 12:10:00+00:00" in caught.value.cause
 
 
 def test_an_unusable_backup_is_passed_over() -> None:
     broken = WEEK[4].with_problem(Problem("truncated", "It ends too early."))
-    chosen = choose_backup([*WEEK[:4], broken], parse_target(TargetOptions()), None, NO_HISTORIES)
-    assert chosen.id == "day3"
+    backup = chosen([*WEEK[:4], broken], parse_target(TargetOptions()), None, NO_HISTORIES)
+    assert backup.id == "day3"
 
 
 def test_when_no_backup_is_usable_each_reason_is_told() -> None:
     broken = WEEK[4].with_problem(Problem("truncated", "It ends too early."))
     with pytest.raises(Refused) as caught:
-        choose_backup([broken], parse_target(TargetOptions()), None, NO_HISTORIES)
+        chosen([broken], parse_target(TargetOptions()), None, NO_HISTORIES)
     assert "It ends too early." in caught.value.cause
 
 
@@ -95,7 +106,7 @@ def test_a_backup_after_the_fork_is_not_on_the_new_timeline() -> None:
     assert is_on_branch(WEEK[1], 2, FORK)
     assert not is_on_branch(WEEK[2], 2, FORK)
     target = parse_target(TargetOptions(timeline="2"))
-    assert choose_backup(WEEK, target, None, FORK).id == "day1"
+    assert chosen(WEEK, target, None, FORK).id == "day1"
 
 
 def test_without_a_cluster_the_newest_timeline_is_followed() -> None:
@@ -109,4 +120,10 @@ def test_without_a_cluster_the_newest_timeline_is_followed() -> None:
 def test_a_backup_of_the_new_timeline_is_preferred() -> None:
     newer = replace(_backup(5, timeline=2), id="after")
     target = parse_target(TargetOptions())
-    assert choose_backup([*WEEK, newer], target, None, FORK).id == "after"
+    assert chosen([*WEEK, newer], target, None, FORK).id == "after"
+
+
+def test_when_the_wal_can_be_asked_every_earlier_backup_is_a_candidate() -> None:
+    target = parse_target(TargetOptions(to_name="somewhere"))
+    tried = choose_backups(WEEK, target, None, NO_HISTORIES, wal_is_known=True)
+    assert [backup.id for backup in tried] == ["day4", "day3", "day2", "day1", "day0"]

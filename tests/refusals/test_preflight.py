@@ -244,7 +244,7 @@ def test_plan_shows_what_forbids_it_and_cannot_be_run(scene: Scene) -> None:
     assert completed.returncode == REFUSED
     plan = document(completed)
     (blocker,) = [finding for finding in plan["preflight"] if finding["status"] == "blocker"]
-    assert (blocker["code"], plan["schema"]) == ("wal.target", 1)
+    assert (blocker["code"], plan["schema"]) == ("target.beyond_end", 1)
     file = scene.workspace.path / "blocked.json"
     file.write_text(completed.stdout)
     with unchanged(scene.sandbox):

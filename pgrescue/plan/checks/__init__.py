@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks import backup, cluster, host, target, wal
+from pgrescue.plan.checks import backup, cluster, foretold, host, target, wal
 from pgrescue.plan.checks.context import Context
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.model import Space, Work
@@ -36,6 +36,10 @@ CHECKS: tuple[Check, ...] = (
     wal.archive,
     wal.complete_to_the_backups_end,
     wal.beyond_the_archive,
+    foretold.reachable,
+    foretold.stop,
+    foretold.end_of_wal,
+    foretold.traps,
     target.timeline,
     target.after_the_backups_end,
     target.not_in_the_future,

@@ -68,7 +68,7 @@ def not_in_the_future(context: Context) -> list[Finding]:
 def transaction_was_begun(context: Context) -> list[Finding]:
     """A transaction id that the cluster had not given out when it was shut down is in no WAL."""
     target, control = context.request.target, context.facts.cluster.control
-    if target.xid is None or control is None or not context.in_place:
+    if target.xid is None or control is None or not context.in_place or context.facts.foretold:
         return []
     at_rest = context.facts.cluster.postmaster is None and control.state in SHUT_DOWN_CLEANLY
     if at_rest and is_newer(target.xid, control.next_xid):
@@ -100,7 +100,8 @@ def nothing_to_pause_at(context: Context) -> list[Finding]:
 
 def position_unknown(context: Context) -> list[Finding]:
     """Say when nothing but recovery itself will tell whether the target is there."""
-    if context.request.target.kind != "name" or context.request.backup != "auto":
+    unknown = context.request.target.kind == "name" and context.facts.foretold is None
+    if not unknown or context.request.backup != "auto":
         return []
     return warning(
         "target.position",

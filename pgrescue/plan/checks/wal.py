@@ -85,7 +85,25 @@ def beyond_the_archive(context: Context) -> list[Finding]:
     reach, target = context.facts.reach, context.request.target
     if context.facts.archive.restore_command or not context.facts.archive.listed:
         return []
-    if target.kind == "lsn" and target.lsn is not None and reach.end is not None:
+    if reach.fork_missing and target.kind != "immediate":
+        return blocker(
+            "wal.fork_missing",
+            f"{reach.missing}, the first segment of timeline {reach.timeline}, is missing, but the "
+            "segment of that number of an older timeline is there: PostgreSQL would read that "
+            "instead and silently go on in the wrong history.",
+            f"put {reach.missing} into the archive, or choose a target before its fork with "
+            "--timeline of the older one",
+        )
+    if reach.only_partial and target.kind != "immediate":
+        return warning(
+            "wal.only_partial",
+            f"Of {reach.missing} the archive has only a .partial copy, which recovery never reads: "
+            "what is in it is left out.",
+            f"if nothing better turns up: copy it to {reach.missing}, padded with zeros to "
+            f"{context.work.wal_segment_size} bytes",
+        )
+    asked = context.facts.foretold is not None
+    if target.kind == "lsn" and target.lsn and reach.end is not None and not asked:
         inside = context.facts.backup.stop_lsn
         reached = max(reach.end, inside) if inside else reach.end
         if target.lsn >= reached:

@@ -1,0 +1,1 @@
+"""What the WAL tells of a cluster's past: windows, stop points, traps, incidents."""

@@ -1,0 +1,279 @@
+"""What would surprise somebody who recovers to this point, said beforehand, with the way around."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pgrescue.findings import Finding
+from pgrescue.history.stop_point import kept_at
+from pgrescue.plan.target import Target, format_for_server
+from pgrescue.postgres.control_file import StandbyLimits
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.wal.events import (
+    DatabaseCreated,
+    DatabaseDropped,
+    NotableEnd,
+    ParameterChange,
+    RelationLocked,
+    RestorePoint,
+    RunningTransactions,
+    SharedRowOverwritten,
+    TablespaceCreated,
+    TablespaceDropped,
+)
+from pgrescue.wal.stretch import Stretch
+from pgrescue.wal.transactions import microseconds_of, moment_of
+
+NOTICEABLE_STEP = 1_000_000
+"""Microseconds: commits that overtake each other by less are no step of the clock."""
+_CIRCLE = 1 << 32
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What recovery will have gone through when it stops."""
+
+    stretch: Stretch
+    boundary: Lsn
+    consistent: Lsn | None
+    created: list[TablespaceCreated] = field(default_factory=list)
+    databases: list[DatabaseCreated] = field(default_factory=list)
+    limits: list[ParameterChange] = field(default_factory=list)
+    locks: list[RelationLocked] = field(default_factory=list)
+    destroyed: list[tuple[DatabaseDropped | TablespaceDropped, Lsn]] = field(default_factory=list)
+    """Drops, each with the position from which on it is under way."""
+    snapshots: list[RunningTransactions] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        overwritten: SharedRowOverwritten | None = None
+        for event in self.stretch.events():
+            if event.position >= self.boundary:
+                break
+            match event:
+                case TablespaceCreated():
+                    self.created.append(event)
+                case DatabaseCreated():
+                    self.databases.append(event)
+                case ParameterChange():
+                    self.limits.append(event)
+                case RelationLocked():
+                    self.locks.append(event)
+                case RunningTransactions():
+                    self.snapshots.append(event)
+                case SharedRowOverwritten():
+                    overwritten = event
+                case DatabaseDropped():
+                    begin = overwritten.position if overwritten else event.position
+                    self.destroyed.append((event, begin))
+                case TablespaceDropped():
+                    self.destroyed.append((event, event.position))
+                case NotableEnd():
+                    self.ended |= {event.end.xid, *event.end.subxids}
+                case _:
+                    pass
+
+    def unfinished(self, xids: Iterable[int]) -> set[int]:
+        """Which of these transactions have not ended when recovery stops."""
+        wanted = set(xids) - self.ended
+        for index, piece in enumerate(self.stretch.pieces):
+            if not wanted or piece.start >= self.boundary:
+                break
+            commits, aborts = piece.found.commits, piece.found.aborts
+            bounds = [(ends.min_xid, ends.max_xid) for ends in (commits, aborts) if ends.count]
+            if not any(low <= xid <= high for xid in wanted for low, high in bounds):
+                continue
+            rows = self.stretch.ends_of(index)
+            before = rows.xids[rows.positions < np.uint64(self.boundary)]
+            wanted -= set(before.tolist())
+        return wanted
+
+
+def limits_in(replayed: Replayed) -> StandbyLimits | None:
+    """The highest settings that a hot standby needs on the way; None if none were changed."""
+    changes = [event.limits for event in replayed.limits]
+    if not changes:
+        return None
+    return StandbyLimits(
+        max_connections=max(limits.max_connections for limits in changes),
+        max_worker_processes=max(limits.max_worker_processes for limits in changes),
+        max_wal_senders=max(limits.max_wal_senders for limits in changes),
+        max_prepared_transactions=max(limits.max_prepared_transactions for limits in changes),
+        max_locks_per_transaction=max(limits.max_locks_per_transaction for limits in changes),
+    )
+
+
+def traps(replayed: Replayed, target: Target, *, clone: bool) -> tuple[Finding, ...]:
+    """Everything to warn of."""
+    return (
+        *_locked_tables(replayed, target),
+        *_half_dropped(replayed),
+        *_pause_turns_into_promotion(replayed, target),
+        *_clock(replayed, target),
+        *_duplicate_names(replayed, target),
+        *_created_places(replayed, clone=clone),
+        *_minimal_wal(replayed),
+    )
+
+
+def _locked_tables(replayed: Replayed, target: Target) -> Iterator[Finding]:
+    """Locks of transactions in progress are replayed, and held while recovery pauses."""
+    if target.end != "pause":
+        return
+    open_ones = replayed.unfinished({lock.xid for lock in replayed.locks})
+    held = [lock for lock in replayed.locks if lock.xid in open_ones]
+    if not held:
+        return
+    first = min(lock.position for lock in held)
+    relations = sorted({(lock.database, lock.relation) for lock in held})
+    shown = ", ".join(f"{relation} in database {database}" for database, relation in relations[:4])
+    more = f" and {len(relations) - 4} more" if len(relations) > 4 else ""
+    xids = ", ".join(str(xid) for xid in sorted(open_ones))
+    fix = "--action promote frees them at once"
+    if replayed.consistent is None or first >= replayed.consistent:
+        lost = kept_at(replayed.stretch, replayed.boundary).kept
+        lost -= kept_at(replayed.stretch, first).kept
+        price = f"loses {lost} more transactions" if lost else "loses nothing more"
+        fix += f"; or stop before the lock: --to-lsn {first} --exclusive ({price})"
+    yield Finding(
+        "trap.locked",
+        "warning",
+        f"While paused, {len(relations)} relations cannot be read: transaction {xids}, which has "
+        f"not ended at the target, has locked them (relations with OID {shown}{more}).",
+        fix,
+    )
+
+
+def _half_dropped(replayed: Replayed) -> Iterator[Finding]:
+    """DROP DATABASE and DROP TABLESPACE remove files before they commit."""
+    for event, begin in replayed.destroyed:
+        if event.xid and not replayed.unfinished({event.xid}):
+            continue
+        what = "database" if isinstance(event, DatabaseDropped) else "tablespace"
+        early = replayed.consistent is not None and begin < replayed.consistent
+        yield Finding(
+            f"trap.dropped_{what}",
+            "warning",
+            f"The {what} with OID {event.oid} is lost at this target though its DROP is not "
+            f"committed there: its files are removed at {event.position}, before the commit.",
+            "take an earlier backup" if early else f"stop earlier: --to-lsn {begin} --exclusive",
+        )
+
+
+def _pause_turns_into_promotion(replayed: Replayed, target: Target) -> Iterator[Finding]:
+    """As `ProcArrayApplyRecoveryInfo` in `src/backend/storage/ipc/procarray.c` judges snapshots."""
+    if target.end != "pause":
+        return
+    pending: int | None = None
+    for snapshot in replayed.snapshots:
+        if not snapshot.overflowed:
+            return
+        if pending is not None and _follows(snapshot.oldest_running, pending):
+            return
+        if pending is None:
+            pending = (snapshot.next_xid - 1) % _CIRCLE
+    why = (
+        "a transaction with very many subtransactions was going on"
+        if replayed.snapshots
+        else "the WAL has no list of running transactions yet"
+    )
+    yield Finding(
+        "trap.no_pause",
+        "warning",
+        f"The server will not pause at this target but open for writing at once: {why}, so that "
+        "nobody could read there.",
+        "--action shutdown stops there for sure",
+    )
+
+
+def _follows(xid: int, other: int) -> bool:
+    return 0 < (xid - other) % _CIRCLE < _CIRCLE // 2
+
+
+def _clock(replayed: Replayed, target: Target) -> Iterator[Finding]:
+    """A clock that was set back lets earlier commits come later."""
+    if target.time is None:
+        return
+    wanted = microseconds_of(target.time)
+    late = [
+        piece.found.commits
+        for piece in replayed.stretch.pieces
+        if piece.end > replayed.boundary and piece.found.commits.count
+    ]
+    earliest = min((ends.min_time for ends in late), default=wanted)
+    if late and wanted - earliest > NOTICEABLE_STEP and _really_after(replayed, wanted):
+        yield Finding(
+            "trap.clock",
+            "warning",
+            "The server's clock was set back: transactions that it says were committed before "
+            f"{format_for_server(target.time)} come after the first later one, where recovery "
+            f"stops; the earliest of them at {format_for_server(moment_of(earliest))}.",
+            "choose the last transaction to keep by its id: --to-xid XID",
+        )
+
+
+def _really_after(replayed: Replayed, wanted: int) -> bool:
+    """Whether a commit behind the stop, not only in the same segment, is noticeably earlier."""
+    for index, piece in enumerate(replayed.stretch.pieces):
+        ends = piece.found.commits
+        if piece.end <= replayed.boundary or not ends.count:
+            continue
+        if wanted - ends.min_time <= NOTICEABLE_STEP:
+            continue
+        rows = replayed.stretch.ends_of(index)
+        behind = rows.commits & (rows.positions >= np.uint64(replayed.boundary))
+        if bool((rows.times[behind] < wanted - NOTICEABLE_STEP).any()):
+            return True
+    return False
+
+
+def _duplicate_names(replayed: Replayed, target: Target) -> Iterator[Finding]:
+    if target.kind != "name":
+        return
+    points = [
+        event
+        for event in replayed.stretch.events()
+        if isinstance(event, RestorePoint) and event.name == target.name
+    ]
+    if len(points) > 1:
+        others = ", ".join(
+            f"{point.position} ({format_for_server(moment_of(point.time))})" for point in points
+        )
+        yield Finding(
+            "trap.duplicate_name",
+            "warning",
+            f"{len(points)} restore points are named '{target.name}': {others}. Recovery stops at "
+            "the first.",
+            "for a later one: --to-lsn with its position",
+        )
+
+
+def _created_places(replayed: Replayed, *, clone: bool) -> Iterator[Finding]:
+    for event in replayed.created:
+        message = (
+            f"Replay creates the tablespace {event.oid} at {event.path}: the directory must exist "
+            "and be empty."
+        )
+        fix = f"mkdir the directory first, owned by the server's account: {event.path}"
+        if clone:
+            message = (
+                f"Replay creates the tablespace {event.oid} at {event.path}, the very directory "
+                "that the original cluster uses: the clone would write there."
+            )
+            fix = f"stop before it: --to-lsn {event.position} --exclusive"
+        yield Finding("trap.tablespace_created", "blocker" if clone else "warning", message, fix)
+
+
+def _minimal_wal(replayed: Replayed) -> Iterator[Finding]:
+    for event in replayed.limits:
+        if event.wal_level == 0:
+            yield Finding(
+                "trap.wal_level",
+                "blocker",
+                f"At {event.position} the server was set to wal_level = minimal: recovery cannot "
+                "go past that.",
+                f"stop before it: --to-lsn {event.position} --exclusive, or take a later backup",
+            )

@@ -1,0 +1,64 @@
+"""What the WAL itself says of the target and of the way to it."""
+
+from __future__ import annotations
+
+from pgrescue.findings import Finding
+from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.model import Transaction
+from pgrescue.plan.target import format_for_server
+
+
+def reachable(context: Context) -> list[Finding]:
+    """Recovery will find a record to stop at."""
+    foretold = context.facts.foretold
+    if foretold is None or foretold.unreachable is None:
+        return []
+    unreachable = foretold.unreachable
+    fix = "; or ".join(str(alternative) for alternative in unreachable.alternatives)
+    return blocker(unreachable.code, unreachable.why, fix or None)
+
+
+def stop(context: Context) -> list[Finding]:
+    """Say which commit is the last one kept, and what is lost."""
+    foretold = context.facts.foretold
+    if foretold is None or foretold.unreachable is not None:
+        return []
+    point = foretold.stop
+    kept = f"the commit of {_named(point.last_kept)}" if point.last_kept else "the backup's own end"
+    if not point.discarded_transactions:
+        lost = "No later commit is in the WAL."
+    else:
+        lost = (
+            f"{point.discarded_transactions} later transactions are lost, the first of them "
+            f"{_named(point.first_discarded)}."
+        )
+    return ok("target.stop", f"Recovery keeps everything up to {kept}. {lost}")
+
+
+def end_of_wal(context: Context) -> list[Finding]:
+    """The WAL ends before its last file does: damage, or a segment that was never filled."""
+    foretold = context.facts.foretold
+    if foretold is None or not foretold.end_reason:
+        return []
+    target = context.request.target
+    where = f"{foretold.end_segment} at {foretold.end}: {foretold.end_reason}"
+    if foretold.is_damage:
+        return warning(
+            "wal.damaged",
+            f"The WAL is damaged in {where}. Recovery cannot get beyond that.",
+            f"look for a whole copy of {foretold.end_segment} on the old primary or its standbys",
+        )
+    if target.kind == "latest":
+        return ok("wal.end", f"The WAL ends in {where}.")
+    return []
+
+
+def traps(context: Context) -> list[Finding]:
+    """What would surprise at this target, with the way around it."""
+    return list(context.facts.foretold.traps) if context.facts.foretold else []
+
+
+def _named(transaction: Transaction | None) -> str:
+    if transaction is None:
+        return "unknown"
+    return f"{transaction.xid} at {format_for_server(transaction.time)}"

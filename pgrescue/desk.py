@@ -13,7 +13,11 @@ from pgrescue.catalog.model import Backup
 from pgrescue.codec import dumps
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
-from pgrescue.config.state import catalog_cache_file, wal_index_file
+from pgrescue.config.state import (
+    catalog_cache_file,
+    names_cache_directory,
+    wal_index_file,
+)
 from pgrescue.errors import Refused, UsageError
 from pgrescue.plan.build import make_plan
 from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
@@ -33,6 +37,7 @@ from pgrescue.run.run_directory import (
 from pgrescue.run.state import ENDED
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.past import Past
 from pgrescue.survey.survey import seen_now, survey
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.index_store import IndexStore
@@ -81,6 +86,13 @@ class Desk:
         plan = make_plan(facts, request, self.config, self.cluster, seen_now(facts))
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
+
+    @contextmanager
+    def past(self) -> Iterator[Past]:
+        """What the archive tells; raises `Refused` where there is no archive to read."""
+        backups = self.backups()
+        with open_index() as index:
+            yield Past(self.cluster, backups, index, names_cache_directory())
 
 
 @contextmanager

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from pgrescue import __version__
-from pgrescue.cli import catalog, demo, doctor, init, plan, restore, runs
+from pgrescue.cli import (
+    catalog,
+    demo,
+    doctor,
+    incidents,
+    init,
+    plan,
+    restore,
+    runs,
+    timeline,
+)
 from pgrescue.cli.output import STREAMING, print_error
 from pgrescue.errors import ExitCode, PgRescueError, UsageError
 
@@ -19,6 +29,8 @@ examples:
   pgrescue                                  open the terminal UI
   pgrescue init                             write a configuration for this machine's cluster
   pgrescue catalog                          list the backups
+  pgrescue timeline                         what can be recovered, to which moment
+  pgrescue incidents                        who dropped my table
   pgrescue plan --to '2026-11-22 14:02:10+01:00'    see every step, change nothing
   pgrescue restore --before-xid 63886 --yes         restore to just before a transaction
   pgrescue status                           where the last run stands
@@ -52,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cluster", metavar="NAME", help="which of the configured clusters")
     parser.add_argument("--version", action="version", version=f"pgrescue {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (init, doctor, catalog, plan, restore, runs, demo):
+    for module in (init, doctor, catalog, timeline, incidents, plan, restore, runs, demo):
         module.register(commands)
     return parser
 

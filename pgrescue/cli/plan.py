@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgrescue.cli.output import print_json
 from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import open_desk
+from pgrescue.cli.wal_range import progress_teller
 from pgrescue.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan."""
     desk = open_desk(arguments)
-    plan = desk.plan(request_from(arguments, desk.config.time_zone))
+    plan = desk.plan(
+        request_from(arguments, desk.config.time_zone), progress_teller("reading ahead")
+    )
     if arguments.json or arguments.format == "json":
         print_json(public(plan))
     else:

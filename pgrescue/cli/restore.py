@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pgrescue.cli.output import narrate, print_json
 from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import confirm, open_desk
+from pgrescue.cli.wal_range import progress_teller
 from pgrescue.errors import ExitCode, Refused
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         plan: Plan = load_plan(arguments.plan)
         return plan
     desk = open_desk(arguments)
-    return desk.plan(request_from(arguments, desk.config.time_zone))
+    return desk.plan(
+        request_from(arguments, desk.config.time_zone), progress_teller("reading ahead")
+    )
 
 
 def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:

@@ -69,6 +69,10 @@ class WalIndex:
             self._known[ref.path] = (stamp, summary)
         return summary
 
+    def in_memory(self, ref: SegmentRef) -> SegmentSummary | None:
+        """A summary that has been asked for before: nothing is read for it."""
+        return self._known.get(ref.path) if ref.path is not None else None
+
     def summary(self, ref: SegmentRef, *, checked: bool = False) -> SegmentSummary:
         """One segment's summary; with `checked` the CRC of every record has been compared."""
         (found,) = self.summaries((ref,), checked=checked)

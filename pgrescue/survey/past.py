@@ -1,0 +1,332 @@
+"""The past of a configured cluster, from its archive and its backups: map, incidents, cursor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from pgrescue.catalog.discover import find_backup
+from pgrescue.catalog.model import Backup
+from pgrescue.catalog.relation_names import ClusterNames, read_names
+from pgrescue.config.model import ClusterConfig
+from pgrescue.errors import PgRescueError, Refused, UsageError
+from pgrescue.history.incidents import IncidentFinder, Thresholds
+from pgrescue.history.lines import ends_in, line_of, locate, unbroken_runs
+from pgrescue.history.model import (
+    CursorView,
+    Incident,
+    NamedPoint,
+    SegmentGlance,
+    TimelinePicture,
+)
+from pgrescue.history.namebook import NameBook
+from pgrescue.history.picture import picture_of
+from pgrescue.history.stop_point import transaction_of
+from pgrescue.history.windows import WindowReader
+from pgrescue.plan.choose import is_on_branch
+from pgrescue.plan.model import Transaction
+from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.survey.archive import unarchived_segments
+from pgrescue.wal.archive import WalArchive, history_of, scan_archive
+from pgrescue.wal.events import Checkpoint, RestorePoint
+from pgrescue.wal.headers import identify_archive
+from pgrescue.wal.index import Progress, SegmentRef, WalIndex
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
+from pgrescue.wal.stretch import read_stretch
+from pgrescue.wal.summary import Mark
+from pgrescue.wal.transactions import microseconds_of, moment_of
+
+
+class Past:
+    """One archive, scanned once; what is asked of it is read when it is asked."""
+
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        backups: Sequence[Backup],
+        index: WalIndex,
+        names_cache: Path | None,
+    ) -> None:
+        """Raises `Refused` where there is no archive directory to read."""
+        if cluster.wal_archive is None:
+            raise Refused(
+                "There is no WAL archive to read.",
+                f"The configuration names no wal_archive for the cluster {cluster.name}.",
+                next_steps=('wal_archive = "DIR" in the configuration',),
+            )
+        path = Path(os.path.realpath(cluster.wal_archive))
+        try:
+            self.archive: WalArchive = scan_archive(path, nested=True)
+        except OSError as error:
+            raise Refused(
+                f"The WAL archive {path} cannot be read.",
+                error.strerror or str(error),
+                next_steps=("pgrescue doctor",),
+            ) from error
+        self._cluster, self._backups, self._index = cluster, backups, index
+        self._names_cache = names_cache
+        identity = identify_archive(self.archive)
+        self.segment_size = identity.segment_size if identity else DEFAULT_SEGMENT_SIZE
+        self._identifier = identity.system_identifier if identity else None
+        self._major = identity.major if identity else 0
+        self._lines: dict[int, list[SegmentRef]] = {}
+        self._windows = WindowReader(self.archive, index, self.segment_size)
+
+    @property
+    def timelines(self) -> list[int]:
+        """Every timeline that has segments."""
+        return sorted({int(name[:8], 16) for name in self.archive.segments})
+
+    def picture(
+        self, *, checked: bool = False, progress: Progress | None = None
+    ) -> TimelinePicture:
+        """The map; with `checked` every record in the windows has been read."""
+        data = Path(os.path.realpath(self._cluster.data_directory))
+        control, _ = read_control_file(data)
+        own = control is not None and self._identifier in (None, control.system_identifier)
+        return picture_of(
+            self.archive,
+            self.segment_size,
+            self._backups,
+            self._index,
+            current_timeline=control.current_timeline if control and own else None,
+            beyond_archive=(
+                unarchived_segments(data / "pg_wal", self.archive, self._identifier) if own else ()
+            ),
+            checked=checked,
+            progress=progress,
+        )
+
+    def line(self, timeline: int) -> list[SegmentRef]:
+        """A timeline's segments and those of its ancestors before it; raises `UsageError`."""
+        if timeline not in self._lines:
+            known = {*self.timelines, *self.archive.histories}
+            if timeline not in known:
+                raise UsageError(
+                    f"There is no timeline {timeline} in the archive.",
+                    f"There are: {', '.join(map(str, sorted(known))) or 'none'}.",
+                )
+            self._lines[timeline] = line_of(self.archive, timeline, self.segment_size)
+        return self._lines[timeline]
+
+    def begin_of(self, timeline: int) -> Lsn:
+        """Where a timeline left its parent; 0 for one without."""
+        ancestors = history_of(timeline, self.archive.histories).ancestors
+        return ancestors[-1].switch_lsn if ancestors else Lsn(0)
+
+    def locate(self, timeline: int, moment: datetime) -> Lsn:
+        """The position of the first commit after a time, or the end of what is archived."""
+        refs = self.line(timeline)
+        if not refs:
+            return self.begin_of(timeline)
+        found = locate(self._index, refs, microseconds_of(moment))
+        return found if found is not None else self._index.summary(refs[-1]).end
+
+    def glances(self, timeline: int, numbers: Sequence[int]) -> list[SegmentGlance]:
+        """Some segments of one timeline, those that are there."""
+        wanted = {number * self.segment_size for number in numbers}
+        refs = [ref for ref in self._own(timeline) if ref.start in wanted]
+        return [self._glance(ref) for ref in refs]
+
+    def transactions(self, timeline: int, number: int) -> list[Transaction]:
+        """Every commit of one segment."""
+        for ref in self._own(timeline):
+            if ref.start == number * self.segment_size:
+                rows = ends_in(ref, self._major)
+                marks = [rows.mark(index) for index in np.flatnonzero(rows.commits).tolist()]
+                return [
+                    Transaction(mark.xid, moment_of(mark.time), mark.position) for mark in marks
+                ]
+        return []
+
+    def at_position(self, timeline: int, lsn: Lsn) -> CursorView:
+        """What a recovery to just before a position keeps and loses."""
+        refs = self.line(timeline)
+        here = [at for at, ref in enumerate(refs) if ref.start <= lsn]
+        at = here[-1] if here else 0
+        last_kept, first_lost = self._around(refs, at, lsn)
+        lost, exact = self._lost(refs, at, lsn)
+        backup, why_not = self._backup_for(timeline, lsn)
+        arguments: tuple[str, ...] = ("--to-lsn", str(lsn), "--exclusive")
+        return CursorView(
+            timeline=timeline,
+            lsn=lsn,
+            last_kept=transaction_of(last_kept),
+            first_lost=transaction_of(first_lost),
+            lost=lost,
+            lost_is_exact=exact,
+            backup=backup.id if backup else None,
+            why_not=why_not,
+            arguments=(*arguments, *self._timeline_option(timeline)),
+        )
+
+    def incidents(
+        self,
+        *,
+        timeline: int | None = None,
+        begin: Lsn | None = None,
+        end: Lsn | None = None,
+        names_of: str | None = None,
+        thresholds: Thresholds | None = None,
+        progress: Progress | None = None,
+    ) -> list[Incident]:
+        """Destructive transactions, in the order of their commits.
+
+        `begin` and `end` bound the positions of the commits; `names_of` is the backup whose
+        catalogs tell the names.
+        """
+        chosen = self.timelines if timeline is None else [timeline]
+        lines = {number: self._between(self.line(number), begin, end) for number in chosen}
+        refs = list({ref.name: ref for line in lines.values() for ref in line}.values())
+        for done, _ in enumerate(self._index.stream(refs), 1):
+            if progress is not None:
+                progress(done, len(refs))
+        found: list[Incident] = []
+        for number, line in lines.items():
+            since = max(self.begin_of(number), begin or Lsn(0))
+            for incident in self._on(number, line, names_of, thresholds or Thresholds()):
+                if since <= incident.lsn and (end is None or incident.lsn < end):
+                    found.append(incident)
+        return sorted(found, key=lambda incident: (incident.time, incident.lsn))
+
+    def _on(
+        self,
+        timeline: int,
+        line: Sequence[SegmentRef],
+        names_of: str | None,
+        thresholds: Thresholds,
+    ) -> Iterator[Incident]:
+        """Run by run, going on behind what is damaged."""
+        for run in unbroken_runs(line, self.segment_size):
+            rest = list(run)
+            while rest:
+                stretch = read_stretch(self._index, rest, rest[0].start)
+                if stretch is None:
+                    rest = rest[1:]
+                    continue
+                book = NameBook(self._names(names_of, rest[0].start))
+                extra = self._timeline_option(timeline)
+                yield from IncidentFinder(stretch, timeline, book, thresholds, extra).find()
+                behind = [at for at, ref in enumerate(rest) if ref.name == stretch.segment]
+                rest = rest[behind[0] + 1 :] if behind and stretch.why != "end_of_files" else []
+
+    def _names(self, names_of: str | None, start: Lsn) -> ClusterNames | None:
+        """The catalogs of a backup from before the WAL, or else of the oldest one there is."""
+        if names_of is not None:
+            return read_names(find_backup(self._backups, names_of), self._names_cache)
+        full = [
+            backup
+            for backup in self._backups
+            if backup.usable and backup.kind == "full" and backup.start_lsn is not None
+        ]
+        full.sort(key=lambda backup: backup.start_lsn or Lsn(0))
+        earlier = [backup for backup in full if (backup.start_lsn or Lsn(0)) <= start]
+        for backup in [*reversed(earlier), *full]:
+            try:
+                return read_names(backup, self._names_cache)
+            except PgRescueError:
+                continue  # the next one may be whole
+        return None
+
+    def _own(self, timeline: int) -> list[SegmentRef]:
+        return [ref for ref in self.line(timeline) if ref.timeline == timeline]
+
+    def _between(
+        self, refs: Sequence[SegmentRef], begin: Lsn | None, end: Lsn | None
+    ) -> list[SegmentRef]:
+        return [
+            ref
+            for ref in refs
+            if (begin is None or ref.start + self.segment_size > begin)
+            and (end is None or ref.start < end)
+        ]
+
+    def _glance(self, ref: SegmentRef) -> SegmentGlance:
+        summary = self._index.summary(ref)
+        found = summary.found
+        points = [event for event in found.events if isinstance(event, RestorePoint)]
+        return SegmentGlance(
+            number=int(ref.start) // self.segment_size,
+            timeline=ref.timeline,
+            commits=found.commits.count,
+            first_commit=transaction_of(found.commits.first),
+            last_commit=transaction_of(found.commits.last),
+            restore_points=tuple(
+                NamedPoint(point.name, ref.timeline, point.position, moment_of(point.time))
+                for point in points
+            ),
+            checkpoints=tuple(
+                event.position for event in found.events if isinstance(event, Checkpoint)
+            ),
+            problem=None if summary.is_whole else summary.reason or summary.end_kind,
+        )
+
+    def _around(
+        self, refs: Sequence[SegmentRef], at: int, lsn: Lsn
+    ) -> tuple[Mark | None, Mark | None]:
+        """The last commit before a position and the first one at or behind it."""
+        before: Mark | None = None
+        behind: Mark | None = None
+        for number in range(at, -1, -1):
+            before = self._edge(refs[number], lsn, last=True)
+            if before is not None:
+                break
+        for number in range(at, len(refs)):
+            behind = self._edge(refs[number], lsn, last=False)
+            if behind is not None:
+                break
+        return before, behind
+
+    def _edge(self, ref: SegmentRef, lsn: Lsn, *, last: bool) -> Mark | None:
+        commits = self._index.summary(ref).found.commits
+        if commits.first is None or commits.last is None:
+            return None
+        if last and commits.last.position < lsn:
+            return commits.last
+        if not last and commits.first.position >= lsn:
+            return commits.first
+        rows = ends_in(ref, self._major)
+        side = rows.positions < np.uint64(lsn) if last else rows.positions >= np.uint64(lsn)
+        found = np.flatnonzero(rows.commits & side)
+        return rows.mark(int(found[-1 if last else 0])) if len(found) else None
+
+    def _lost(self, refs: Sequence[SegmentRef], at: int, lsn: Lsn) -> tuple[int | None, bool]:
+        """Commits behind a position in what has been read so far, and whether that is all."""
+        count, exact = 0, True
+        for number in range(at, len(refs)):
+            summary = self._index.in_memory(refs[number])
+            if summary is None:
+                exact = False
+                continue
+            commits = summary.found.commits
+            if commits.first is None or commits.first.position >= lsn:
+                count += commits.count
+            elif commits.last is not None and commits.last.position >= lsn:
+                rows = ends_in(refs[number], self._major)
+                count += int((rows.commits & (rows.positions >= np.uint64(lsn))).sum())
+        return count, exact
+
+    def _backup_for(self, timeline: int, lsn: Lsn) -> tuple[Backup | None, str | None]:
+        """The newest backup from which a position can be reached, or why there is none."""
+        on_branch = [
+            backup
+            for backup in self._backups
+            if backup.usable and is_on_branch(backup, timeline, self.archive.histories)
+        ]
+        if not on_branch:
+            return None, f"no usable backup leads to timeline {timeline}"
+        early = [backup for backup in on_branch if (backup.stop_lsn or Lsn(0)) <= lsn]
+        if not early:
+            first = min(backup.stop_lsn or Lsn(0) for backup in on_branch)
+            return None, f"it is before the end of the first backup, at {first}"
+        newest = max(early, key=lambda backup: backup.start_lsn or Lsn(0))
+        broken = self._windows.broken_before(newest, timeline, lsn)
+        return (None, broken) if broken else (newest, None)
+
+    def _timeline_option(self, timeline: int) -> tuple[str, ...]:
+        return ("--timeline", str(timeline)) if len(self.timelines) > 1 else ()

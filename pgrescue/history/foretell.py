@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from pgrescue.history.stop_point import consistent_at, stop_point
+from pgrescue.history.lines import locate
+from pgrescue.history.namebook import NameBook
+from pgrescue.history.stop_point import StopPoint, consistent_at, stop_point
 from pgrescue.history.traps import Replayed, limits_in, traps
 from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.target import Target
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
-from pgrescue.wal.stretch import read_stretch
+from pgrescue.wal.stretch import Stretch, read_stretch
+from pgrescue.wal.transactions import microseconds_of
+
+_COUNTED_BEHIND = 2048
+"""Segments behind the stop in which lost transactions are counted; more would only take time."""
+_DECIDED = (None, "target.before_backup")
+"""Codes of answers that more WAL would not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class WayToGo:
+    """A recovery from one backup along one timeline."""
+
+    refs: Sequence[SegmentRef]
+    start: Lsn
+    """Where the backup's WAL begins."""
+    stop: Lsn | None
+    """Where it ends, as far as the backup says."""
+    timeline: int
+    clone: bool
 
 
 def foretell(
     index: WalIndex,
-    refs: Sequence[SegmentRef],
-    start: Lsn,
-    stop: Lsn | None,
+    way: WayToGo,
     target: Target,
-    timeline: int,
-    *,
-    clone: bool,
+    names: Callable[[], NameBook],
     progress: Progress | None = None,
 ) -> Foretold | None:
-    """Where a recovery from a backup (its WAL begins at `start`, ends at `stop`) will end.
+    """Where the recovery will end; None where there is no WAL to read.
 
-    None where there is no WAL to read. Every record up to the end of the WAL is checked.
+    Every record up to the stop is checked. `names` is asked only if something has to be named.
     """
-    stretch = read_stretch(index, refs, start, checked=True, progress=progress)
-    if stretch is None:
+    read = _read(index, way, target, progress)
+    if read is None:
         return None
-    consistent = consistent_at(stretch, start, stop)
-    point = stop_point(stretch, target, consistent, timeline)
+    stretch, point, consistent, is_all = read
     replayed = Replayed(stretch, point.boundary, consistent)
+    stop = point.stop if is_all else replace(point.stop, discarded_transactions=None)
     return Foretold(
-        stop=point.stop,
+        stop=stop,
         unreachable=point.unreachable,
-        traps=() if point.unreachable else traps(replayed, target, clone=clone),
+        traps=() if point.unreachable else traps(replayed, target, names, clone=way.clone),
         limits=limits_in(replayed),
         end=stretch.end,
         end_reason=stretch.reason,
@@ -45,3 +63,74 @@ def foretell(
         is_damage=stretch.why in ("damage", "foreign"),
         commits=stretch.commits,
     )
+
+
+def _read(
+    index: WalIndex, way: WayToGo, target: Target, progress: Progress | None
+) -> tuple[Stretch, StopPoint, Lsn | None, bool] | None:
+    """The WAL with the stop in it, and whether that is all there is.
+
+    What recovery replays is checked record by record; what lies behind is only counted.
+    """
+    refs, count = way.refs, _portion(index, way, target)
+    if count < len(refs):
+        part = _stretch(index, way, count, checked=True, progress=progress)
+        if part is None:
+            return None
+        point, _ = _stop_in(part, way, target)
+        code = point.unreachable.code if point.unreachable else None
+        if code in _DECIDED:
+            reading = min(count + _COUNTED_BEHIND, len(refs))
+            whole = _stretch(index, way, reading, checked=False, progress=progress)
+            if whole is not None and whole.end >= part.end:
+                return whole, *_stop_in(whole, way, target), reading == len(refs)
+    everything = _stretch(index, way, len(refs), checked=True, progress=progress)
+    if everything is None:
+        return None
+    return everything, *_stop_in(everything, way, target), True
+
+
+def _stretch(
+    index: WalIndex, way: WayToGo, count: int, *, checked: bool, progress: Progress | None
+) -> Stretch | None:
+    return read_stretch(index, way.refs[:count], way.start, checked=checked, progress=progress)
+
+
+def _stop_in(stretch: Stretch, way: WayToGo, target: Target) -> tuple[StopPoint, Lsn | None]:
+    consistent = consistent_at(stretch, way.start, way.stop)
+    return stop_point(stretch, target, consistent, way.timeline), consistent
+
+
+def _portion(index: WalIndex, way: WayToGo, target: Target) -> int:
+    """How many segments are likely to hold the stop: found by halving, not by reading all."""
+    refs = way.refs
+    position: Lsn | None = None
+    match target.kind:
+        case "lsn":
+            position = target.lsn
+        case "immediate":
+            position = way.stop
+        case "time" if target.time is not None:
+            position = locate(index, refs, microseconds_of(target.time))
+        case "xid" if target.xid is not None:
+            return min(_with_xid(index, refs, target.xid & 0xFFFFFFFF) + 2, len(refs))
+        case _:
+            pass
+    if position is None:
+        return len(refs)
+    return min(sum(1 for ref in refs if ref.start <= position) + 1, len(refs))
+
+
+def _with_xid(index: WalIndex, refs: Sequence[SegmentRef], xid: int) -> int:
+    """The first segment, of those that are asked, in which ids have come as far."""
+    low, high = 0, len(refs)
+    while low < high:
+        middle = (low + high) // 2
+        number = next(
+            (at for at in range(middle, high) if index.summary(refs[at]).found.commits.count), None
+        )
+        if number is None or index.summary(refs[number]).found.commits.max_xid >= xid:
+            high = middle
+        else:
+            low = number + 1
+    return low

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pgrescue.findings import Finding
+from pgrescue.history.namebook import NameBook
 from pgrescue.history.stop_point import kept_at
 from pgrescue.plan.target import Target, format_for_server
 from pgrescue.postgres.control_file import StandbyLimits
@@ -30,6 +31,7 @@ from pgrescue.wal.transactions import microseconds_of, moment_of
 NOTICEABLE_STEP = 1_000_000
 """Microseconds: commits that overtake each other by less are no step of the clock."""
 _CIRCLE = 1 << 32
+_NAMED = 4
 
 
 @dataclass(slots=True)
@@ -106,11 +108,13 @@ def limits_in(replayed: Replayed) -> StandbyLimits | None:
     )
 
 
-def traps(replayed: Replayed, target: Target, *, clone: bool) -> tuple[Finding, ...]:
-    """Everything to warn of."""
+def traps(
+    replayed: Replayed, target: Target, names: Callable[[], NameBook], *, clone: bool
+) -> tuple[Finding, ...]:
+    """Everything to warn of; `names` is asked only if something has to be named."""
     return (
-        *_locked_tables(replayed, target),
-        *_half_dropped(replayed),
+        *_locked_tables(replayed, target, names),
+        *_half_dropped(replayed, names),
         *_pause_turns_into_promotion(replayed, target),
         *_clock(replayed, target),
         *_duplicate_names(replayed, target),
@@ -119,7 +123,9 @@ def traps(replayed: Replayed, target: Target, *, clone: bool) -> tuple[Finding, 
     )
 
 
-def _locked_tables(replayed: Replayed, target: Target) -> Iterator[Finding]:
+def _locked_tables(
+    replayed: Replayed, target: Target, names: Callable[[], NameBook]
+) -> Iterator[Finding]:
     """Locks of transactions in progress are replayed, and held while recovery pauses."""
     if target.end != "pause":
         return
@@ -128,9 +134,7 @@ def _locked_tables(replayed: Replayed, target: Target) -> Iterator[Finding]:
     if not held:
         return
     first = min(lock.position for lock in held)
-    relations = sorted({(lock.database, lock.relation) for lock in held})
-    shown = ", ".join(f"{relation} in database {database}" for database, relation in relations[:4])
-    more = f" and {len(relations) - 4} more" if len(relations) > 4 else ""
+    shown = _relations(sorted({(lock.database, lock.relation) for lock in held}), names())
     xids = ", ".join(str(xid) for xid in sorted(open_ones))
     fix = "--action promote frees them at once"
     if replayed.consistent is None or first >= replayed.consistent:
@@ -141,26 +145,45 @@ def _locked_tables(replayed: Replayed, target: Target) -> Iterator[Finding]:
     yield Finding(
         "trap.locked",
         "warning",
-        f"While paused, {len(relations)} relations cannot be read: transaction {xids}, which has "
-        f"not ended at the target, has locked them (relations with OID {shown}{more}).",
+        f"While paused, nobody can read {shown}: locked by transaction {xids}, which has not ended "
+        "at the target.",
         fix,
     )
 
 
-def _half_dropped(replayed: Replayed) -> Iterator[Finding]:
+def _half_dropped(replayed: Replayed, names: Callable[[], NameBook]) -> Iterator[Finding]:
     """DROP DATABASE and DROP TABLESPACE remove files before they commit."""
     for event, begin in replayed.destroyed:
         if event.xid and not replayed.unfinished({event.xid}):
             continue
-        what = "database" if isinstance(event, DatabaseDropped) else "tablespace"
+        book = names()
+        if isinstance(event, DatabaseDropped):
+            what, name = "database", book.database(event.oid)
+        else:
+            what, name = "tablespace", book.tablespace(event.oid)
         early = replayed.consistent is not None and begin < replayed.consistent
         yield Finding(
             f"trap.dropped_{what}",
             "warning",
-            f"The {what} with OID {event.oid} is lost at this target though its DROP is not "
+            f"The {what} {name or event.oid} is lost at this target though its DROP is not "
             f"committed there: its files are removed at {event.position}, before the commit.",
             "take an earlier backup" if early else f"stop earlier: --to-lsn {begin} --exclusive",
         )
+
+
+def _relations(relations: list[tuple[int, int]], book: NameBook) -> str:
+    """Tables by name; what goes with them (indexes, TOAST) is left out where tables are known."""
+    known = [(key, book.relation(*key)) for key in relations]
+    tables = [item for item in known if item[1] and item[1].kind in ("r", "p", "m")]
+    shown = []
+    for (database, oid), relation in (tables or known)[:_NAMED]:
+        where = book.database(database) or f"database {database}"
+        if relation is None:
+            shown.append(f"the relation with OID {oid} in {where}")
+        else:
+            shown.append(f"{relation.schema}.{relation.name} in {where}")
+    more = len(tables or known) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _pause_turns_into_promotion(replayed: Replayed, target: Target) -> Iterator[Finding]:

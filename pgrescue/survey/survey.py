@@ -10,9 +10,12 @@ from pathlib import Path
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
+from pgrescue.catalog.relation_names import read_names
 from pgrescue.config.model import ClusterConfig, Config
-from pgrescue.errors import Refused
-from pgrescue.history.foretell import foretell
+from pgrescue.config.state import names_cache_directory
+from pgrescue.errors import PgRescueError, Refused
+from pgrescue.history.foretell import WayToGo, foretell
+from pgrescue.history.namebook import NameBook
 from pgrescue.history.way import segment_refs
 from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
@@ -139,17 +142,23 @@ def _way(
     backup, path = at_hand.backup, at_hand.path(timeline)
     foretold = None
     if backup.start_lsn is not None and path.steps:
-        foretold = foretell(
-            index,
-            segment_refs(path.steps, at_hand.segment_size),
-            backup.start_lsn,
-            backup.stop_lsn,
-            request.target,
-            timeline,
+        way = WayToGo(
+            refs=segment_refs(path.steps, at_hand.segment_size),
+            start=backup.start_lsn,
+            stop=backup.stop_lsn,
+            timeline=timeline,
             clone=request.into is not None,
-            progress=progress,
         )
+        foretold = foretell(index, way, request.target, lambda: _names(backup), progress)
     return _Way(backup, at_hand.reach(timeline, path), foretold)
+
+
+def _names(backup: Backup) -> NameBook:
+    """What the backup's catalogs call things; without them, OIDs have to do."""
+    try:
+        return NameBook(read_names(backup, names_cache_directory()))
+    except PgRescueError:
+        return NameBook(None)
 
 
 def _candidates(

@@ -187,10 +187,10 @@ class SegmentBody:
         )
         wrong = np.flatnonzero(~right)
         good = int(wrong[0]) if len(wrong) else count
-        if good < count:
-            self.bad = self._why(headers[good], int(expected[good]))
         if good:
             self._page_timeline = int(timelines[good - 1])
+        if good < count:
+            self.bad = self._why(headers[good], int(expected[good]))
         return good
 
     def _why(self, header: np.void, expected: int) -> BadPage:

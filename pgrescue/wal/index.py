@@ -71,7 +71,7 @@ class WalIndex:
 
     def in_memory(self, ref: SegmentRef) -> SegmentSummary | None:
         """A summary that has been asked for before: nothing is read for it."""
-        return self._known.get(ref.path) if ref.path is not None else None
+        return self._known.get(ref.path or "", (b"", None))[1]
 
     def summary(self, ref: SegmentRef, *, checked: bool = False) -> SegmentSummary:
         """One segment's summary; with `checked` the CRC of every record has been compared."""

@@ -348,8 +348,9 @@ class SegmentWalk:
             self._passed(batch, int(ends[-1]))
         if fault is not None:
             self._stop_at(fault)
-        elif switched:
-            self._stop("switched", self._next, "")
+        elif switched and body.header is not None:
+            # The rest of the segment belongs to the switch.
+            self.end = WalEnd("switched", Lsn(self.start + body.header.segment_size))
         return batch if len(batch) else None
 
     def _passed(self, batch: Batch, end: int) -> None:

@@ -23,6 +23,7 @@ from pgrescue.postgres.postmaster import (
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import Execution
+from pgrescue.run.executors.arrival import arrival, is_foretold
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
 
@@ -185,14 +186,15 @@ def _journal_reached(
     known = execution.state().reached
     if lsn is None and log.redo_done is None and known is not None and known.lsn is not None:
         return  # recovery had ended before, and the server has forgotten where
-    execution.journal.append(
-        Reached(
-            lsn=lsn or log.redo_done,
-            time=moment or log.last_commit_time,
-            xid=log.stopped_after_xid,
-            timeline=timeline,
-        )
-    )
+    moment = moment or log.last_commit_time
+    stop, xid = execution.plan.stop, log.stopped_after_xid
+    if lsn is None:
+        point = Reached(lsn=log.redo_done, time=moment, xid=xid, timeline=timeline)
+    else:
+        point = arrival(stop, lsn, moment, xid, timeline)
+        if stop.replayed_to is not None and not is_foretold(stop, lsn):
+            execution.note(f"Recovery went up to {lsn}; the plan foretold {stop.replayed_to}.")
+    execution.journal.append(point)
 
 
 def _paused_half_way(execution: Execution, log: RecoveryLog) -> StepFailed:

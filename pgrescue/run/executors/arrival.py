@@ -1,0 +1,42 @@
+"""Where recovery has arrived, compared with where the plan said that it would."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pgrescue.plan.model import Stop
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.records import Reached
+
+_PAGE = 8192
+_LONGEST_PAGE_HEADER = 40
+
+
+def arrival(
+    stop: Stop, lsn: Lsn | None, moment: datetime | None, xid: int | None, timeline: int | None
+) -> Reached:
+    """What is reached at `lsn`: where the plan foretold it, the transaction that it foretold.
+
+    `moment` and `xid` are what the server itself says, for any other place.
+    """
+    if lsn is not None and is_foretold(stop, lsn):
+        kept = stop.last_kept
+        return Reached(
+            lsn=lsn,
+            time=kept.time if kept else moment,
+            xid=kept.xid if kept else None,
+            timeline=timeline,
+        )
+    return Reached(lsn=lsn, time=moment, xid=xid, timeline=timeline)
+
+
+def is_foretold(stop: Stop, lsn: Lsn) -> bool:
+    """Whether replay has come to the end of the record that the plan named.
+
+    The server names the end of the last record, the plan may name the beginning of the next one:
+    at the end of a page its header lies in between.
+    """
+    if stop.replayed_to is None:
+        return False
+    ahead = stop.replayed_to - lsn
+    return ahead == 0 or (0 < ahead <= _LONGEST_PAGE_HEADER and lsn % _PAGE == 0)

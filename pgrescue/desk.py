@@ -37,8 +37,9 @@ from pgrescue.run.run_directory import (
 from pgrescue.run.state import ENDED
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
-from pgrescue.survey.past import Past
+from pgrescue.survey.past import Past, open_archive
 from pgrescue.survey.survey import seen_now, survey
+from pgrescue.wal.archive import WalArchive
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.index_store import IndexStore
 
@@ -50,10 +51,13 @@ class Desk:
     config: Config
     cluster: ClusterConfig
 
-    def backups(self) -> list[Backup]:
-        """The catalog; raises `ConfigError` for configured places that do not exist."""
+    def backups(self, archive: WalArchive | None = None) -> list[Backup]:
+        """The catalog; raises `ConfigError` for configured places that do not exist.
+
+        `archive`: the WAL archive, if it has been listed already.
+        """
         check_paths(self.cluster, self.config.path)
-        archive = listed_archive(self.cluster)
+        archive = archive or listed_archive(self.cluster)
         private_directory()
         cache = CatalogCache(catalog_cache_file())
         return list_backups(self.cluster.backups, cache, archive)
@@ -90,9 +94,15 @@ class Desk:
     @contextmanager
     def past(self) -> Iterator[Past]:
         """What the archive tells; raises `Refused` where there is no archive to read."""
-        backups = self.backups()
         with open_index() as index:
-            yield Past(self.cluster, backups, index, names_cache_directory())
+            yield self.open_past(index)
+
+    def open_past(self, index: WalIndex) -> Past:
+        """As `past`, on an index that is open already."""
+        check_paths(self.cluster, self.config.path)
+        archive = open_archive(self.cluster)
+        backups = self.backups(archive)
+        return Past(self.cluster, archive, backups, index, names_cache_directory())
 
 
 @contextmanager

@@ -42,32 +42,37 @@ from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import microseconds_of, moment_of
 
 
+def open_archive(cluster: ClusterConfig) -> WalArchive:
+    """List the configured archive, sub-directories too; raises `Refused` where there is none."""
+    if cluster.wal_archive is None:
+        raise Refused(
+            "There is no WAL archive to read.",
+            f"The configuration names no wal_archive for the cluster {cluster.name}.",
+            next_steps=('wal_archive = "DIR" in the configuration',),
+        )
+    path = Path(os.path.realpath(cluster.wal_archive))
+    try:
+        return scan_archive(path, nested=True)
+    except OSError as error:
+        raise Refused(
+            f"The WAL archive {path} cannot be read.",
+            error.strerror or str(error),
+            next_steps=("pgrescue doctor",),
+        ) from error
+
+
 class Past:
     """One archive, scanned once; what is asked of it is read when it is asked."""
 
     def __init__(
         self,
         cluster: ClusterConfig,
+        archive: WalArchive,
         backups: Sequence[Backup],
         index: WalIndex,
         names_cache: Path | None,
     ) -> None:
-        """Raises `Refused` where there is no archive directory to read."""
-        if cluster.wal_archive is None:
-            raise Refused(
-                "There is no WAL archive to read.",
-                f"The configuration names no wal_archive for the cluster {cluster.name}.",
-                next_steps=('wal_archive = "DIR" in the configuration',),
-            )
-        path = Path(os.path.realpath(cluster.wal_archive))
-        try:
-            self.archive: WalArchive = scan_archive(path, nested=True)
-        except OSError as error:
-            raise Refused(
-                f"The WAL archive {path} cannot be read.",
-                error.strerror or str(error),
-                next_steps=("pgrescue doctor",),
-            ) from error
+        self.archive = archive
         self._cluster, self._backups, self._index = cluster, backups, index
         self._names_cache = names_cache
         identity = identify_archive(self.archive)

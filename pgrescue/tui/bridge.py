@@ -28,6 +28,7 @@ from pgrescue.run.run_directory import (
 from pgrescue.run.state import ENDED, RunState, fold
 from pgrescue.survey.archive import look_at_archive
 from pgrescue.survey.host import host_name, operator
+from pgrescue.tui.history_bridge import PastBridge
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView, RunWatch, Server
 from pgrescue.tui.words import plain
 
@@ -36,11 +37,11 @@ _LOG_BYTES = 256 * 1024
 _SHOWN_RUNS = 20
 
 
-class DeskBridge:
+class DeskBridge(PastBridge):
     """The bridge to the real world."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        super().__init__(config)
         self.operator = operator()
         self.host = host_name()
         self.zone = config.time_zone

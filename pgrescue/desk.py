@@ -19,6 +19,7 @@ from pgrescue.config.state import (
     wal_index_file,
 )
 from pgrescue.errors import Refused, UsageError
+from pgrescue.history.windows import with_last_commits
 from pgrescue.plan.build import make_plan
 from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
 from pgrescue.plan.model import Plan, check_seal
@@ -60,7 +61,11 @@ class Desk:
         archive = archive or listed_archive(self.cluster)
         private_directory()
         cache = CatalogCache(catalog_cache_file())
-        return list_backups(self.cluster.backups, cache, archive)
+        found = list_backups(self.cluster.backups, cache, archive)
+        if archive is None:
+            return found
+        with open_index() as index:
+            return with_last_commits(found, archive, index)
 
     def backup(self, name: str) -> Backup:
         """One backup by its id or a unique beginning of it; raises `UsageError`."""

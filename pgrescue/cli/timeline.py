@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json, print_table, size_text, time_text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   pgrescue timeline                       timelines, gaps, and the window of every backup
+  pgrescue timeline --headers             misnamed, foreign, truncated segments
   pgrescue timeline --check               read every record of the windows, too
   pgrescue timeline --timeline 2 --json
   pgrescue timeline --from '2026-11-22 14:00Z' --to '2026-11-22 15:00Z'
@@ -41,6 +43,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--check", action="store_true", help="read the windows whole and compare every CRC"
     )
+    parser.add_argument(
+        "--headers", action="store_true", help="look at the header of every segment"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=run)
 
@@ -57,6 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         zone = desk.config.time_zone
         begin = position_of(past, arguments.begin, chosen, zone)
         end = position_of(past, arguments.end, chosen, zone)
+        if arguments.headers or arguments.check:
+            wrong = past.wrong_headers(progress_teller("looking at headers"))
+            told = {(problem.code, problem.name) for problem in picture.problems}
+            more = [problem for problem in wrong if (problem.code, problem.name) not in told]
+            picture = replace(picture, problems=(*picture.problems, *more))
     shown = _Shown(picture, chosen, begin, end)
     if arguments.json:
         print_json(shown.public())
@@ -100,7 +110,7 @@ class _Shown:
             "gaps": to_plain(self._gaps),
             "problems": to_plain(picture.problems),
             "windows": to_plain(self._windows),
-            "beyond_archive": list(picture.beyond_archive),
+            "beyond_archive": to_plain(picture.beyond),
         }
 
     def print(self) -> None:
@@ -121,11 +131,12 @@ class _Shown:
                 ("BACKUP", "TIMELINE", "RECOVERABLE FROM", "TO", "LAST COMMIT", "ENDS"),
                 [_window_row(window) for window in self._windows],
             )
-        if picture.beyond_archive:
-            names = picture.beyond_archive
+        if picture.beyond is not None:
+            names, last = picture.beyond.segments, picture.beyond.last_commit
             sys.stdout.write(
-                f"\nOnly in the cluster's own pg_wal: {len(names)} segments, "
-                f"{names[0]} to {names[-1]}.\n"
+                f"\nOnly in the cluster's own pg_wal: {len(names)} segments, {names[0]} to "
+                f"{names[-1]}, up to {picture.beyond.to_lsn}"
+                f"{f', last commit {time_text(last.time)}' if last else ''}.\n"
             )
         for problem in picture.problems:
             sys.stdout.write(f"\n{problem.code}: {problem.message}\n")

@@ -98,6 +98,16 @@ class TimelineLane:
 
 
 @dataclass(frozen=True, slots=True)
+class BeyondArchive:
+    """WAL that has not been archived: lost with the old data directory, unless it is rescued."""
+
+    segments: tuple[str, ...]
+    to_lsn: Lsn
+    """The end of its last record."""
+    last_commit: Transaction | None
+
+
+@dataclass(frozen=True, slots=True)
 class TimelinePicture:
     """An archive and the backups beside it, as far as names and a few segments tell."""
 
@@ -112,8 +122,8 @@ class TimelinePicture:
     backups: tuple[BackupMark, ...]
     current_timeline: int | None
     """The cluster's own, if it can be told."""
-    beyond_archive: tuple[str, ...] = ()
-    """Segments that only the cluster's own pg_wal has."""
+    beyond: BeyondArchive | None = None
+    """What only the cluster's own pg_wal has; None if there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

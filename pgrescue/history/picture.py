@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pgrescue.catalog.model import Backup
-from pgrescue.history.model import BackupMark, TimelineLane, TimelinePicture
+from pgrescue.history.model import BackupMark, BeyondArchive, TimelineLane, TimelinePicture
 from pgrescue.history.stop_point import transaction_of
 from pgrescue.history.way import segment_refs
 from pgrescue.history.windows import LOOKED_BACK, WindowReader, first_commit, last_commit
@@ -24,7 +24,7 @@ def picture_of(
     index: WalIndex,
     *,
     current_timeline: int | None,
-    beyond_archive: tuple[str, ...] = (),
+    beyond: BeyondArchive | None = None,
     checked: bool = False,
     progress: Progress | None = None,
 ) -> TimelinePicture:
@@ -45,7 +45,7 @@ def picture_of(
         windows=tuple(reader.windows(backups, checked=checked, progress=progress)),
         backups=tuple(_mark(backup) for backup in backups if backup.start_lsn is not None),
         current_timeline=current_timeline,
-        beyond_archive=beyond_archive,
+        beyond=beyond,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pgrescue.catalog.model import Backup
 from pgrescue.history.model import RecoverableWindow, WindowEnd
@@ -14,6 +15,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import WalArchive, history_of
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
 from pgrescue.wal.recovery_path import Descent, RecoveryPath, recovery_path
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 from pgrescue.wal.stretch import read_stretch
 from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import moment_of
@@ -52,7 +54,7 @@ class WindowReader:
         for backup in newest_first:
             if backup.usable and backup.start_lsn is not None:
                 for timeline in self._timelines(backup):
-                    yield self._window(backup, timeline, checked, progress)
+                    yield self.window(backup, timeline, checked, progress)
 
     def path(self, backup: Backup, timeline: int) -> RecoveryPath:
         """The archived files from a backup's start along a timeline."""
@@ -71,9 +73,14 @@ class WindowReader:
             timeline for timeline in known if is_on_branch(backup, timeline, self.archive.histories)
         )
 
-    def _window(
-        self, backup: Backup, timeline: int, checked: bool, progress: Progress | None
+    def window(
+        self,
+        backup: Backup,
+        timeline: int,
+        checked: bool = False,
+        progress: Progress | None = None,
     ) -> RecoverableWindow:
+        """One backup's window along one timeline, on which it lies."""
         first = (backup.start_lsn or Lsn(0)) // self.segment_size
         reach = self._reach(timeline, first)
         if checked and reach.number > first:
@@ -183,3 +190,22 @@ def first_commit(index: WalIndex, refs: Iterable[SegmentRef]) -> Mark | None:
         if mark is not None or number >= LOOKED_BACK:
             return mark
     return None
+
+
+def with_last_commits(
+    backups: Sequence[Backup], archive: WalArchive, index: WalIndex
+) -> list[Backup]:
+    """The backups with the times of the last commits in their windows, which only the WAL knows."""
+    sizes = [backup.details.wal_segment_size for backup in backups if backup.details]
+    size = next((size for size in sizes if size), DEFAULT_SEGMENT_SIZE)
+    reader = WindowReader(archive, index, size)
+    times: dict[str, datetime | None] = {}
+    for backup in sorted(backups, key=lambda item: item.start_lsn or 0, reverse=True):
+        if backup.window is not None and backup.window.to_time is None:
+            times[backup.id] = reader.window(backup, backup.window.timeline).to_time
+    return [
+        replace(backup, window=replace(backup.window, to_time=times[backup.id]))
+        if backup.window is not None and backup.id in times
+        else backup
+        for backup in backups
+    ]

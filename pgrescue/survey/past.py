@@ -17,6 +17,7 @@ from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.history.incidents import IncidentFinder, Thresholds
 from pgrescue.history.lines import ends_in, line_of, locate, unbroken_runs
 from pgrescue.history.model import (
+    BeyondArchive,
     CursorView,
     Incident,
     NamedPoint,
@@ -24,17 +25,23 @@ from pgrescue.history.model import (
     TimelinePicture,
 )
 from pgrescue.history.namebook import NameBook
-from pgrescue.history.picture import picture_of
+from pgrescue.history.picture import picture_of, ref_of
 from pgrescue.history.stop_point import transaction_of
-from pgrescue.history.windows import WindowReader
+from pgrescue.history.windows import WindowReader, last_commit
 from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.survey.archive import unarchived_segments
-from pgrescue.wal.archive import WalArchive, history_of, scan_archive
+from pgrescue.wal.archive import (
+    ArchivedFile,
+    ArchiveProblem,
+    WalArchive,
+    history_of,
+    scan_archive,
+)
 from pgrescue.wal.events import Checkpoint, RestorePoint
-from pgrescue.wal.headers import identify_archive
+from pgrescue.wal.headers import check_headers, identify_archive
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 from pgrescue.wal.stretch import read_stretch
@@ -100,11 +107,30 @@ class Past:
             self._backups,
             self._index,
             current_timeline=control.current_timeline if control and own else None,
-            beyond_archive=(
-                unarchived_segments(data / "pg_wal", self.archive, self._identifier) if own else ()
-            ),
+            beyond=self._beyond(data / "pg_wal") if own else None,
             checked=checked,
             progress=progress,
+        )
+
+    def wrong_headers(self, progress: Progress | None = None) -> tuple[ArchiveProblem, ...]:
+        """What the headers of all segments say is wrong with them."""
+        names = list(self.archive.segments)
+        return check_headers(
+            self.archive, names, self.segment_size, self._identifier, self._major, progress
+        )
+
+    def _beyond(self, pg_wal: Path) -> BeyondArchive | None:
+        """What lies in the old cluster's `pg_wal` and nowhere else."""
+        names = unarchived_segments(pg_wal, self.archive, self._identifier)
+        files = [ArchivedFile(name, f"{pg_wal}/{name}", self.segment_size) for name in names]
+        refs = [ref_of(file, self.segment_size) for file in files]
+        if not refs:
+            return None
+        last = last_commit(self._index, refs)
+        return BeyondArchive(
+            segments=names,
+            to_lsn=self._index.summary(refs[-1]).end,
+            last_commit=transaction_of(last),
         )
 
     def line(self, timeline: int) -> list[SegmentRef]:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from pgrescue import codec
 from pgrescue.demo.directory import DemoDirectory
@@ -34,13 +35,15 @@ class Outcome:
     differences: tuple[str, ...]
 
 
-def acts(truth: Truth) -> tuple[Act, ...]:
-    """The three acts: get the table back, take that back, recover everything."""
-    before = ("restore", "--before-xid", str(truth.drop_xid), "--action", "promote")
+def acts(truth: Truth, just_before: tuple[str, ...]) -> tuple[Act, ...]:
+    """The three acts of restoring: get the table back, take that back, recover everything.
+
+    `just_before` are the options that the search for the incident has given.
+    """
     return (
         Act(
             f"Restore to just before transaction {truth.drop_xid} dropped {truth.dropped_table}.",
-            (*before, "--yes", "--json"),
+            ("restore", *just_before, "--action", "promote", "--yes", "--json"),
             truth.before_drop,
         ),
         Act(
@@ -58,8 +61,11 @@ def acts(truth: Truth) -> tuple[Act, ...]:
 
 def play(demo: DemoDirectory, sandbox: Sandbox, truth: Truth, say: Say) -> list[Outcome]:
     """Play the acts in order; the first that goes wrong is the last that is played."""
-    outcomes = []
-    for act in acts(truth):
+    just_before, search = _find(demo, truth, say)
+    outcomes = [search]
+    if search.differences:
+        return outcomes
+    for act in acts(truth, just_before):
         say(act.title)
         outcome = _perform(demo, sandbox, act, say)
         outcomes.append(outcome)
@@ -88,8 +94,34 @@ def compare(expected: dict[str, TableState], found: dict[str, TableState]) -> li
     return lines
 
 
-def _perform(demo: DemoDirectory, sandbox: Sandbox, act: Act, say: Say) -> Outcome:
-    arguments = ("-c", str(demo.config), *act.command)
+def _find(demo: DemoDirectory, truth: Truth, say: Say) -> tuple[tuple[str, ...], Outcome]:
+    """Look into the archive for who dropped the table; the options that stop just before."""
+    title = f"Find out who dropped {truth.dropped_table}."
+    say(title)
+    shown, completed = _run(demo, ("incidents", "--json"), say)
+    differences = _failure(completed)
+    found = [] if differences else codec.loads(completed.stdout)["incidents"]
+    guilty = [item for item in found if _hit(item, truth.dropped_table)]
+    if not differences and [item["xid"] for item in guilty] != [truth.drop_xid]:
+        differences = [f"transaction {truth.drop_xid} is not among the incidents"]
+    for line in differences:
+        say(f"  wrong: {line}")
+    outcome = Outcome(title, shown, completed.returncode, tuple(differences))
+    if differences:
+        return (), outcome
+    say(f"  transaction {truth.drop_xid}, at {guilty[0]['time']}")
+    return tuple(guilty[0]["arguments"]), outcome
+
+
+def _hit(incident: dict[str, Any], table: str) -> bool:
+    names = [relation["name"] for relation in incident["relations"]]
+    return incident["kind"] == "drop_table" and names == [table.rpartition(".")[2]]
+
+
+def _run(
+    demo: DemoDirectory, command: tuple[str, ...], say: Say
+) -> tuple[str, subprocess.CompletedProcess[str]]:
+    arguments = ("-c", str(demo.config), *command)
     shown = shlex.join(("pgrescue", *arguments))
     say(f"  $ {shown}")
     completed = subprocess.run(
@@ -100,6 +132,11 @@ def _perform(demo: DemoDirectory, sandbox: Sandbox, act: Act, say: Say) -> Outco
         text=True,
         check=False,
     )
+    return shown, completed
+
+
+def _perform(demo: DemoDirectory, sandbox: Sandbox, act: Act, say: Say) -> Outcome:
+    shown, completed = _run(demo, act.command, say)
     differences = _failure(completed) or _differences(sandbox, act.expected)
     for line in differences:
         say(f"  wrong: {line}")

@@ -87,8 +87,8 @@ def _what_happened(truth: story.Truth) -> str:
     lost = truth.before_drop[truth.dropped_table].rows
     return (
         f"This is a sandbox. Transaction {truth.drop_xid} dropped the table "
-        f"{truth.dropped_table} with its {lost} rows, and work went on. To get it back, restore "
-        f"to 'before xid' {truth.drop_xid}."
+        f"{truth.dropped_table} with its {lost} rows, and work went on. Find it among the "
+        "incidents (i), and restore to just before it."
     )
 
 

@@ -43,7 +43,7 @@ def test_story_ends_well_and_leaves_nothing(
     report = document(completed)
     assert report["ok"] is True
     assert report["server_version"] == server_binaries.version_text
-    assert [act["exit_code"] for act in report["acts"]] == [0, 0, 0]
+    assert [act["exit_code"] for act in report["acts"]] == [0, 0, 0, 0]
     assert report["directory"] in completed.stderr
     assert _demos(workspace) == []
     assert servers_below(workspace.path) == []

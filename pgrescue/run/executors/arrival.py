@@ -19,8 +19,9 @@ def arrival(
 
     `moment` and `xid` are what the server itself says, for any other place.
     """
-    if lsn is not None and is_foretold(stop, lsn):
-        kept = stop.last_kept
+    kept = stop.last_kept
+    same_commit = kept is not None and moment == kept.time
+    if lsn is not None and (is_foretold(stop, lsn) or same_commit):
         return Reached(
             lsn=lsn,
             time=kept.time if kept else moment,
@@ -28,6 +29,18 @@ def arrival(
             timeline=timeline,
         )
     return Reached(lsn=lsn, time=moment, xid=xid, timeline=timeline)
+
+
+def surprise(stop: Stop, lsn: Lsn, *, was_running: bool) -> str | None:
+    """What to say of a place that is not the one foretold."""
+    if stop.replayed_to is None or is_foretold(stop, lsn):
+        return None
+    if stop.kind == "end_of_wal" and was_running and lsn > stop.replayed_to:
+        return (
+            f"Recovery went up to {lsn}: between the plan, which saw WAL up to {stop.replayed_to}, "
+            "and its end the old server wrote more."
+        )
+    return f"Recovery went up to {lsn}; the plan foretold {stop.replayed_to}."
 
 
 def is_foretold(stop: Stop, lsn: Lsn) -> bool:

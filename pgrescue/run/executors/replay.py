@@ -23,7 +23,7 @@ from pgrescue.postgres.postmaster import (
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import Execution
-from pgrescue.run.executors.arrival import arrival, is_foretold
+from pgrescue.run.executors.arrival import arrival, surprise
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
 
@@ -192,8 +192,9 @@ def _journal_reached(
         point = Reached(lsn=log.redo_done, time=moment, xid=xid, timeline=timeline)
     else:
         point = arrival(stop, lsn, moment, xid, timeline)
-        if stop.replayed_to is not None and not is_foretold(stop, lsn):
-            execution.note(f"Recovery went up to {lsn}; the plan foretold {stop.replayed_to}.")
+        unexpected = surprise(stop, lsn, was_running=execution.work.was_running)
+        if unexpected is not None:
+            execution.note(unexpected)
     execution.journal.append(point)
 
 

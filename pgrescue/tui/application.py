@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import ClassVar
@@ -13,20 +14,34 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
 from pgrescue.errors import PgRescueError
+from pgrescue.history.model import Incident
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.tui.form import Form, form_from_arguments
 from pgrescue.tui.glyphs import ASCII, UNICODE
-from pgrescue.tui.keys import Key
+from pgrescue.tui.key import Key
 from pgrescue.tui.lifeline import Lifeline
 from pgrescue.tui.screens.catalog import CatalogScreen
 from pgrescue.tui.screens.error import ErrorScreen
+from pgrescue.tui.screens.incidents import IncidentsScreen
 from pgrescue.tui.screens.overview import OverviewScreen
 from pgrescue.tui.screens.page import PageScreen
 from pgrescue.tui.screens.palette import PaletteScreen
 from pgrescue.tui.screens.plan import PlanScreen
 from pgrescue.tui.screens.run import RunScreen
 from pgrescue.tui.screens.target import TargetScreen
+from pgrescue.tui.screens.timeline import TimelineScreen
 from pgrescue.tui.theme import PGRESCUE, theme_for
+from pgrescue.tui.timeline.drawing import Cursor
 from pgrescue.tui.view import Bridge, ClusterGlance, Place
+
+_SAYING_WHERE = (
+    OverviewScreen,
+    CatalogScreen,
+    TargetScreen,
+    TimelineScreen,
+    IncidentsScreen,
+    PlanScreen,
+)
 
 
 class RescueApp(App[None]):
@@ -80,16 +95,71 @@ class RescueApp(App[None]):
         """Say on the screen where we are."""
         self.place = place
         for screen in self.screen_stack:
-            if isinstance(screen, OverviewScreen | CatalogScreen | TargetScreen | PlanScreen):
+            if isinstance(screen, _SAYING_WHERE):
                 screen.show_place(place)
 
     def open_catalog(self, glance: ClusterGlance) -> None:
         """The backups of a cluster."""
         self.push_screen(CatalogScreen(glance))
 
-    def open_target(self, glance: ClusterGlance, backup: str) -> None:
-        """Where to recover to, from one backup or the best one."""
-        self.push_screen(TargetScreen(glance, backup))
+    def open_target(
+        self, glance: ClusterGlance, backup: str, arguments: Sequence[str] = ()
+    ) -> None:
+        """Where to recover to, from one backup or the best one; `arguments` fill in the form.
+
+        If the way led here from a form, that form goes on, with another target.
+        """
+        form = Form(backup=backup)
+        below = [
+            screen
+            for screen in self.screen_stack
+            if isinstance(screen, TargetScreen) and screen.cluster == glance.name
+        ]
+        if below:
+            form = replace(below[-1].form(), backup=backup)
+        if arguments:
+            try:
+                form = form_from_arguments(arguments, form)
+            except PgRescueError as error:
+                self.show_error(error)
+                return
+        while below and below[-1] in self.screen_stack:
+            self.pop_screen()
+        self.push_screen(TargetScreen(glance, form))
+
+    def open_timeline(
+        self,
+        glance: ClusterGlance,
+        place: Cursor | None = None,
+        incidents: tuple[Incident, ...] | None = None,
+    ) -> None:
+        """The map of the WAL, at a place on it."""
+        screen = self.screen
+        if isinstance(screen, IncidentsScreen) and isinstance(
+            below := self.screen_stack[-2], TimelineScreen
+        ):
+            self.pop_screen()
+            below.go_to(place, incidents)
+        else:
+            self.push_screen(TimelineScreen(glance, place, incidents))
+
+    def open_incidents(
+        self, glance: ClusterGlance, incidents: tuple[Incident, ...] | None = None
+    ) -> None:
+        """What destroyed data; None are known yet, or these."""
+        screen = self.screen
+        if isinstance(screen, TimelineScreen) and isinstance(
+            self.screen_stack[-2], IncidentsScreen
+        ):
+            self.pop_screen()
+        else:
+            self.push_screen(IncidentsScreen(glance, incidents))
+
+    def incidents_found(self, incidents: tuple[Incident, ...]) -> None:
+        """Draw them on the map that is open below."""
+        for screen in self.screen_stack:
+            if isinstance(screen, TimelineScreen):
+                screen.go_to(None, incidents)
 
     def open_plan(self, cluster: str, request: RestoreRequest, command: str) -> None:
         """The dry run."""

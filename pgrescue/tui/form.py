@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgrescue.errors import UsageError
@@ -15,6 +16,13 @@ KINDS = ("latest", "immediate", "time", "LSN", "xid", "before xid", "name")
 ACTIONS = ("pause", "promote", "shutdown")
 WITHOUT_VALUE = ("latest", "immediate")
 WITH_SIDE = ("time", "LSN", "xid")
+
+_KIND_OF_OPTION = {
+    "--to-lsn": "LSN",
+    "--to-xid": "xid",
+    "--before-xid": "before xid",
+    "--to-name": "name",
+}
 
 KIND_HELP = {
     "latest": "Replay all WAL there is. Nothing that was archived is lost; neither is the mistake.",
@@ -65,6 +73,46 @@ class Form:
     def is_clone(self) -> bool:
         """Whether the cluster itself is left alone."""
         return self.where == "clone"
+
+
+def form_from_arguments(arguments: Sequence[str], form: Form | None = None) -> Form:
+    """The form that these options of the command line fill in; raises `UsageError`.
+
+    What they say nothing about stays as it is in `form`.
+    """
+    if form is None:
+        form = Form(backup="auto")
+    # A target is whole: no value, side or timeline of an earlier one may be left beside it.
+    form = replace(form, kind="latest", value="", side="include", timeline="")
+    waiting = list(arguments)
+    while waiting:
+        option, _, value = waiting.pop(0).partition("=")
+        if option == "--exclusive":
+            form = replace(form, side="exclude")
+            continue
+        if not value and waiting:
+            value = waiting.pop(0)
+        form = _with_option(form, option, value)
+    return form
+
+
+def _with_option(form: Form, option: str, value: str) -> Form:
+    if option in _KIND_OF_OPTION:
+        return replace(form, kind=_KIND_OF_OPTION[option], value=value)
+    match option:
+        case "--to":
+            return (
+                replace(form, kind=value, value="")
+                if value in WITHOUT_VALUE
+                else replace(form, kind="time", value=value)
+            )
+        case "--timeline":
+            return replace(form, timeline=value)
+        case "--backup":
+            return replace(form, backup=value)
+        case "--action" if value in ACTIONS:
+            return replace(form, action=value)
+    raise UsageError(f"The form has no field for {option}.", f"Its value is '{value}'.")
 
 
 def target_options(form: Form) -> TargetOptions:

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.binding import Binding, BindingType
 
-ANYWHERE = ("overview", "catalog", "target", "plan", "run", "page")
-LISTS = ("overview", "catalog", "plan", "run")
+from pgrescue.tui.history_keys import HISTORY_KEYS, WAYS_THERE
+from pgrescue.tui.key import Key
+
+ANYWHERE = ("overview", "catalog", "target", "plan", "run", "page", "timeline", "incidents")
 
 SCREEN_TITLES = {
     "overview": "Overview",
     "catalog": "Backups",
     "target": "Target",
+    "timeline": "WAL timeline",
+    "incidents": "Incidents",
     "plan": "Plan",
     "run": "Run",
     "page": "Text pages: report, log, help",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One action on some screens: its keys, its words, and whether the footer shows it."""
-
-    action: str
-    keys: str
-    shown: str
-    label: str
-    help: str
-    screens: tuple[str, ...]
-    footer: bool = True
-    palette: bool = True
 
 
 KEYS: tuple[Key, ...] = (
@@ -59,6 +47,7 @@ KEYS: tuple[Key, ...] = (
         "Make the plan: a dry run that changes nothing.",
         ("target",),
     ),
+    *WAYS_THERE,
     Key(
         "execute",
         "enter",
@@ -183,7 +172,7 @@ KEYS: tuple[Key, ...] = (
         ("page",),
         footer=False,
     ),
-    Key("refresh", "R", "R", "refresh", "Look again.", ("overview",)),
+    Key("refresh", "R", "R", "refresh", "Look again.", ("overview",), footer=False),
     Key("refresh", "R", "R", "refresh", "Read the catalog again.", ("catalog",), footer=False),
     Key(
         "refresh",
@@ -209,7 +198,17 @@ KEYS: tuple[Key, ...] = (
         ":",
         "more",
         "Find an action by its name.",
-        ("overview", "catalog", "plan", "run"),
+        ("overview", "plan", "run"),
+        palette=False,
+    ),
+    Key(
+        "palette",
+        "colon,ctrl+p",
+        ":",
+        "more",
+        "Find an action by its name.",
+        ("catalog",),
+        footer=False,
         palette=False,
     ),
     Key(
@@ -242,6 +241,7 @@ KEYS: tuple[Key, ...] = (
         ("run",),
         palette=False,
     ),
+    *HISTORY_KEYS,
     Key(
         "app.quit",
         "ctrl+q,ctrl+c",
@@ -252,6 +252,22 @@ KEYS: tuple[Key, ...] = (
         footer=False,
     ),
 )
+
+_SHOWN = {
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "escape": "esc",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "comma": ",",
+    "full_stop": ".",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "underscore": "_",
+}
+"""Textual's names of keys, as they are printed on them."""
 
 MOVEMENT = (
     ("up down j k", "Move by one."),
@@ -290,23 +306,13 @@ def help_text(screen: str) -> str:
     blocks = [_block("Moving", MOVEMENT)]
     for name in order:
         if name in SCREEN_TITLES:
-            rows = tuple((key.keys_shown, key.help) for key in map(_Row, keys_of(name)))
+            rows = tuple((_names(key), key.help) for key in keys_of(name))
             blocks.append(_block(SCREEN_TITLES[name], rows))
     return "\n\n".join((blocks[1], blocks[0], *blocks[2:]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    key: Key
-
-    @property
-    def keys_shown(self) -> str:
-        names = self.key.keys.replace("question_mark", "?").replace("slash", "/")
-        return names.replace("colon", ":").replace("escape", "esc").replace(",", " ")
-
-    @property
-    def help(self) -> str:
-        return self.key.help
+def _names(key: Key) -> str:
+    return " ".join(_SHOWN.get(name, name) for name in key.keys.split(","))
 
 
 def _block(title: str, rows: tuple[tuple[str, str], ...]) -> str:

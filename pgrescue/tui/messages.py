@@ -40,3 +40,16 @@ class RunChanged(Message, bubble=False):
     def can_replace(self, message: Message) -> bool:
         """Only the newest matters."""
         return isinstance(message, RunChanged)
+
+
+class SearchProgressed(Message, bubble=False):
+    """How far a search through the WAL has come."""
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__()
+        self.done = done
+        self.total = total
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest matters."""
+        return isinstance(message, SearchProgressed)

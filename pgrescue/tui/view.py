@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pgrescue.catalog.model import Backup
-from pgrescue.plan.model import Plan
+from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
+from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.state import RunState
 
 Server = Literal["running", "stopped", "gone", "unknown"]
@@ -85,7 +88,32 @@ class RunWatch(Protocol):
         """How it stands now."""
 
 
-class Bridge(Protocol):
+class HistoryBridge(Protocol):
+    """What the screens can ask about the past. Everything may block and raise `PgRescueError`."""
+
+    def timeline(self, cluster: str) -> TimelinePicture:
+        """The archive by its names; opens next to nothing."""
+
+    def read_segments(
+        self, cluster: str, timeline: int, numbers: Sequence[int]
+    ) -> tuple[SegmentGlance, ...]:
+        """Read these segments of one timeline; asked for in small portions."""
+
+    def transactions(self, cluster: str, timeline: int, number: int) -> tuple[Transaction, ...]:
+        """Every commit in the file of one segment, in the order of the WAL."""
+
+    def at_position(self, cluster: str, timeline: int, lsn: Lsn) -> CursorView:
+        """What a recovery to just before a position keeps and loses."""
+
+    def incidents(self, cluster: str, progress: Callable[[int, int], None]) -> tuple[Incident, ...]:
+        """Transactions that destroyed data. May take long: `progress` is told how many segments
+        have been read and of how many; what it raises gives the search up."""
+
+    def locate(self, cluster: str, timeline: int, moment: datetime) -> Lsn:
+        """The position of the first commit after a time."""
+
+
+class Bridge(HistoryBridge, Protocol):
     """What the screens can ask for or have done. Everything may block and raise `PgRescueError`."""
 
     operator: str

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from humanize import naturaldelta, naturalsize
+from rich.cells import cell_len, set_cell_size
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -28,6 +29,13 @@ def moment(time: datetime | None) -> str:
 def short_moment(time: datetime | None) -> str:
     """Month, day and minute in UTC."""
     return "-" if time is None else f"{time.astimezone(UTC):%m-%d %H:%M}"
+
+
+def exact_moment(time: datetime) -> str:
+    """A time in UTC as exact as commits are told apart, at least to the hundredth of a second."""
+    shown = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    head, digits = shown[:-4], shown[-4:].rstrip("0")
+    return f"{head}{digits} UTC"
 
 
 def age(time: datetime | None, now: datetime) -> str:
@@ -54,6 +62,23 @@ def about(seconds: float) -> str:
 def plain(text: str) -> str:
     """Text of programs without anything that a terminal would obey."""
     return _CONTROL.sub("", text.expandtabs(8))
+
+
+def one_line(text: str, *, ascii_only: bool = False) -> str:
+    """A name as it is, on one row: whatever a terminal would obey or hide is spelled out."""
+    shown = "".join(sign if sign.isprintable() else _spelled(sign) for sign in text)
+    return shown.encode("ascii", "backslashreplace").decode() if ascii_only else shown
+
+
+def _spelled(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
+def fit(text: str, width: int, cut: str) -> str:
+    """The text in at most `width` cells, of which some letters take two; its end cut off."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(width - 1, 0)).rstrip() + cut
 
 
 def shorten(text: str, width: int, cut: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import PgRescueError
-from pgrescue.plan.model import Plan
+from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
+from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView
-from tests.tui import snapshots
+from tests.tui import archives, snapshots
 
 
 @dataclass
@@ -26,6 +30,16 @@ class FakeBridge:
     host: str = "db1"
     zone: str | None = "Europe/Berlin"
     config: str = "/etc/pgrescue/pgrescue.toml"
+    archive: TimelinePicture | PgRescueError = archives.ONE
+    commits: int = 5
+    """In every segment, evenly."""
+    destroyed: tuple[Incident, ...] | PgRescueError = (archives.incident(20.5),)
+    position_error: PgRescueError | None = None
+    why_not: str | None = None
+    wait: Callable[[str], None] = lambda what: None
+    """Called in the errand's thread before an answer about the past."""
+    steps: int = 3
+    """Segments that a search for incidents speaks of."""
     asked: list[RestoreRequest] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
@@ -81,3 +95,54 @@ class FakeBridge:
 
     def tool_log(self, run: str) -> tuple[str, str]:
         return f"/var/lib/pgrescue/runs/{run}/tool.log", "\n".join(self.view.log)
+
+    def timeline(self, cluster: str) -> TimelinePicture:
+        self.wait("timeline")
+        if isinstance(self.archive, PgRescueError):
+            raise self.archive
+        return self.archive
+
+    def read_segments(
+        self, cluster: str, timeline: int, numbers: Sequence[int]
+    ) -> tuple[SegmentGlance, ...]:
+        self.wait("segments")
+        self.done.append(f"read {len(numbers)} of {timeline}")
+        return tuple(
+            glance
+            for number in numbers
+            for glance in archives.glances(timeline, [self.commits], number)
+        )
+
+    def transactions(self, cluster: str, timeline: int, number: int) -> tuple[Transaction, ...]:
+        self.wait("transactions")
+        self.done.append(f"commits of {timeline}:{number}")
+        return tuple(archives.commit(number + n / self.commits) for n in range(self.commits))
+
+    def at_position(self, cluster: str, timeline: int, lsn: Lsn) -> CursorView:
+        self.wait("position")
+        self.done.append(f"at {timeline}:{lsn}")
+        if self.position_error is not None:
+            raise self.position_error
+        return CursorView(
+            timeline=timeline,
+            lsn=lsn,
+            last_kept=archives.commit(lsn / archives.SIZE - 0.01, 63885),
+            first_lost=archives.commit(lsn / archives.SIZE, 63886),
+            lost=12,
+            lost_is_exact=True,
+            backup=None if self.why_not else snapshots.GOOD.id,
+            why_not=self.why_not,
+            arguments=("--to-lsn", str(lsn), "--exclusive", "--timeline", str(timeline)),
+        )
+
+    def incidents(self, cluster: str, progress: Callable[[int, int], None]) -> tuple[Incident, ...]:
+        for done in range(1, self.steps + 1):
+            progress(done, self.steps)
+            self.wait("incidents")
+        if isinstance(self.destroyed, PgRescueError):
+            raise self.destroyed
+        return self.destroyed
+
+    def locate(self, cluster: str, timeline: int, moment: datetime) -> Lsn:
+        self.wait("locate")
+        return archives.at((moment - archives.NOON) / archives.A_MINUTE)

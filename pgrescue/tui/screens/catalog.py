@@ -77,6 +77,14 @@ class CatalogScreen(RescueScreen):
         elif current is not None:
             self.rescue.open_target(self._glance, current)
 
+    def action_timeline(self) -> None:
+        """The map of the WAL beside these backups."""
+        self.rescue.open_timeline(self._glance)
+
+    def action_incidents(self) -> None:
+        """What destroyed data in this cluster."""
+        self.rescue.open_incidents(self._glance)
+
     def action_explain(self) -> None:
         """The detail on a page of its own, with the command that prints it."""
         current = self.query_one(NavTable).current

@@ -78,11 +78,18 @@ class OverviewScreen(RescueScreen):
             if (run := self._table("runs").current) is not None:
                 self.rescue.open_run(run)
             return
-        glance = self._current()
-        if glance is None:
-            self.say("Still looking at this cluster.")
-        else:
+        if (glance := self._seen_cluster()) is not None:
             self.rescue.open_catalog(glance)
+
+    def action_timeline(self) -> None:
+        """The map of the WAL of the cluster under the cursor."""
+        if (glance := self._seen_cluster()) is not None:
+            self.rescue.open_timeline(glance)
+
+    def action_incidents(self) -> None:
+        """What destroyed data in the cluster under the cursor."""
+        if (glance := self._seen_cluster()) is not None:
+            self.rescue.open_incidents(glance)
 
     def action_explain(self) -> None:
         """What is known about the cluster or the run under the cursor."""
@@ -125,6 +132,12 @@ class OverviewScreen(RescueScreen):
         if glance is not None:
             place = replace(place, data_directory=glance.data_directory, server=glance.server)
         self.rescue.set_place(place)
+
+    def _seen_cluster(self) -> ClusterGlance | None:
+        glance = self._current()
+        if glance is None:
+            self.say("Still looking at this cluster.")
+        return glance
 
     def _current(self) -> ClusterGlance | None:
         return self._glances.get(self._table("clusters").current or "")

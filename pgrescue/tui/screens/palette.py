@@ -12,7 +12,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Static
 
-from pgrescue.tui.keys import Key, keys_of
+from pgrescue.tui.key import Key
+from pgrescue.tui.keys import keys_of
 from pgrescue.tui.outcome import Verb
 from pgrescue.tui.widgets.nav_table import NavTable
 

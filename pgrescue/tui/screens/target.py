@@ -70,10 +70,17 @@ class TargetScreen(RescueScreen):
         ("down", "app.focus_next", ""),
     ]
 
-    def __init__(self, glance: ClusterGlance, backup: str) -> None:
+    def __init__(self, glance: ClusterGlance, form: Form) -> None:
+        """`form` is what the fields say at first."""
         super().__init__()
         self._glance = glance
-        self._backup = backup
+        self._backup = form.backup
+        self._first = form
+
+    @property
+    def cluster(self) -> str:
+        """The cluster that is to be restored."""
+        return self._glance.name
 
     def compose_body(self) -> ComposeResult:
         """Fields, the button, and help for the field under the cursor."""
@@ -92,8 +99,13 @@ class TargetScreen(RescueScreen):
 
     def on_mount(self) -> None:
         """Begin with the kind of target."""
+        self._fill(self._first)
         self._check()
         self.query_one("#kind").focus()
+
+    def action_timeline(self) -> None:
+        """Choose on the map; its choice comes back into this form."""
+        self.rescue.open_timeline(self._glance)
 
     def action_make_plan(self) -> None:
         """Go on to the plan, or say what is wrong and where."""
@@ -141,6 +153,17 @@ class TargetScreen(RescueScreen):
         if name in _CHOICES:
             field = Choice(_CHOICES[name], id=name, changed=self._check)
         yield Horizontal(Static(_LABELS[name], classes="label"), field, classes="field")
+
+    def _fill(self, form: Form) -> None:
+        for name in _LABELS:
+            value = str(getattr(form, name))
+            if name in _CHOICES:
+                self.query_one(f"#{name}", Choice).value = value
+            else:
+                self.query_one(f"#{name}", Input).value = value
+        for tablespace in self._tablespaces():
+            place = dict(form.tablespaces).get(tablespace.path, "")
+            self.query_one(f"#ts{tablespace.oid}", Input).value = place
 
     def _check(self) -> None:
         """Show the fields that matter now, and what was understood of them."""

@@ -8,6 +8,7 @@ from humanize import naturalsize
 
 from pgrescue.plan.model import Plan, Step
 from pgrescue.plan.moment import describe_moment
+from pgrescue.plan.stop import kept_and_lost
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
 _WIDTH = 96
@@ -41,6 +42,9 @@ def summary(plan: Plan) -> str:
         ("Target", f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"),
         ("Can be undone", way_back),
     ]
+    if (stop := kept_and_lost(plan.stop)) is not None:
+        head, *rest = textwrap.wrap(stop, _WIDTH - 15, break_on_hyphens=False)
+        rows.insert(5, ("The stop", "\n".join([head, *(" " * 15 + line for line in rest)])))
     if plan.target.time is not None:
         when = describe_moment(plan.target.time, plan.created_at, plan.time_zone)
         rows.insert(5, ("That is", when))

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from pgrescue.findings import Finding
 from pgrescue.plan.model import Plan, Step
+from pgrescue.plan.stop import kept_and_lost
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell
 from pgrescue.tui.words import size
@@ -104,6 +105,8 @@ def consequences(plan: Plan) -> tuple[str, ...]:
         lines.append("The server is stopped; its clients are disconnected.")
     lines += [f"{move.path} is set aside as {move.aside}." for move in work.moves]
     lines.append(f"It comes back from {plan.backup}, recovered to {plan.target}.")
+    if (stop := kept_and_lost(plan.stop)) is not None:
+        lines.append(stop)
     if plan.reversible:
         lines.append("Undo puts the old data back.")
     else:

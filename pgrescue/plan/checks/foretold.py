@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
-from pgrescue.plan.model import Transaction
-from pgrescue.plan.target import format_for_server
+from pgrescue.plan.stop import kept_and_lost
 
 
 def reachable(context: Context) -> list[Finding]:
@@ -23,16 +22,8 @@ def stop(context: Context) -> list[Finding]:
     foretold = context.facts.foretold
     if foretold is None or foretold.unreachable is not None:
         return []
-    point = foretold.stop
-    kept = f"the commit of {_named(point.last_kept)}" if point.last_kept else "the backup's own end"
-    if not point.discarded_transactions:
-        lost = "No later commit is in the WAL."
-    else:
-        lost = (
-            f"{point.discarded_transactions} later transactions are lost, the first of them "
-            f"{_named(point.first_discarded)}."
-        )
-    return ok("target.stop", f"Recovery keeps everything up to {kept}. {lost}")
+    words = kept_and_lost(foretold.stop)
+    return ok("target.stop", words) if words else []
 
 
 def end_of_wal(context: Context) -> list[Finding]:
@@ -56,9 +47,3 @@ def end_of_wal(context: Context) -> list[Finding]:
 def traps(context: Context) -> list[Finding]:
     """What would surprise at this target, with the way around it."""
     return list(context.facts.foretold.traps) if context.facts.foretold else []
-
-
-def _named(transaction: Transaction | None) -> str:
-    if transaction is None:
-        return "unknown"
-    return f"{transaction.xid} at {format_for_server(transaction.time)}"

@@ -32,7 +32,7 @@ def stop_of(target: Target, backup: Backup, timeline: int) -> Stop:
 
 
 def kept_and_lost(stop: Stop) -> str | None:
-    """What is kept and what is lost, in words; None for a stop that was not looked up in the WAL."""
+    """What is kept and what is lost, in words; None for a stop that the WAL was not asked for."""
     if stop.replayed_to is None:
         return None
     kept = f"the commit of {_named(stop.last_kept)}" if stop.last_kept else "the backup's own end"

@@ -39,9 +39,9 @@ def timeline(context: Context) -> list[Finding]:
 
 
 def after_the_backups_end(context: Context) -> list[Finding]:
-    """The target lies after the backup's end."""
+    """The target lies after the backup's end, where only the backup itself can tell."""
     backup, target = context.facts.backup, context.request.target
-    if ends_before(backup, target):
+    if context.facts.foretold or ends_before(backup, target):
         return []
     end = backup.stopped_at if target.kind == "time" else backup.stop_lsn
     where = f"{end:%Y-%m-%d %H:%M:%S+00:00}" if target.kind == "time" and end else f"LSN {end}"

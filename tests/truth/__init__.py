@@ -1,0 +1,1 @@
+"""What the program says about histories, held against what real servers do with them."""

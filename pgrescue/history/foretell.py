@@ -32,6 +32,8 @@ class WayToGo:
     stop: Lsn | None
     """Where it ends, as far as the backup says."""
     timeline: int
+    forks: tuple[Lsn, ...]
+    """Where it goes over to another timeline."""
     clone: bool
 
 
@@ -55,7 +57,9 @@ def foretell(
     return Foretold(
         stop=stop,
         unreachable=point.unreachable,
-        traps=() if point.unreachable else traps(replayed, target, names, clone=way.clone),
+        traps=()
+        if point.unreachable
+        else traps(replayed, target, names, forks=way.forks, clone=way.clone),
         limits=limits_in(replayed),
         end=stretch.end,
         end_reason=stretch.reason,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,10 +14,11 @@ from pgrescue.plan.target import Target, format_for_server
 from pgrescue.postgres.control_file import StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import (
-    DatabaseCreated,
     DatabaseDropped,
+    Event,
     NotableEnd,
     ParameterChange,
+    Prepared,
     RelationLocked,
     RestorePoint,
     RunningTransactions,
@@ -34,69 +35,57 @@ _CIRCLE = 1 << 32
 _NAMED = 4
 
 
-@dataclass(slots=True)
+E = TypeVar("E", bound=Event)
+
+
 class Replayed:
     """What recovery will have gone through when it stops."""
 
-    stretch: Stretch
-    boundary: Lsn
-    consistent: Lsn | None
-    created: list[TablespaceCreated] = field(default_factory=list)
-    databases: list[DatabaseCreated] = field(default_factory=list)
-    limits: list[ParameterChange] = field(default_factory=list)
-    locks: list[RelationLocked] = field(default_factory=list)
-    destroyed: list[tuple[DatabaseDropped | TablespaceDropped, Lsn]] = field(default_factory=list)
-    """Drops, each with the position from which on it is under way."""
-    snapshots: list[RunningTransactions] = field(default_factory=list)
-    ended: set[int] = field(default_factory=set)
+    def __init__(self, stretch: Stretch, boundary: Lsn, consistent: Lsn | None) -> None:
+        """Records that begin before `boundary` are replayed; `consistent` is the backup's end."""
+        self.stretch, self.boundary, self.consistent = stretch, boundary, consistent
+        self._events = [event for event in stretch.events() if event.position < boundary]
+        self._ended = {
+            xid
+            for notable in self.of(NotableEnd)
+            for xid in (notable.end.xid, *notable.end.subxids)
+        }
 
-    def __post_init__(self) -> None:
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of one kind, in order."""
+        return [event for event in self._events if isinstance(event, kind)]
+
+    def destroyed(self) -> Iterator[tuple[DatabaseDropped | TablespaceDropped, Lsn]]:
+        """Drops of databases and tablespaces, each with where it is under way from."""
         overwritten: SharedRowOverwritten | None = None
-        for event in self.stretch.events():
-            if event.position >= self.boundary:
-                break
-            match event:
-                case TablespaceCreated():
-                    self.created.append(event)
-                case DatabaseCreated():
-                    self.databases.append(event)
-                case ParameterChange():
-                    self.limits.append(event)
-                case RelationLocked():
-                    self.locks.append(event)
-                case RunningTransactions():
-                    self.snapshots.append(event)
-                case SharedRowOverwritten():
-                    overwritten = event
-                case DatabaseDropped():
-                    begin = overwritten.position if overwritten else event.position
-                    self.destroyed.append((event, begin))
-                case TablespaceDropped():
-                    self.destroyed.append((event, event.position))
-                case NotableEnd():
-                    self.ended |= {event.end.xid, *event.end.subxids}
-                case _:
-                    pass
+        for event in self._events:
+            if isinstance(event, SharedRowOverwritten):
+                overwritten = event
+            elif isinstance(event, DatabaseDropped):
+                yield event, overwritten.position if overwritten else event.position
+            elif isinstance(event, TablespaceDropped):
+                yield event, event.position
 
-    def unfinished(self, xids: Iterable[int]) -> set[int]:
-        """Which of these transactions have not ended when recovery stops."""
-        wanted = set(xids) - self.ended
+    def unfinished(self, xids: Iterable[int], at: Lsn | None = None) -> set[int]:
+        """Which of these transactions have not ended when recovery stops, or at a position."""
+        limit = self.boundary if at is None else at
+        wanted = set(xids) - (self._ended if at is None else set())
         for index, piece in enumerate(self.stretch.pieces):
-            if not wanted or piece.start >= self.boundary:
+            if not wanted or piece.start >= limit:
                 break
             commits, aborts = piece.found.commits, piece.found.aborts
             bounds = [(ends.min_xid, ends.max_xid) for ends in (commits, aborts) if ends.count]
             if not any(low <= xid <= high for xid in wanted for low, high in bounds):
                 continue
             rows = self.stretch.ends_of(index)
-            before = rows.xids[rows.positions < np.uint64(self.boundary)]
+            before = rows.xids[rows.positions < np.uint64(limit)]
             wanted -= set(before.tolist())
         return wanted
 
 
 def limits_in(replayed: Replayed) -> StandbyLimits | None:
     """The highest settings that a hot standby needs on the way; None if none were changed."""
-    changes = [event.limits for event in replayed.limits]
+    changes = [event.limits for event in replayed.of(ParameterChange)]
     if not changes:
         return None
     return StandbyLimits(
@@ -109,13 +98,22 @@ def limits_in(replayed: Replayed) -> StandbyLimits | None:
 
 
 def traps(
-    replayed: Replayed, target: Target, names: Callable[[], NameBook], *, clone: bool
+    replayed: Replayed,
+    target: Target,
+    names: Callable[[], NameBook],
+    *,
+    forks: Sequence[Lsn],
+    clone: bool,
 ) -> tuple[Finding, ...]:
-    """Everything to warn of; `names` is asked only if something has to be named."""
+    """Everything to warn of; `names` is asked only if something has to be named.
+
+    `forks` are the positions at which recovery goes over to another timeline.
+    """
     return (
         *_locked_tables(replayed, target, names),
         *_half_dropped(replayed, names),
         *_pause_turns_into_promotion(replayed, target),
+        *_prepared_at_fork(replayed, forks),
         *_clock(replayed, target),
         *_duplicate_names(replayed, target),
         *_created_places(replayed, clone=clone),
@@ -129,8 +127,8 @@ def _locked_tables(
     """Locks of transactions in progress are replayed, and held while recovery pauses."""
     if target.end != "pause":
         return
-    open_ones = replayed.unfinished({lock.xid for lock in replayed.locks})
-    held = [lock for lock in replayed.locks if lock.xid in open_ones]
+    open_ones = replayed.unfinished({lock.xid for lock in replayed.of(RelationLocked)})
+    held = [lock for lock in replayed.of(RelationLocked) if lock.xid in open_ones]
     if not held:
         return
     first = min(lock.position for lock in held)
@@ -153,7 +151,7 @@ def _locked_tables(
 
 def _half_dropped(replayed: Replayed, names: Callable[[], NameBook]) -> Iterator[Finding]:
     """DROP DATABASE and DROP TABLESPACE remove files before they commit."""
-    for event, begin in replayed.destroyed:
+    for event, begin in replayed.destroyed():
         if event.xid and not replayed.unfinished({event.xid}):
             continue
         book = names()
@@ -191,7 +189,7 @@ def _pause_turns_into_promotion(replayed: Replayed, target: Target) -> Iterator[
     if target.end != "pause":
         return
     pending: int | None = None
-    for snapshot in replayed.snapshots:
+    for snapshot in replayed.of(RunningTransactions):
         if not snapshot.overflowed:
             return
         if pending is not None and _follows(snapshot.oldest_running, pending):
@@ -200,7 +198,7 @@ def _pause_turns_into_promotion(replayed: Replayed, target: Target) -> Iterator[
             pending = (snapshot.next_xid - 1) % _CIRCLE
     why = (
         "a transaction with very many subtransactions was going on"
-        if replayed.snapshots
+        if replayed.of(RunningTransactions)
         else "the WAL has no list of running transactions yet"
     )
     yield Finding(
@@ -210,6 +208,33 @@ def _pause_turns_into_promotion(replayed: Replayed, target: Target) -> Iterator[
         "nobody could read there.",
         "--action shutdown stops there for sure",
     )
+
+
+def _prepared_at_fork(replayed: Replayed, forks: Sequence[Lsn]) -> Iterator[Finding]:
+    """A hot standby reads prepared transactions from the WAL again, by their old timeline's name.
+
+    The segment in which the timelines part is there by the new one's name only, so that the server
+    ends with "requested WAL segment has already been removed" (found so on 12 to 18).
+    """
+    size = replayed.stretch.segment_size
+    for fork in forks:
+        inside = {
+            event.xid
+            for event in replayed.of(Prepared)
+            if fork - fork % size <= event.position < fork < replayed.boundary
+        }
+        still_open = replayed.unfinished(inside, fork)
+        if still_open:
+            xids = ", ".join(map(str, sorted(still_open)))
+            yield Finding(
+                "trap.prepared_at_fork",
+                "blocker",
+                f"Recovery would fail where the timelines part, at {fork}: transaction {xids} was "
+                "prepared in that very segment and had not ended. PostgreSQL looks for it in the "
+                "older timeline's file, which a hot standby has removed by then.",
+                "take a backup from after the fork, a target before it, or recover by hand with "
+                "hot_standby = off",
+            )
 
 
 def _follows(xid: int, other: int) -> bool:
@@ -275,7 +300,7 @@ def _duplicate_names(replayed: Replayed, target: Target) -> Iterator[Finding]:
 
 
 def _created_places(replayed: Replayed, *, clone: bool) -> Iterator[Finding]:
-    for event in replayed.created:
+    for event in replayed.of(TablespaceCreated):
         message = (
             f"Replay creates the tablespace {event.oid} at {event.path}: the directory must exist "
             "and be empty."
@@ -291,7 +316,7 @@ def _created_places(replayed: Replayed, *, clone: bool) -> Iterator[Finding]:
 
 
 def _minimal_wal(replayed: Replayed) -> Iterator[Finding]:
-    for event in replayed.limits:
+    for event in replayed.of(ParameterChange):
         if event.wal_level == 0:
             yield Finding(
                 "trap.wal_level",

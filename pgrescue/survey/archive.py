@@ -173,6 +173,12 @@ class WalAtHand:
         history = history_of(timeline, combined.histories)
         return recovery_path(combined, history, self.backup.start_lsn or Lsn(0), size)
 
+    def forks(self, timeline: int) -> tuple[Lsn, ...]:
+        """Where the way from the backup to a timeline goes over to another one."""
+        start = self.backup.start_lsn or Lsn(0)
+        history = history_of(timeline, dict(self.histories))
+        return tuple(item.switch_lsn for item in history.ancestors if item.switch_lsn >= start)
+
     def reach(self, timeline: int, path: RecoveryPath) -> WalReach:
         """How far that goes, by names."""
         size, resumes = self.segment_size, path.resumes_at

@@ -147,6 +147,7 @@ def _way(
             start=backup.start_lsn,
             stop=backup.stop_lsn,
             timeline=timeline,
+            forks=at_hand.forks(timeline),
             clone=request.into is not None,
         )
         foretold = foretell(index, way, request.target, lambda: _names(backup), progress)

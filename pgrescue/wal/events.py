@@ -13,7 +13,7 @@ import msgspec
 from pgrescue.postgres.control_file import StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.record import Record, RelFileLocator
-from pgrescue.wal.records import DBASE, HEAP, RELMAP, SMGR, STANDBY, TBLSPC, XLOG
+from pgrescue.wal.records import DBASE, HEAP, RELMAP, SMGR, STANDBY, TBLSPC, XACT, XLOG
 from pgrescue.wal.transactions import TransactionEnd
 
 GLOBAL_TABLESPACE = 1664
@@ -158,6 +158,12 @@ class NameGiven(Event, frozen=True, tag=True, kw_only=True):
     persistence: str = ""
 
 
+class Prepared(Event, frozen=True, tag=True, kw_only=True):
+    """`PREPARE TRANSACTION`: its state is in this record until a checkpoint writes it out."""
+
+    xid: int
+
+
 class NotableEnd(Event, frozen=True, tag=True, kw_only=True):
     """The end of a transaction that dropped or made files, or had many subtransactions."""
 
@@ -180,6 +186,7 @@ AnyEvent = (
     | RelationLocked
     | MapUpdated
     | NameGiven
+    | Prepared
     | NotableEnd
 )
 
@@ -198,6 +205,8 @@ def events_of(record: Record, end: Lsn, major: int) -> list[AnyEvent]:
         match record.rmid:
             case _ if record.rmid == XLOG:
                 return _xlog(record, end)
+            case _ if record.rmid == XACT:
+                return [Prepared(position=record.position, xid=record.xid)]
             case _ if record.rmid == SMGR:
                 return _storage(record)
             case _ if record.rmid == DBASE:

@@ -33,6 +33,7 @@ from pgrescue.wal.transactions import (
     COMMIT_PREPARED,
     HAS_INFO,
     OPERATION,
+    PREPARE,
     TransactionEnd,
     parse_transaction_end,
 )
@@ -57,6 +58,8 @@ def _classes() -> npt.NDArray[np.uint8]:
             table[XACT << 8 | info] = _FULL_END if info & HAS_INFO else _PLAIN_END
         elif operation in (COMMIT_PREPARED, ABORT_PREPARED):
             table[XACT << 8 | info] = _FULL_END
+        if operation == PREPARE:
+            table[XACT << 8 | info] = _EVENT
         if operation in (0x10, 0x20, 0x40):
             table[HEAP << 8 | info] = _ROWS
         if operation == 0x00:

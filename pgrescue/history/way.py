@@ -33,6 +33,10 @@ class SegmentInTar:
             raise OSError(f"{self.archive} is damaged: {error}") from error
         raise FileNotFoundError(2, "no such segment in the archive", f"{self.archive}:{self.name}")
 
+    def size(self) -> int | None:
+        """Known only from the tar file's headers, which are read with the bytes."""
+        return None
+
 
 def segment_refs(steps: Sequence[PathStep], segment_size: int) -> list[SegmentRef]:
     """References to the files of a recovery path, in their order."""

@@ -8,6 +8,7 @@ header on a segment's first page count as body.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed
+from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed, split_ending
 from pgrescue.postgres.lsn import Lsn
 
 PAGE_SIZE = 8192
@@ -87,6 +88,9 @@ class WalSource(Protocol):
     def open(self) -> BinaryIO:
         """The plain bytes from the beginning; raises what reading and decompressing raise."""
 
+    def size(self) -> int | None:
+        """How many bytes there are, where that is known without reading them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
@@ -98,6 +102,13 @@ class SegmentFile:
         """Open it, decompressing by its ending."""
         return open_decompressed(Path(self.path))
 
+    def size(self) -> int | None:
+        """The file's, if it is not compressed."""
+        try:
+            return None if split_ending(self.path)[1] else os.stat(self.path).st_size
+        except OSError:
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentBytes:
@@ -108,6 +119,10 @@ class SegmentBytes:
     def open(self) -> BinaryIO:
         """A stream over the bytes."""
         return BytesIO(self.content)
+
+    def size(self) -> int | None:
+        """How many they are."""
+        return len(self.content)
 
 
 class UnreadableSegment(Exception):

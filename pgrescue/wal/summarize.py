@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from pgrescue.compression import DECOMPRESSION_ERRORS
 from pgrescue.wal.pages import WalSource
 from pgrescue.wal.sift import Sift
 from pgrescue.wal.summary import KEPT_BYTES, Findings, SegmentSummary
 from pgrescue.wal.walk import SegmentWalk
+
+_PORTION = 1 << 20
 
 
 def summarize(
@@ -20,7 +25,46 @@ def summarize(
             assert header is not None
             sift = Sift(header.major, header.segment_size)
         sift.take(batch)
-    return _summary(walk, sift.findings() if sift else Findings(), timeline, check_crc)
+    summary = _summary(walk, sift.findings() if sift else Findings(), timeline, check_crc)
+    size = summary.segment_size
+    if summary.end_kind == "short":
+        return _unusable(summary, summary.reason)
+    if summary.is_whole and size is not None:
+        actual = _size(source) if check_crc else source.size()
+        if actual not in (None, size):
+            return _unusable(summary, f"the file has {actual} bytes instead of {size}")
+    return summary
+
+
+def _size(source: WalSource) -> int | None:
+    """How many bytes there really are: a switched segment has been read only up to its switch."""
+    known = source.size()
+    if known is not None:
+        return known
+    count = 0
+    try:
+        with source.open() as stream:
+            while part := stream.read(_PORTION):
+                count += len(part)
+    except DECOMPRESSION_ERRORS:
+        return count
+    return count
+
+
+def _unusable(summary: SegmentSummary, reason: str) -> SegmentSummary:
+    """The server refuses a file of another size as a whole, whatever good records it has."""
+    unusable: SegmentSummary = msgspec.structs.replace(
+        summary,
+        end_kind="short",
+        end=summary.first,
+        reason=reason,
+        records=0,
+        last=None,
+        unfinished=0,
+        tail=b"",
+        found=Findings(),
+    )
+    return unusable
 
 
 def _summary(walk: SegmentWalk, found: Findings, timeline: int, checked: bool) -> SegmentSummary:

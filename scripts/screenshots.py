@@ -17,7 +17,7 @@ os.environ["COLORTERM"] = "truecolor"
 os.environ["TERM"] = "xterm-256color"
 
 from pgrescue.tui.theme import PGRESCUE  # noqa: E402 - reads the environment
-from tests.tui import snapshots  # noqa: E402 - imports the above
+from tests.tui import archives, snapshots  # noqa: E402 - imports the above
 from tests.tui.fake_bridge import FakeBridge  # noqa: E402 - imports the above
 from tests.tui.screen_text import opened, press, see  # noqa: E402 - imports the above
 
@@ -40,9 +40,12 @@ def shots() -> tuple[Shot, ...]:
     busy = snapshots.extracting(datetime.now(UTC))
     log = tuple(f"base/16384/{n}: checked against the manifest" for n in range(2601, 2620))
     plan = ("enter",), ("enter",), XID, ("enter",)
+    forked = FakeBridge(archive=archives.FORKS, destroyed=(archives.incident(33.5, 3),))
     return (
         Shot("overview", FakeBridge(), (), snapshots.GOOD.id),
         Shot("catalog", FakeBridge(), (("enter",), ("j",)), "PROBLEM"),
+        Shot("incidents", FakeBridge(), (("i",),), "DROP TABLE"),
+        Shot("timeline", forked, (("i",), ("w",)), "loses"),
         Shot("target", FakeBridge(), (("enter",), ("enter",), XID), "just before transaction"),
         Shot("plan", FakeBridge(), (*plan, ("2", "j", "j")), "by hand:"),
         Shot("confirm", FakeBridge(), (*plan, ("enter",)), "Cancel"),

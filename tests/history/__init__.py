@@ -1,0 +1,1 @@
+"""What the WAL tells: rules that need a history made by hand."""

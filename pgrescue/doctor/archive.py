@@ -14,6 +14,8 @@ from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
 from pgrescue.postgres.account import can_access
 from pgrescue.wal.archive import ArchivedFile, WalArchive
+from pgrescue.wal.headers import identify_archive
+from pgrescue.wal.timelines import archive_picture
 
 STALE_AFTER = timedelta(hours=24)
 _ASK_ARCHIVER = """
@@ -65,8 +67,24 @@ def contents(subject: Subject) -> list[Finding]:
         message = f"{newest.path} cannot be read by {owner.name}, as whom the server recovers."
         fix = f"setfacl -R -m u:{owner.name}:rX {archive.path}"
         found.append(Finding("archive.readable", "blocker", message, fix))
-    found += [Finding("archive.files", "warning", p.message, None) for p in archive.problems]
     return found
+
+
+def whole(subject: Subject) -> list[Finding]:
+    """No segment is missing between others, and each timeline begins with its own."""
+    archive = subject.archive
+    identity = identify_archive(archive) if archive is not None else None
+    if archive is None or identity is None:
+        return []
+    picture = archive_picture(archive, identity.segment_size)
+    look = "pgrescue timeline --headers"
+    found = [Finding("archive.files", "warning", p.message, look) for p in picture.problems]
+    for gap in picture.gaps:
+        span = gap.first if gap.count == 1 else f"{gap.first} to {gap.last}, {gap.count} segments"
+        message = f"Missing in the archive: {span}. No backup from before can be recovered past it."
+        fix = f"look for {gap.first} on the primary and its standbys, or take a new base backup"
+        found.append(Finding("archive.gap", "warning", message, fix))
+    return found or [Finding("archive.whole", "ok", "The archive has no gap.")]
 
 
 def archiver(subject: Subject) -> list[Finding]:

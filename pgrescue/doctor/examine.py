@@ -24,6 +24,7 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
     backups.of_this_cluster,
     backups.unusable,
     archive.contents,
+    archive.whole,
     archive.archiver,
     leftovers.state,
     leftovers.set_aside,

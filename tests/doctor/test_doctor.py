@@ -146,6 +146,17 @@ def test_a_failing_archive_command(sandbox: Sandbox) -> None:
     assert "fails" in finding.message
 
 
+def test_a_gap_in_the_archive(sandbox: Sandbox) -> None:
+    for number in range(3):
+        sandbox.sql(f"create table t{number} ()")
+        sandbox.switch_wal()
+    names = sorted(path.name for path in sandbox.wal.iterdir())
+    (sandbox.wal / names[-2]).unlink()
+    finding = diagnose(cluster_config(sandbox))["archive.gap"]
+    assert finding.status == "warning"
+    assert names[-2] in finding.message
+
+
 def test_an_archive_gone_stale(sandbox: Sandbox) -> None:
     long_ago = time.time() - 3 * 86400
     for segment in sandbox.wal.iterdir():

@@ -17,7 +17,7 @@ import msgspec
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.summary import SegmentSummary
 
-FORMAT = 2
+FORMAT = 3
 """Rises whenever a summary changes its meaning: older ones are then forgotten."""
 
 _HEADER_BYTES = 64

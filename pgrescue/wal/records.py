@@ -98,3 +98,47 @@ def crc_matches(record: bytes) -> bool:
 def is_resource_manager(rmid: int, major: int) -> bool:
     """Built in, or in the range that extensions may register (15 and later)."""
     return rmid <= LAST_BUILT_IN_RMGR or (rmid >= FIRST_CUSTOM_RMGR and major >= 15)
+
+
+def chained(window: Bytes, first: int, span: int) -> tuple[Offsets, Offsets]:
+    """Records that follow each other from the first byte on: word indexes, and lengths in bytes.
+
+    `first` is the position of the segment's first record, `span` what lies between it and the end
+    of the window, which begins at a record and at 8 bytes. The last record may reach beyond it.
+    """
+    words, halves = window.view("<u8"), window.view("<u4")
+    found = np.flatnonzero((words[1:-1] - np.uint64(first)) < np.uint64(span))
+    if not len(found) or found[0] != 0:
+        # The first record of a segment names one of the segment before.
+        found = np.concatenate((np.zeros(1, dtype=np.int64), found))
+    lengths = halves[found * 2].astype(np.int64)
+    plausible = lengths >= RECORD_HEADER
+    if not plausible[0]:
+        return found[:1], lengths[:1]
+    if not plausible.all():
+        found, lengths = found[plausible], lengths[plausible]
+    follow = found + ((lengths + 7) >> 3)
+    broken = np.flatnonzero(found[1:] != follow[:-1])
+    if not len(broken):
+        return found, lengths
+    kept = _follow(found, follow, broken)
+    return found[kept], lengths[kept]
+
+
+def _follow(found: Offsets, follow: Offsets, broken: Offsets) -> Offsets:
+    """Indexes of the candidates that are reached from the first one, from record to record.
+
+    What lies inside a record and only looks like one is stepped over.
+    """
+    runs: list[Offsets] = []
+    at = 0
+    while True:
+        turn = int(np.searchsorted(broken, at))
+        last = int(broken[turn]) if turn < len(broken) else len(found) - 1
+        runs.append(np.arange(at, last + 1))
+        if last == len(found) - 1:
+            break
+        at = int(np.searchsorted(found, follow[last]))
+        if at == len(found) or found[at] != follow[last]:
+            break
+    return np.concatenate(runs)

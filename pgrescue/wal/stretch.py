@@ -197,7 +197,7 @@ class _Joiner:
             if (foreign := self._foreign(summary)) is not None:
                 return _Stop("foreign", foreign, end, ref.name)
             if (misfit := self._misfit(number)) is not None:
-                return _Stop(self._why(number), misfit, end, ref.name)
+                return _Stop(self._why(number, begun=False), misfit, end, ref.name)
             self._joined = False
             self._pieces.append(Piece(summary.first, summary.end, summary.found, ref))
             self._last = summary.last or self._last
@@ -219,15 +219,16 @@ class _Joiner:
 
     def _ended(self, number: int, summary: SegmentSummary) -> _Stop:
         """A segment that recovery does not get through: the end of the WAL, or damage."""
-        return _Stop(self._why(number), summary.reason, summary.end, self._refs[number].name)
+        why = self._why(number, begun=True)
+        return _Stop(why, summary.reason, summary.end, self._refs[number].name)
 
-    def _why(self, number: int) -> StretchEnd:
-        """What it means that recovery does not get into, or through, a segment.
+    def _why(self, number: int, *, begun: bool) -> StretchEnd:
+        """What it means that recovery does not get into, or, if `begun`, through a segment.
 
         Behind the end of a cluster's WAL there may be segments that wait to be written.
         """
-        here, *behind = self._summaries[number:]
-        unwritten = here.end_kind in ("zeros", "recycled", "invalid")
+        unwritten = self._summaries[number].end_kind in ("zeros", "recycled", "invalid")
+        behind = self._summaries[number + begun :]
         empty = all(later.records == 0 and not later.is_whole for later in behind)
         return "end_of_wal" if unwritten and empty else "damage"
 
@@ -278,7 +279,8 @@ class _Joiner:
                 return None, last
             if not self._goes_on(last, needed):
                 reason = "the record with which the segment before ends does not go on here"
-                return _Stop(self._why(last), reason, summary.end, self._refs[last].name)
+                why = self._why(last, begun=False)
+                return _Stop(why, reason, summary.end, self._refs[last].name)
             part = after.head or _head(self._refs[last], after)
             if not part:
                 return _Stop("damage", "it cannot be read", summary.end, self._refs[last].name)
@@ -294,7 +296,7 @@ class _Joiner:
         """Whether a segment begins with so many bytes of a record, page headers and all."""
         before, summary = self._summaries[number - 1], self._summaries[number]
         follows = summary.major is not None and summary.start == before.start + self._size
-        through = summary.passes_through or summary.end >= summary.first
+        through = summary.is_whole or summary.end >= summary.first
         return follows and summary.continued == needed and through
 
     def _wrong(self, content: bytes, position: Lsn) -> str | None:

@@ -37,6 +37,7 @@ from pgrescue.wal.records import (
     RECORD_HEADER,
     XLOG,
     Batch,
+    chained,
     is_resource_manager,
 )
 from pgrescue.wal.summary import KEPT_BYTES
@@ -241,7 +242,8 @@ class SegmentWalk:
             self._needed = self._next + RECORD_HEADER
             return None
         window = body.data[offset : offset + (length & ~7)]
-        indexes, lengths = self._candidates(window.view("<u8"), window.view("<u4"), bound)
+        span = position_of(bound, self.start) - self.first_position
+        indexes, lengths = chained(window, self.first_position, span)
         starts = indexes * 8 + self._next
         ends = starts + lengths
         fault = self._fault(window.view("<u8"), starts, ends, indexes, bound)
@@ -249,32 +251,6 @@ class SegmentWalk:
             keep = int(np.searchsorted(starts, fault.offset, "left"))
             starts, ends, lengths = starts[:keep], ends[:keep], lengths[:keep]
         return self._accept(starts, ends, lengths, bound, fault)
-
-    def _candidates(
-        self, words: Words, halves: np.ndarray[tuple[int], np.dtype[np.uint32]], bound: int
-    ) -> tuple[Offsets, Offsets]:
-        """Word indexes and lengths of the records that follow each other from the first word on.
-
-        The last one may reach beyond the window.
-        """
-        low = np.uint64(self.first_position)
-        span = np.uint64(position_of(bound, self.start) - self.first_position)
-        found = np.flatnonzero((words[1:-1] - low) < span)
-        if not len(found) or found[0] != 0:
-            # The first record of a segment names one of the segment before.
-            found = np.concatenate((np.zeros(1, dtype=np.int64), found))
-        lengths = halves[found * 2].astype(np.int64)
-        plausible = lengths >= RECORD_HEADER
-        if not plausible[0]:
-            return found[:1], lengths[:1]
-        if not plausible.all():
-            found, lengths = found[plausible], lengths[plausible]
-        follow = found + ((lengths + 7) >> 3)
-        broken = np.flatnonzero(found[1:] != follow[:-1])
-        if not len(broken):
-            return found, lengths
-        kept = _follow(found, follow, broken)
-        return found[kept], lengths[kept]
 
     def _fault(
         self, words: Words, starts: Offsets, ends: Offsets, indexes: Offsets, bound: int
@@ -402,25 +378,6 @@ class SegmentWalk:
 
     def _position(self, offset: int) -> Lsn:
         return Lsn(position_of(offset, self.start))
-
-
-def _follow(found: Offsets, follow: Offsets, broken: Offsets) -> Offsets:
-    """Indexes of the candidates that are reached from the first one, from record to record.
-
-    What lies inside a record and only looks like one is stepped over.
-    """
-    runs: list[Offsets] = []
-    at = 0
-    while True:
-        turn = int(np.searchsorted(broken, at))
-        last = int(broken[turn]) if turn < len(broken) else len(found) - 1
-        runs.append(np.arange(at, last + 1))
-        if last == len(found) - 1:
-            break
-        at = int(np.searchsorted(found, follow[last]))
-        if at == len(found) or found[at] != follow[last]:
-            break
-    return np.concatenate(runs)
 
 
 def _ends_with_switch(words: Words, indexes: Offsets) -> bool:

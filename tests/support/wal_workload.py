@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,11 +196,3 @@ def write_wal(
             shutil.copy(segment, target)
             (target / segment.name).chmod(0o644)
     return RealWal(sandbox.binaries, target, segment_size_mb * MEGABYTE)
-
-
-def each_prefix(content: bytes, pages: int) -> Iterator[bytes]:
-    """The first one, two, four... pages."""
-    count = 1
-    while count <= pages:
-        yield content[: count * 8192]
-        count *= 2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, LiteralString, cast
+from typing import Literal
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -116,7 +116,7 @@ class Stage:
     def do(self, *statements: str, database: str = SHOP) -> None:
         """Run statements that are no scene."""
         for statement in statements:
-            self.connection(database).execute(cast(LiteralString, statement))
+            self.connection(database).execute(statement.encode())
 
     def crime(
         self,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import lzma
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import lz4.frame
 import zstandard
 from isal import igzip, igzip_lib
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 ENDINGS = {".gz": "gzip", ".lz4": "lz4", ".zst": "zstd", ".xz": "xz"}
 """File ending to the name of its compression."""
@@ -78,6 +81,13 @@ class _Owning(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self._reader.read(-1 if size is None else size)
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer as far as there is something; raw streams have no default for this."""
+        view = memoryview(buffer).cast("B")
+        part = self._reader.read(len(view))
+        view[: len(part)] = part
+        return len(part)
 
     def close(self) -> None:
         if not self.closed:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pgrescue.findings import Finding
 from pgrescue.history.lines import locate
 from pgrescue.history.namebook import NameBook
-from pgrescue.history.stop_point import StopPoint, consistent_at, stop_point
+from pgrescue.history.nearest import BEFORE_BACKUP, unreadable
+from pgrescue.history.stop_point import StopPoint, consistent_at, nowhere, stop_point
 from pgrescue.history.traps import Replayed, limits_in, traps
-from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.foretold import Foretold, Unreachable
+from pgrescue.plan.model import Stop
 from pgrescue.plan.target import Target
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
@@ -18,7 +21,7 @@ from pgrescue.wal.transactions import microseconds_of
 
 _COUNTED_BEHIND = 2048
 """Segments behind the stop in which lost transactions are counted; more would only take time."""
-_DECIDED = (None, "target.before_backup")
+_DECIDED = (None, BEFORE_BACKUP)
 """Codes of answers that more WAL would not change."""
 
 
@@ -35,6 +38,8 @@ class WayToGo:
     forks: tuple[Lsn, ...]
     """Where it goes over to another timeline."""
     clone: bool
+    more_elsewhere: bool
+    """Whether recovery can fetch WAL that is not among `refs`, by a configured command."""
 
 
 def foretell(
@@ -50,23 +55,61 @@ def foretell(
     """
     read = _read(index, way, target, progress)
     if read is None:
-        return None
+        return _first_is_no_wal(index, way, target)
     stretch, point, consistent, is_all = read
     replayed = Replayed(stretch, point.boundary, consistent)
-    stop = point.stop if is_all else replace(point.stop, discarded_transactions=None)
+    stop, unreachable = point.stop, point.unreachable
+    found: tuple[Finding, ...] = ()
+    if way.more_elsewhere:
+        stop, unreachable, found = _only_as_far_as_listed(stop, unreachable)
+    elif not is_all:
+        stop = replace(stop, discarded_transactions=None)
+    if unreachable is None:
+        found += traps(replayed, target, names, forks=way.forks, clone=way.clone)
     return Foretold(
         stop=stop,
-        unreachable=point.unreachable,
-        traps=()
-        if point.unreachable
-        else traps(replayed, target, names, forks=way.forks, clone=way.clone),
+        unreachable=unreachable,
+        traps=found,
         limits=limits_in(replayed),
         end=stretch.end,
         end_reason=stretch.reason,
         end_segment=stretch.segment,
         is_damage=stretch.why in ("damage", "foreign"),
-        commits=stretch.commits,
     )
+
+
+def _first_is_no_wal(index: WalIndex, way: WayToGo, target: Target) -> Foretold | None:
+    """Recovery could not even begin; unless WAL comes from elsewhere, too."""
+    if not way.refs or way.more_elsewhere:
+        return None
+    first = index.summary(way.refs[0])
+    return Foretold(
+        stop=nowhere(target, way.timeline),
+        unreachable=unreadable(way.refs[0].name, first.reason),
+        traps=(),
+        limits=None,
+        end=first.start,
+        end_reason=first.reason,
+        end_segment=way.refs[0].name,
+        is_damage=True,
+    )
+
+
+def _only_as_far_as_listed(
+    stop: Stop, unreachable: Unreachable | None
+) -> tuple[Stop, Unreachable | None, tuple[Finding, ...]]:
+    """Where the WAL that was read ends, more may come: what was not found is only not known."""
+    if unreachable is not None and unreachable.code != BEFORE_BACKUP:
+        finding = Finding(
+            "target.not_listed",
+            "warning",
+            f"In the WAL that can be listed here the target was not found. {unreachable.why} "
+            "Recovery also fetches WAL with restore_command.",
+        )
+        return stop, None, (finding,)
+    if stop.kind == "end_of_wal":
+        return replace(stop, lsn=None, last_kept=None, replayed_to=None), unreachable, ()
+    return replace(stop, discarded_transactions=None), unreachable, ()
 
 
 def _read(

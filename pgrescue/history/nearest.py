@@ -15,6 +15,8 @@ from pgrescue.wal.stretch import Stretch
 from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import moment_of
 
+BEFORE_BACKUP = "target.before_backup"
+NOT_CONSISTENT = "target.not_consistent"
 _NAMES_OFFERED = 5
 _PIECES_LOOKED_AT = 4
 _SEARCHED_FOR_SUBTRANSACTIONS = 512
@@ -46,11 +48,24 @@ def beyond_the_end(stretch: Stretch, target: Target) -> Unreachable:
         if last is not None
         else "it has no commit."
     )
-    if target.kind == "immediate":
-        why = f"The backup cannot become consistent. {ending}"
-        return Unreachable("target.not_consistent", why, (), try_earlier_backup=True)
     why = f"Nothing is there to stop at for the target, {target}. {ending}"
     return Unreachable("target.beyond_end", why, (latest(stretch),))
+
+
+def not_consistent(stretch: Stretch) -> Unreachable:
+    """The WAL ends before the backup's own end: nothing can be recovered from it."""
+    damage = f" ({stretch.reason})" if stretch.reason else ""
+    why = (
+        "The backup cannot become consistent: the WAL that can be replayed ends at "
+        f"{stretch.end}, in {stretch.segment}{damage}, before the end of the backup."
+    )
+    return Unreachable(NOT_CONSISTENT, why, (), try_earlier_backup=True)
+
+
+def unreadable(segment: str, reason: str) -> Unreachable:
+    """The very first file is no WAL."""
+    why = f"{segment}, with which the recovery would begin, cannot be used: {reason or 'no WAL'}."
+    return Unreachable(NOT_CONSISTENT, why, (), try_earlier_backup=True)
 
 
 def before_consistency(
@@ -62,7 +77,7 @@ def before_consistency(
         f"{consistent}. A backup can only be recovered to moments after its own end."
     )
     soonest = Alternative(("--to", "immediate"), "this backup's earliest state")
-    return Unreachable("target.before_backup", why, (soonest,), try_earlier_backup=True)
+    return Unreachable(BEFORE_BACKUP, why, (soonest,), try_earlier_backup=True)
 
 
 def no_such_name(stretch: Stretch, name: str, consistent: Lsn | None) -> Unreachable:

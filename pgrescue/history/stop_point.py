@@ -20,6 +20,7 @@ from pgrescue.history.nearest import (
     beyond_the_end,
     no_such_name,
     no_such_transaction,
+    not_consistent,
 )
 from pgrescue.plan.foretold import Unreachable
 from pgrescue.plan.model import Stop, StopKind, Transaction
@@ -71,14 +72,17 @@ def stop_point(
 ) -> StopPoint:
     """Apply a target to the WAL from the backup's start on.
 
-    `consistent` is where the backup's end makes recovery consistent; None if that is unknown.
+    `consistent` is where the backup's end makes recovery consistent; None if the WAL does not get
+    so far.
     """
+    if consistent is None or stretch.end < consistent:
+        return _missed(stretch, target, not_consistent(stretch), timeline)
     record = _find(stretch, target, consistent)
     if target.kind == "latest":
         return _reached(stretch, target, _end(stretch), timeline)
     if record is None:
         return _missed(stretch, target, _not_found(stretch, target, consistent), timeline)
-    if consistent is not None and record.replayed_to < consistent:
+    if record.replayed_to < consistent:
         too_early = before_consistency(stretch, target, record.position, consistent)
         return _missed(stretch, target, too_early, timeline)
     return _reached(stretch, target, record, timeline)
@@ -165,9 +169,7 @@ def _at_name(stretch: Stretch, name: str) -> StopRecord | None:
 
 
 def _at_consistency(stretch: Stretch, consistent: Lsn | None) -> StopRecord | None:
-    if consistent is None or consistent > stretch.end:
-        return None
-    return StopRecord(consistent, False, consistent)
+    return None if consistent is None else StopRecord(consistent, False, consistent)
 
 
 def _end(stretch: Stretch) -> StopRecord:
@@ -238,8 +240,12 @@ def _reached(stretch: Stretch, target: Target, record: StopRecord, timeline: int
 
 
 def _missed(stretch: Stretch, target: Target, unreachable: Unreachable, timeline: int) -> StopPoint:
-    stop = Stop(_kind(target), target.xid, target.time, target.lsn, target.name, timeline)
-    return StopPoint(stop, stretch.end, unreachable)
+    return StopPoint(nowhere(target, timeline), stretch.end, unreachable)
+
+
+def nowhere(target: Target, timeline: int) -> Stop:
+    """The stop of a target that the WAL does not have."""
+    return Stop(_kind(target), target.xid, target.time, target.lsn, target.name, timeline)
 
 
 def _kind(target: Target) -> StopKind:

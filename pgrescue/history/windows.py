@@ -147,6 +147,11 @@ class WindowReader:
                 first = kept_at(stretch, consistent).last_kept
             if stretch.why in ("damage", "foreign"):
                 ends, reason = "damage", f"{stretch.segment} at {stretch.end}: {stretch.reason}"
+        else:
+            ends, reason = "damage", f"{refs[0].name}: {self.index.summary(refs[0]).reason}"
+        if to_lsn is None or stretch is None or (consistent or to_lsn) > to_lsn:
+            # The backup itself does not become consistent: there is no window at all.
+            to_lsn, last = None, None
         return RecoverableWindow(
             backup=backup.id,
             timeline=timeline,

@@ -50,5 +50,3 @@ class Foretold:
     end_segment: str
     is_damage: bool
     """Whether it ends at WAL that cannot be replayed, rather than where nothing was written."""
-    commits: int
-    """Committed transactions in all the WAL that was read."""

@@ -39,7 +39,7 @@ def kept_and_lost(stop: Stop) -> str | None:
     count = stop.discarded_transactions
     if count == 0:
         return f"Keeps everything up to {kept}; no later commit is in the WAL."
-    many = "very many" if count is None else f"{count:,}"
+    many = "an uncounted number of" if count is None else f"{count:,}"
     first = f", the first of them {_named(stop.first_discarded)}" if stop.first_discarded else ""
     later = "transaction" if count == 1 else "transactions"
     return f"Keeps everything up to {kept}; loses {many} later {later}{first}."

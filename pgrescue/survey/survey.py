@@ -26,6 +26,7 @@ from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.survey.archive import (
     WalAtHand,
     look_at_archive,
@@ -37,7 +38,6 @@ from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
 from pgrescue.survey.seen import observe
-from pgrescue.wal.archive import WalArchive
 from pgrescue.wal.index import Progress, WalIndex
 
 
@@ -64,14 +64,15 @@ def survey(
     histories = archive_facts.histories
     control = found.control if request.into is None else None
     way: _Way | None = None
-    for candidate in _candidates(backups, request, control, histories, archive):
+    is_known = archive is not None and archive_facts.restore_command is None
+    for candidate in _candidates(backups, request, control, histories, wal_is_known=is_known):
         backup = _whole(candidate)
         timeline = choose_timeline(request.target, backup, control, histories)
         tail: tuple[str, ...] = ()
         if request.into is None:
             tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
         at_hand = WalAtHand(backup, archive, histories, tail, pg_wal)
-        tried = _way(at_hand, request, timeline, index, progress)
+        tried = _way(at_hand, request, timeline, index, progress, archive_facts.restore_command)
         way = way or tried
         if not tried.wants_earlier_backup:
             way = tried
@@ -138,6 +139,7 @@ def _way(
     timeline: int,
     index: WalIndex,
     progress: Progress | None,
+    command: str | None,
 ) -> _Way:
     backup, path = at_hand.backup, at_hand.path(timeline)
     foretold = None
@@ -145,13 +147,22 @@ def _way(
         way = WayToGo(
             refs=segment_refs(path.steps, at_hand.segment_size),
             start=backup.start_lsn,
-            stop=backup.stop_lsn,
+            stop=_consistent_from(backup),
             timeline=timeline,
             forks=at_hand.forks(timeline),
             clone=request.into is not None,
+            more_elsewhere=command is not None,
         )
         foretold = foretell(index, way, request.target, lambda: _names(backup), progress)
     return _Way(backup, at_hand.reach(timeline, path), foretold)
+
+
+def _consistent_from(backup: Backup) -> Lsn | None:
+    """Where the backup itself says that it ends; one from a standby has no record of its end."""
+    details = backup.details
+    if backup.stop_lsn is not None or details is None or not details.from_standby:
+        return backup.stop_lsn
+    return details.control.min_recovery_lsn if details.control else backup.start_lsn
 
 
 def _names(backup: Backup) -> NameBook:
@@ -167,14 +178,13 @@ def _candidates(
     request: RestoreRequest,
     control: ControlFile | None,
     histories: dict[int, TimelineHistory],
-    archive: WalArchive | None,
+    *,
+    wal_is_known: bool,
 ) -> list[Backup]:
     """The backups to try, one after the other, until the target is on the way from one."""
     if request.backup != "auto":
         return [find_backup(backups, request.backup)]
-    return choose_backups(
-        backups, request.target, control, histories, wal_is_known=archive is not None
-    )
+    return choose_backups(backups, request.target, control, histories, wal_is_known=wal_is_known)
 
 
 def _whole(chosen: Backup) -> Backup:

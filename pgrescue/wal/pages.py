@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -144,6 +144,8 @@ def read_pages(source: WalSource, chunk_pages: int = CHUNK_PAGES) -> Iterator[By
                     yield buffer[: filled // PAGE_SIZE]
                 if filled < len(view):
                     return
+    except NotImplementedError:
+        raise  # an error of ours, not of the file
     except DECOMPRESSION_ERRORS as error:
         raise UnreadableSegment(getattr(error, "strerror", None) or str(error)) from error
 
@@ -151,14 +153,9 @@ def read_pages(source: WalSource, chunk_pages: int = CHUNK_PAGES) -> Iterator[By
 def _fill(stream: BinaryIO, view: memoryview) -> int:
     """Read until the buffer is full or the stream ends; returns the number of bytes."""
     filled = 0
-    readinto: Any = getattr(stream, "readinto", None)
+    reader = cast(RawIOBase, stream)
     while filled < len(view):
-        if readinto is not None:
-            count = readinto(view[filled:]) or 0
-        else:
-            part = stream.read(len(view) - filled)
-            count = len(part)
-            view[filled : filled + count] = part
+        count = reader.readinto(view[filled:]) or 0
         if not count:
             break
         filled += count

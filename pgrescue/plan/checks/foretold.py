@@ -6,6 +6,8 @@ from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.stop import kept_and_lost
 
+_NEXT_PAGE = 8192
+
 
 def reachable(context: Context) -> list[Finding]:
     """Recovery will find a record to stop at."""
@@ -14,7 +16,22 @@ def reachable(context: Context) -> list[Finding]:
         return []
     unreachable = foretold.unreachable
     fix = "; or ".join(str(alternative) for alternative in unreachable.alternatives)
+    if _is_being_written(context):
+        return warning(
+            unreachable.code,
+            f"{unreachable.why} The server runs: what it writes until it is stopped comes behind.",
+            fix or None,
+        )
     return blocker(unreachable.code, unreachable.why, fix or None)
+
+
+def _is_being_written(context: Context) -> bool:
+    """Whether the target is the end of a running server's WAL: its stop writes one more record."""
+    foretold, target = context.facts.foretold, context.request.target
+    running = context.in_place and context.facts.cluster.postmaster is not None
+    if foretold is None or not running or target.lsn is None:
+        return False
+    return 0 <= target.lsn - foretold.end <= _NEXT_PAGE
 
 
 def stop(context: Context) -> list[Finding]:
@@ -29,7 +46,7 @@ def stop(context: Context) -> list[Finding]:
 def end_of_wal(context: Context) -> list[Finding]:
     """The WAL ends before its last file does: damage, or a segment that was never filled."""
     foretold = context.facts.foretold
-    if foretold is None or not foretold.end_reason:
+    if foretold is None or not foretold.end_reason or context.facts.archive.restore_command:
         return []
     target = context.request.target
     where = f"{foretold.end_segment} at {foretold.end}: {foretold.end_reason}"

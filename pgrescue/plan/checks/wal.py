@@ -85,6 +85,9 @@ def beyond_the_archive(context: Context) -> list[Finding]:
     reach, target = context.facts.reach, context.request.target
     if context.facts.archive.restore_command or not context.facts.archive.listed:
         return []
+    foretold = context.facts.foretold
+    if foretold and foretold.stop.replayed_to is not None and target.kind != "latest":
+        return []  # recovery stops before it gets to what is missing
     if reach.fork_missing and target.kind != "immediate":
         return blocker(
             "wal.fork_missing",
@@ -102,8 +105,7 @@ def beyond_the_archive(context: Context) -> list[Finding]:
             f"if nothing better turns up: copy it to {reach.missing}, padded with zeros to "
             f"{context.work.wal_segment_size} bytes",
         )
-    asked = context.facts.foretold is not None
-    if target.kind == "lsn" and target.lsn and reach.end is not None and not asked:
+    if target.kind == "lsn" and target.lsn and reach.end is not None and foretold is None:
         inside = context.facts.backup.stop_lsn
         reached = max(reach.end, inside) if inside else reach.end
         if target.lsn >= reached:

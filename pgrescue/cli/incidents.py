@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json
 from pgrescue.cli.session import open_desk
-from pgrescue.cli.wal_range import add_range_options, position_of, progress_teller, timeline_of
+from pgrescue.cli.wal_range import add_range_options, progress_teller, timeline_of, where
 from pgrescue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,21 +69,25 @@ def run(arguments: argparse.Namespace) -> int:
     thresholds = _thresholds(arguments)
     zone = desk.config.time_zone
     with desk.past() as past:
-        found = past.incidents(
+        search = past.incidents(
             timeline=timeline,
-            begin=position_of(past, arguments.begin, timeline, zone),
-            end=position_of(past, arguments.end, timeline, zone),
+            begin=where(arguments.begin, zone),
+            end=where(arguments.end, zone),
             names_of=arguments.backup,
             thresholds=thresholds,
             progress=progress_teller("reading"),
         )
     if arguments.json:
-        print_json({"cluster": desk.cluster.name, "incidents": [public(item) for item in found]})
+        unread = [{"segment": name, "reason": reason} for name, reason in search.unread]
+        listed = [public(item) for item in search.incidents]
+        print_json({"cluster": desk.cluster.name, "incidents": listed, "unread": unread})
         return 0
-    for incident in found:
+    for incident in search.incidents:
         sys.stdout.write(_text(incident))
-    if not found:
-        narrate("No incident was found in the WAL that was read.")
+    for name, reason in search.unread:
+        narrate(f"NOT READ: {name}: {reason}")
+    if not search.incidents:
+        narrate("No incident was found in the WAL that could be read.")
     return 0
 
 

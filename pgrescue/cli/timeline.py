@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json, print_table, size_text, time_text
 from pgrescue.cli.session import open_desk
-from pgrescue.cli.wal_range import add_range_options, position_of, progress_teller, timeline_of
+from pgrescue.cli.wal_range import add_range_options, progress_teller, timeline_of, where
 
 if TYPE_CHECKING:
     from pgrescue.history.model import RecoverableWindow, TimelineLane, TimelinePicture
@@ -25,7 +25,8 @@ examples:
   pgrescue timeline --from '2026-11-22 14:00Z' --to '2026-11-22 15:00Z'
 
 Without --check, names and a few segments tell how far the WAL goes; damage inside a segment is
-found only by reading it.
+found only by reading it. The very last commit of a window is no time target, since nothing later is
+there to stop at: --to latest brings it back.
 """
 
 
@@ -60,14 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
         tell = progress_teller("checking") if arguments.check else None
         picture = past.picture(checked=arguments.check, progress=tell)
         zone = desk.config.time_zone
-        begin = position_of(past, arguments.begin, chosen, zone)
-        end = position_of(past, arguments.end, chosen, zone)
+        begin, end = where(arguments.begin, zone), where(arguments.end, zone)
+        lines = {window.timeline for window in picture.windows}
+        spans = {line: (past.position(line, begin), past.position(line, end)) for line in lines}
         if arguments.headers or arguments.check:
             wrong = past.wrong_headers(progress_teller("looking at headers"))
             told = {(problem.code, problem.name) for problem in picture.problems}
             more = [problem for problem in wrong if (problem.code, problem.name) not in told]
             picture = replace(picture, problems=(*picture.problems, *more))
-    shown = _Shown(picture, chosen, begin, end)
+    shown = _Shown(picture, chosen, spans)
     if arguments.json:
         print_json(shown.public())
     else:
@@ -79,9 +81,13 @@ class _Shown:
     """The part of the picture that was asked for."""
 
     def __init__(
-        self, picture: TimelinePicture, timeline: int | None, begin: Lsn | None, end: Lsn | None
+        self,
+        picture: TimelinePicture,
+        timeline: int | None,
+        spans: dict[int, tuple[Lsn | None, Lsn | None]],
     ) -> None:
-        self._picture, self._begin, self._end = picture, begin, end
+        """`spans` are the positions between which something is wanted, by timeline."""
+        self._picture, self._spans = picture, spans
         self._lanes = [lane for lane in picture.lanes if timeline in (None, lane.info.id)]
         self._windows = [
             window
@@ -91,8 +97,9 @@ class _Shown:
         self._gaps = [gap for gap in picture.gaps if timeline in (None, gap.timeline)]
 
     def _overlaps(self, window: RecoverableWindow) -> bool:
-        after = self._begin is None or window.to_lsn is None or window.to_lsn > self._begin
-        before = self._end is None or window.from_lsn is None or window.from_lsn < self._end
+        begin, end = self._spans[window.timeline]
+        after = begin is None or window.to_lsn is None or window.to_lsn > begin
+        before = end is None or window.from_lsn is None or window.from_lsn < end
         return after and before
 
     def public(self) -> dict[str, Any]:

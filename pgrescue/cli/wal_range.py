@@ -12,8 +12,7 @@ from pgrescue.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgrescue.postgres.lsn import Lsn
-    from pgrescue.survey.past import Past
+    from pgrescue.survey.past import Where
 
 _SILENT_SECONDS = 1.0
 _BETWEEN_SECONDS = 0.5
@@ -26,7 +25,8 @@ def add_range_options(parser: argparse.ArgumentParser) -> None:
     place = "a time (with offset or zone; else your own zone) or an LSN"
     group.add_argument("--from", dest="begin", metavar="WHERE", help=f"begin there: {place}")
     group.add_argument("--to", dest="end", metavar="WHERE", help="end before that, likewise")
-    group.add_argument("--timeline", metavar="N", help="only this timeline (decimal)")
+    which = "only this timeline and those it descends from (decimal)"
+    group.add_argument("--timeline", metavar="N", help=which)
 
 
 def timeline_of(arguments: argparse.Namespace) -> int | None:
@@ -42,8 +42,8 @@ def timeline_of(arguments: argparse.Namespace) -> int | None:
     )
 
 
-def position_of(past: Past, text: str | None, timeline: int | None, zone: str | None) -> Lsn | None:
-    """An LSN, or the first commit after a time; raises `UsageError`."""
+def where(text: str | None, zone: str | None) -> Where | None:
+    """An LSN or a time; raises `UsageError`."""
     from pgrescue.plan.moment import parse_moment
     from pgrescue.postgres.lsn import Lsn
 
@@ -51,9 +51,7 @@ def position_of(past: Past, text: str | None, timeline: int | None, zone: str | 
         return None
     if "/" in text and text.replace("/", "").isalnum() and " " not in text:
         return Lsn.parse(text)
-    moment = parse_moment(text, zone)
-    lines = past.timelines if timeline is None else [timeline]
-    return max((past.locate(line, moment) for line in lines), default=Lsn(0))
+    return parse_moment(text, zone)
 
 
 def progress_teller(what: str) -> Callable[[int, int], None]:

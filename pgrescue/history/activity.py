@@ -12,12 +12,12 @@ from pgrescue.wal.events import (
     AnyEvent,
     DatabaseCreated,
     DatabaseDropped,
+    DatabaseInvalidated,
     FileCreated,
     MapUpdated,
     NameGiven,
     NotableEnd,
     RelationLocked,
-    SharedRowOverwritten,
     TablespaceDropped,
 )
 from pgrescue.wal.record import RelFileLocator
@@ -73,11 +73,11 @@ class Diary:
         """With the piece that each is in."""
         self.names: list[NameGiven] = []
         self.maps: list[MapUpdated] = []
-        self.database_drops: list[tuple[int, DatabaseDropped, Lsn]] = []
-        """Each with the piece it is in, and where the destruction begins."""
+        self.database_drops: list[tuple[int, DatabaseDropped]] = []
+        """With the piece that each is in."""
+        self.database_marks: list[DatabaseInvalidated] = []
         self.tablespace_drops: list[tuple[int, TablespaceDropped]] = []
         self.created_databases: dict[int, Lsn] = {}
-        self._overwritten: SharedRowOverwritten | None = None
 
     def take(self, number: int, piece: Piece) -> None:
         """Note what is in a piece of WAL."""
@@ -112,15 +112,12 @@ class Diary:
                 self.ends.append((number, event))
             case MapUpdated():
                 self.maps.append(event)
-            case SharedRowOverwritten():
-                self._overwritten = event
+            case DatabaseInvalidated():
+                self.database_marks.append(event)
             case DatabaseCreated():
                 self.created_databases.setdefault(event.oid, event.position)
             case DatabaseDropped():
-                marked = self._overwritten
-                self.database_drops.append(
-                    (number, event, marked.position if marked else event.position)
-                )
+                self.database_drops.append((number, event))
             case TablespaceDropped():
                 self.tablespace_drops.append((number, event))
             case _:

@@ -14,7 +14,7 @@ from pgrescue.history.recount import recount
 from pgrescue.history.verdict import exchange_of, renumberings, verdict_on
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.system_catalogs import PG_CLASS
-from pgrescue.wal.events import NotableEnd
+from pgrescue.wal.events import NotableEnd, destruction_begins
 from pgrescue.wal.record import RelFileLocator
 from pgrescue.wal.sift import EndRows, transaction_ends
 from pgrescue.wal.stretch import Stretch
@@ -67,11 +67,9 @@ class IncidentFinder:
         timeline: int,
         book: NameBook,
         thresholds: Thresholds,
-        extra_arguments: tuple[str, ...] = (),
     ) -> None:
-        """`extra_arguments` go with the options of every incident."""
         self._stretch, self._timeline, self._book = stretch, timeline, book
-        self._thresholds, self._extra = thresholds, extra_arguments
+        self._thresholds = thresholds
         self._diary = Diary()
         self._cache: dict[int, tuple[EndRows, list[tuple[Lsn, TransactionEnd]]]] = {}
 
@@ -134,7 +132,8 @@ class IncidentFinder:
         )
 
     def _databases(self) -> Iterator[Incident]:
-        for number, drop, begin in self._diary.database_drops:
+        for number, drop in self._diary.database_drops:
+            begin = destruction_begins(drop, self._diary.database_marks)
             created = self._diary.created_databases.get(drop.oid)
             if created is not None and created < drop.position and not self._row_went(drop.xid):
                 continue  # it was moved to another tablespace
@@ -283,7 +282,7 @@ class IncidentFinder:
             relations=relations,
             rows=rows,
             share=share,
-            arguments=(*(arguments or ("--before-xid", str(end.xid))), *self._extra),
+            arguments=arguments or ("--before-xid", str(end.xid)),
             note=note,
         )
 

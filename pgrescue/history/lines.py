@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pgrescue.history.ends import ends_in
 from pgrescue.history.picture import ref_of
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import WalArchive, history_of
 from pgrescue.wal.index import SegmentRef, WalIndex
 from pgrescue.wal.recovery_path import Descent
-from pgrescue.wal.sift import EndRows, transaction_ends
-from pgrescue.wal.stretch import walk_of
 
 
 def line_of(archive: WalArchive, timeline: int, segment_size: int) -> list[SegmentRef]:
@@ -40,11 +39,6 @@ def unbroken_runs(refs: Sequence[SegmentRef], segment_size: int) -> list[list[Se
         else:
             runs.append([ref])
     return runs
-
-
-def ends_in(ref: SegmentRef, major: int) -> EndRows:
-    """Every commit and abort whose record is whole in one segment."""
-    return EndRows.joined([transaction_ends(batch, major)[0] for batch in walk_of(ref).batches()])
 
 
 def locate(index: WalIndex, refs: Sequence[SegmentRef], time: int) -> Lsn | None:

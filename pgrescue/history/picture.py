@@ -70,7 +70,7 @@ def _lane(
     return TimelineLane(
         info=info,
         ranges=tuple(_ranges(archive.numbers(info.id, segment_size))),
-        first_commit=transaction_of(first_commit(index, few[0])),
+        first_commit=transaction_of(first_commit(index, few[0], info.forked_at or Lsn(0))),
         last_commit=transaction_of(last_commit(index, few[1])),
     )
 

@@ -15,17 +15,20 @@ from pgrescue.postgres.control_file import StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import (
     DatabaseDropped,
+    DatabaseInvalidated,
     Event,
+    NameGiven,
     NotableEnd,
     ParameterChange,
     Prepared,
     RelationLocked,
     RestorePoint,
     RunningTransactions,
-    SharedRowOverwritten,
     TablespaceCreated,
     TablespaceDropped,
+    destruction_begins,
 )
+from pgrescue.wal.sift import transaction_ends
 from pgrescue.wal.stretch import Stretch
 from pgrescue.wal.transactions import microseconds_of, moment_of
 
@@ -57,12 +60,10 @@ class Replayed:
 
     def destroyed(self) -> Iterator[tuple[DatabaseDropped | TablespaceDropped, Lsn]]:
         """Drops of databases and tablespaces, each with where it is under way from."""
-        overwritten: SharedRowOverwritten | None = None
+        marks = self.of(DatabaseInvalidated)
         for event in self._events:
-            if isinstance(event, SharedRowOverwritten):
-                overwritten = event
-            elif isinstance(event, DatabaseDropped):
-                yield event, overwritten.position if overwritten else event.position
+            if isinstance(event, DatabaseDropped):
+                yield event, destruction_begins(event, marks)
             elif isinstance(event, TablespaceDropped):
                 yield event, event.position
 
@@ -77,10 +78,29 @@ class Replayed:
             bounds = [(ends.min_xid, ends.max_xid) for ends in (commits, aborts) if ends.count]
             if not any(low <= xid <= high for xid in wanted for low, high in bounds):
                 continue
-            rows = self.stretch.ends_of(index)
-            before = rows.xids[rows.positions < np.uint64(limit)]
-            wanted -= set(before.tolist())
+            wanted -= self._ended_in(index, limit)
+        # A subtransaction ends with its transaction, whose record alone names it.
+        for index, piece in enumerate(self.stretch.pieces):
+            if not wanted or piece.start >= limit:
+                break
+            if piece.found.commits.max_xid or piece.found.aborts.max_xid:
+                wanted -= self._parts_ended_in(index, limit)
         return wanted
+
+    def _ended_in(self, index: int, limit: Lsn) -> set[int]:
+        rows = self.stretch.ends_of(index)
+        ended: list[int] = rows.xids[rows.positions < np.uint64(limit)].tolist()
+        return set(ended)
+
+    def _parts_ended_in(self, index: int, limit: Lsn) -> set[int]:
+        major = self.stretch.major
+        return {
+            xid
+            for batch in self.stretch.records_of(index)
+            for position, end in transaction_ends(batch, major)[1]
+            if position < limit
+            for xid in end.subxids
+        }
 
 
 def limits_in(replayed: Replayed) -> StandbyLimits | None:
@@ -128,7 +148,13 @@ def _locked_tables(
     if target.end != "pause":
         return
     open_ones = replayed.unfinished({lock.xid for lock in replayed.of(RelationLocked)})
-    held = [lock for lock in replayed.of(RelationLocked) if lock.xid in open_ones]
+    own = [given for given in replayed.of(NameGiven) if given.xid in open_ones]
+    made = {(given.database, given.oid) for given in own}
+    held = [
+        lock
+        for lock in replayed.of(RelationLocked)
+        if lock.xid in open_ones and (lock.database, lock.relation) not in made
+    ]
     if not held:
         return
     first = min(lock.position for lock in held)

@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-from typing import BinaryIO
 
-from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
+from pgrescue.history.own_wal import SegmentInTar, TarSegments
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import SegmentRef
 from pgrescue.wal.pages import SegmentFile, WalSource
 from pgrescue.wal.recovery_path import PathStep
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentInTar:
-    """A segment inside a backup's tar file."""
-
-    archive: str
-    name: str
-
-    def open(self) -> BinaryIO:
-        """Its bytes, read into memory; raises OSError and what decompressing raises."""
-        try:
-            with TarStream(Path(self.archive)) as stream:
-                for member in stream.members():
-                    if member.name.rpartition("/")[2] == self.name:
-                        return BytesIO(stream.content(member))
-        except (TruncatedArchive, DamagedArchive) as error:
-            raise OSError(f"{self.archive} is damaged: {error}") from error
-        raise FileNotFoundError(2, "no such segment in the archive", f"{self.archive}:{self.name}")
-
-    def size(self) -> int | None:
-        """Known only from the tar file's headers, which are read with the bytes."""
-        return None
-
-
 def segment_refs(steps: Sequence[PathStep], segment_size: int) -> list[SegmentRef]:
     """References to the files of a recovery path, in their order."""
+    inside: dict[str, list[str]] = {}
+    for step in steps:
+        location = str(step.file.location)
+        if not _is_its_own(location, step.name):
+            inside.setdefault(location, []).append(step.name)
+    tars = {location: TarSegments(location, names) for location, names in inside.items()}
     return [
         SegmentRef(
             step.name,
             step.timeline,
             Lsn(step.number * segment_size),
-            _source(str(step.file.location), step.name),
+            _source(str(step.file.location), step.name, tars),
         )
         for step in steps
     ]
 
 
-def _source(location: str, name: str) -> WalSource:
+def _source(location: str, name: str, tars: dict[str, TarSegments]) -> WalSource:
+    tar = tars.get(location)
+    return SegmentFile(location) if tar is None else SegmentInTar(tar, name)
+
+
+def _is_its_own(location: str, name: str) -> bool:
     """A file of its own begins with the segment's name; any other is a backup's tar file."""
-    if location.rpartition("/")[2].startswith(name):
-        return SegmentFile(location)
-    return SegmentInTar(location, name)
+    return location.rpartition("/")[2].startswith(name)

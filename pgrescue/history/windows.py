@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from pgrescue.catalog.model import Backup
+from pgrescue.history.ends import ends_in
 from pgrescue.history.model import RecoverableWindow, WindowEnd
 from pgrescue.history.stop_point import consistent_at, kept_at
 from pgrescue.history.way import segment_refs
@@ -188,12 +191,18 @@ def last_commit(index: WalIndex, refs: Sequence[SegmentRef]) -> Mark | None:
     return None
 
 
-def first_commit(index: WalIndex, refs: Iterable[SegmentRef]) -> Mark | None:
-    """The first commit in the first segments."""
-    for number, ref in enumerate(refs):
-        mark = index.summary(ref).found.commits.first
-        if mark is not None or number >= LOOKED_BACK:
-            return mark
+def first_commit(index: WalIndex, refs: Iterable[SegmentRef], since: Lsn) -> Mark | None:
+    """The first commit from a position on, in the first segments."""
+    for ref in list(refs)[:LOOKED_BACK]:
+        summary = index.summary(ref)
+        commits = summary.found.commits
+        if commits.first is None or commits.last is None or commits.last.position < since:
+            continue
+        if commits.first.position >= since:
+            return commits.first
+        rows = ends_in(ref, summary.major or 0)
+        later = np.flatnonzero(rows.commits & (rows.positions >= np.uint64(since)))
+        return rows.mark(int(later[0])) if len(later) else None
     return None
 
 

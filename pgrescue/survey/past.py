@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ from pgrescue.catalog.model import Backup
 from pgrescue.catalog.relation_names import ClusterNames, read_names
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import PgRescueError, Refused, UsageError
+from pgrescue.history.ends import ends_in
 from pgrescue.history.incidents import IncidentFinder, Thresholds
-from pgrescue.history.lines import ends_in, line_of, locate, unbroken_runs
+from pgrescue.history.lines import line_of, locate, unbroken_runs
 from pgrescue.history.model import (
     BeyondArchive,
     CursorView,
@@ -47,6 +50,17 @@ from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 from pgrescue.wal.stretch import read_stretch
 from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import microseconds_of, moment_of
+
+Where = Lsn | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSearch:
+    """What was found, and where nobody could look."""
+
+    incidents: tuple[Incident, ...]
+    unread: tuple[tuple[str, str], ...]
+    """Segments that could not be read to their end, each with the reason."""
 
 
 def open_archive(cluster: ClusterConfig) -> WalArchive:
@@ -89,6 +103,18 @@ class Past:
         self._lines: dict[int, list[SegmentRef]] = {}
         self._windows = WindowReader(self.archive, index, self.segment_size)
 
+    @cached_property
+    def current_timeline(self) -> int | None:
+        """The cluster's own, if its data directory is there and is of this archive's cluster."""
+        control, _ = read_control_file(Path(os.path.realpath(self._cluster.data_directory)))
+        own = control is not None and self._identifier in (None, control.system_identifier)
+        return control.current_timeline if control is not None and own else None
+
+    def _own_wal(self) -> Path | None:
+        if self.current_timeline is None:
+            return None
+        return Path(os.path.realpath(self._cluster.data_directory), "pg_wal")
+
     @property
     def timelines(self) -> list[int]:
         """Every timeline that has segments."""
@@ -98,16 +124,14 @@ class Past:
         self, *, checked: bool = False, progress: Progress | None = None
     ) -> TimelinePicture:
         """The map; with `checked` every record in the windows has been read."""
-        data = Path(os.path.realpath(self._cluster.data_directory))
-        control, _ = read_control_file(data)
-        own = control is not None and self._identifier in (None, control.system_identifier)
+        pg_wal = self._own_wal()
         return picture_of(
             self.archive,
             self.segment_size,
             self._backups,
             self._index,
-            current_timeline=control.current_timeline if control and own else None,
-            beyond=self._beyond(data / "pg_wal") if own else None,
+            current_timeline=self.current_timeline,
+            beyond=self._beyond(pg_wal) if pg_wal is not None else None,
             checked=checked,
             progress=progress,
         )
@@ -196,34 +220,95 @@ class Past:
             arguments=(*arguments, *self._timeline_option(timeline)),
         )
 
+    def position(self, timeline: int, where: Where | None) -> Lsn | None:
+        """A position, or the first commit after a time on that timeline."""
+        return where if where is None or isinstance(where, Lsn) else self.locate(timeline, where)
+
     def incidents(
         self,
         *,
         timeline: int | None = None,
-        begin: Lsn | None = None,
-        end: Lsn | None = None,
+        begin: Where | None = None,
+        end: Where | None = None,
         names_of: str | None = None,
         thresholds: Thresholds | None = None,
         progress: Progress | None = None,
-    ) -> list[Incident]:
+    ) -> IncidentSearch:
         """Destructive transactions, in the order of their commits.
 
         `begin` and `end` bound the positions of the commits; `names_of` is the backup whose
-        catalogs tell the names.
+        catalogs tell the names. What is still in the cluster's own `pg_wal` is searched, too.
         """
         chosen = self.timelines if timeline is None else [timeline]
-        lines = {number: self._between(self.line(number), begin, end) for number in chosen}
+        spans = {
+            number: (self.position(number, begin), self.position(number, end)) for number in chosen
+        }
+        lines = {
+            number: self._to_search(number, *spans[number], names_of is None) for number in chosen
+        }
         refs = list({ref.name: ref for line in lines.values() for ref in line}.values())
-        for done, _ in enumerate(self._index.stream(refs), 1):
+        ends = {line[-1].name for line in lines.values() if line}
+        unread: dict[str, str] = {}
+        for done, (ref, summary) in enumerate(self._index.stream(refs), 1):
+            unwritten = ref.name in ends and summary.end_kind in ("zeros", "recycled", "invalid")
+            if not summary.is_whole and not unwritten:
+                unread[ref.name] = summary.reason or summary.end_kind
             if progress is not None:
                 progress(done, len(refs))
-        found: list[Incident] = []
+        found: dict[tuple[Lsn, int], Incident] = {}
         for number, line in lines.items():
-            since = max(self.begin_of(number), begin or Lsn(0))
+            first, last = spans[number]
             for incident in self._on(number, line, names_of, thresholds or Thresholds()):
-                if since <= incident.lsn and (end is None or incident.lsn < end):
-                    found.append(incident)
-        return sorted(found, key=lambda incident: (incident.time, incident.lsn))
+                after = first is None or first <= incident.lsn
+                if after and (last is None or incident.lsn < last):
+                    found.setdefault((incident.lsn, incident.xid), self._placed(incident, number))
+        ordered = sorted(found.values(), key=lambda incident: (incident.time, incident.lsn))
+        return IncidentSearch(tuple(ordered), tuple(sorted(unread.items())))
+
+    def _to_search(
+        self, timeline: int, begin: Lsn | None, end: Lsn | None, from_backup: bool
+    ) -> list[SegmentRef]:
+        """The segments that have to be read to judge what was committed between two positions.
+
+        They begin with a backup from before: what was made and named since then must be known.
+        """
+        refs = [*self.line(timeline), *self._tail(timeline)]
+        if begin is not None:
+            starts = [
+                backup.start_lsn
+                for backup in self._backups
+                if backup.usable and backup.start_lsn is not None and backup.start_lsn <= begin
+            ]
+            first = max(starts, default=Lsn(0)) if from_backup else Lsn(0)
+            refs = [ref for ref in refs if ref.start + self.segment_size > first]
+        return [ref for ref in refs if end is None or ref.start < end]
+
+    def _tail(self, timeline: int) -> list[SegmentRef]:
+        """What only the cluster's own `pg_wal` has of a timeline."""
+        pg_wal = self._own_wal()
+        if pg_wal is None:
+            return []
+        names = unarchived_segments(pg_wal, self.archive, self._identifier)
+        own = [name for name in names if int(name[:8], 16) == timeline]
+        files = [ArchivedFile(name, f"{pg_wal}/{name}", self.segment_size) for name in own]
+        last = max((ref.start for ref in self.line(timeline)), default=Lsn(0))
+        refs = [ref_of(file, self.segment_size) for file in files]
+        return [ref for ref in refs if ref.start > last]
+
+    def _placed(self, incident: Incident, found_on: int) -> Incident:
+        """With the timeline it was committed on, and options that lead along a line with it.
+
+        That is the cluster's own line wherever it has the incident: then what is lost is counted
+        against what the cluster has.
+        """
+        owner = history_of(found_on, self.archive.histories).timeline_at(incident.lsn)
+        current = self.current_timeline
+        along = found_on
+        if current is not None:
+            history = history_of(current, self.archive.histories)
+            along = current if history.timeline_at(incident.lsn) == owner else found_on
+        option = self._timeline_option(along)
+        return replace(incident, timeline=owner, arguments=(*incident.arguments, *option))
 
     def _on(
         self,
@@ -241,8 +326,7 @@ class Past:
                     rest = rest[1:]
                     continue
                 book = NameBook(self._names(names_of, rest[0].start))
-                extra = self._timeline_option(timeline)
-                yield from IncidentFinder(stretch, timeline, book, thresholds, extra).find()
+                yield from IncidentFinder(stretch, timeline, book, thresholds).find()
                 behind = [at for at, ref in enumerate(rest) if ref.name == stretch.segment]
                 rest = rest[behind[0] + 1 :] if behind and stretch.why != "end_of_files" else []
 
@@ -266,16 +350,6 @@ class Past:
 
     def _own(self, timeline: int) -> list[SegmentRef]:
         return [ref for ref in self.line(timeline) if ref.timeline == timeline]
-
-    def _between(
-        self, refs: Sequence[SegmentRef], begin: Lsn | None, end: Lsn | None
-    ) -> list[SegmentRef]:
-        return [
-            ref
-            for ref in refs
-            if (begin is None or ref.start + self.segment_size > begin)
-            and (end is None or ref.start < end)
-        ]
 
     def _glance(self, ref: SegmentRef) -> SegmentGlance:
         summary = self._index.summary(ref)
@@ -360,4 +434,6 @@ class Past:
         return (None, broken) if broken else (newest, None)
 
     def _timeline_option(self, timeline: int) -> tuple[str, ...]:
-        return ("--timeline", str(timeline)) if len(self.timelines) > 1 else ()
+        """Named wherever there is a choice: the same id can be another transaction elsewhere."""
+        known = {*self.timelines, *self.archive.histories, self.current_timeline or timeline}
+        return ("--timeline", str(timeline)) if len(known) > 1 else ()

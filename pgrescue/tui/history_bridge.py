@@ -50,7 +50,10 @@ class PastBridge:
 
     def incidents(self, cluster: str, progress: Callable[[int, int], None]) -> tuple[Incident, ...]:
         """Transactions that destroyed data; what `progress` raises gives the search up."""
-        return tuple(self._past(cluster).incidents(progress=progress))
+        past = self._open(cluster)
+        with self._lock:
+            self._pasts[cluster] = past
+        return tuple(past.incidents(progress=progress).incidents)
 
     def locate(self, cluster: str, timeline: int, moment: datetime) -> Lsn:
         """The position of the first commit after a time."""

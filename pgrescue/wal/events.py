@@ -7,16 +7,23 @@ Bodies: `src/include/catalog/pg_control.h`, `access/xlog_internal.h`, `commands/
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
 import msgspec
 
 from pgrescue.postgres.control_file import StandbyLimits
+from pgrescue.postgres.heap_page import page_tuples
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.wal.record import Record, RelFileLocator
+from pgrescue.wal.page_image import restore_page_image
+from pgrescue.wal.record import BlockReference, Record, RelFileLocator
 from pgrescue.wal.records import DBASE, HEAP, RELMAP, SMGR, STANDBY, TBLSPC, XACT, XLOG
 from pgrescue.wal.transactions import TransactionEnd
 
 GLOBAL_TABLESPACE = 1664
+_CONNECTION_LIMIT, _CONNECTION_LIMIT_BEFORE_15 = 80, 208
+"""Offsets of `datconnlimit` in a row of `pg_database`."""
+_INVALID_DATABASE = -2
+"""`DATCONNLIMIT_INVALID_DB` in `src/include/catalog/pg_database.h`."""
 _MAIN_FORK, _INIT_FORK = 0, 3
 WAL_LEVELS = ("minimal", "replica", "logical")
 
@@ -111,11 +118,13 @@ class DatabaseDropped(Event, frozen=True, tag=True, kw_only=True):
     oid: int
 
 
-class SharedRowOverwritten(Event, frozen=True, tag=True, kw_only=True):
-    """A row of a shared catalog changed in place: `DROP DATABASE` marks the database so."""
+class DatabaseInvalidated(Event, frozen=True, tag=True, kw_only=True):
+    """`DROP DATABASE` marks the row of the database, in place, before it removes any file.
 
-    xid: int
-    filenode: int
+    Minor releases before 2023 do not: there the files go first.
+    """
+
+    oid: int
 
 
 class FileCreated(Event, frozen=True, tag=True, kw_only=True):
@@ -181,7 +190,7 @@ AnyEvent = (
     | TablespaceDropped
     | DatabaseCreated
     | DatabaseDropped
-    | SharedRowOverwritten
+    | DatabaseInvalidated
     | FileCreated
     | RelationLocked
     | MapUpdated
@@ -221,7 +230,7 @@ def events_of(record: Record, end: Lsn, major: int) -> list[AnyEvent]:
                 at, xid = record.position, record.xid
                 return [MapUpdated(position=at, xid=xid, database=database, content=content)]
             case _ if record.rmid == HEAP:
-                return _overwritten(record)
+                return _invalidated(record, major)
     except struct.error:
         pass
     return []
@@ -315,9 +324,34 @@ def _standby(record: Record) -> list[AnyEvent]:
     return []
 
 
-def _overwritten(record: Record) -> list[AnyEvent]:
-    file = record.blocks[0].file if record.blocks else None
-    if file is None or file.tablespace != GLOBAL_TABLESPACE:
+def _invalidated(record: Record, major: int) -> list[AnyEvent]:
+    """An in-place change of a row of `pg_database` to `datconnlimit` -2."""
+    block = record.blocks[0] if record.blocks else None
+    if block is None or block.file.tablespace != GLOBAL_TABLESPACE:
         return []
-    at, xid = record.position, record.xid
-    return [SharedRowOverwritten(position=at, xid=xid, filenode=file.filenode)]
+    row = block.data or _row_in_image(record, block)
+    offset = _CONNECTION_LIMIT if major >= 15 else _CONNECTION_LIMIT_BEFORE_15
+    (oid,) = struct.unpack_from("<I", row)
+    (limit,) = struct.unpack_from("<i", row, offset)
+    if limit != _INVALID_DATABASE:
+        return []
+    return [DatabaseInvalidated(position=record.position, oid=oid)]
+
+
+def _row_in_image(record: Record, block: BlockReference) -> bytes:
+    """After a checkpoint the whole page is logged; the record says which row was changed."""
+    image = block.image
+    (number,) = struct.unpack_from("<H", record.data)
+    page = image and restore_page_image(
+        image.content, image.hole_offset, image.hole_length, image.compression
+    )
+    rows = (row.data for row in page_tuples(page or b"") if row.number == number)
+    return next(rows, b"")
+
+
+def destruction_begins(drop: DatabaseDropped, marks: Iterable[DatabaseInvalidated]) -> Lsn:
+    """From where on a database that is dropped cannot be entered any more."""
+    own = [
+        mark.position for mark in marks if mark.oid == drop.oid and mark.position < drop.position
+    ]
+    return own[-1] if own else drop.position

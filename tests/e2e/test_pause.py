@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from pgrescue.errors import PgRescueError
+from tests.support.cluster import cluster_config
 from tests.support.command import finished
 from tests.support.runs import status
 from tests.support.source import Source
@@ -90,8 +92,14 @@ def no_such_restore_point(_source: Source) -> tuple[str, ...]:
 def test_target_that_the_wal_does_not_reach(
     any_victim: Source, aim: Callable[[Source], tuple[str, ...]], action: str
 ) -> None:
+    refused = any_victim.restore(*aim(any_victim), "--action", action, check=False)
+    assert refused.returncode == 3, "the archive itself tells that it is not there"
+    fetch = f"cp {any_victim.sandbox.wal}/%f %p"
+    known = cluster_config(any_victim.sandbox)
+    any_victim.workspace.configure(replace(known, wal_archive=None, restore_command=fetch))
     completed = any_victim.restore(*aim(any_victim), "--action", action, check=False)
     assert completed.returncode == 5, completed.stderr
+    assert "can be listed here" in completed.stderr
     last = finished(completed)
     assert last["state"] == "failed"
     assert last["error"]["title"]

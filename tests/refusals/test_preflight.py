@@ -55,7 +55,8 @@ def test_target_before_the_backups_end(scene: Scene, backup: str, kind: str) -> 
     chosen = () if backup == "auto" else ("--backup", scene.backup)
     with unchanged(scene.sandbox):
         completed = scene.restore(*target, *chosen)
-    refused(completed, REFUSED, "after its own end", "pgrescue catalog" if not chosen else "later")
+    way_out = {"auto": "pgrescue catalog", "named": "backup"}[backup]
+    refused(completed, REFUSED, "after its own end", way_out)
 
 
 def test_xid_of_a_transaction_before_the_backup(scene: Scene) -> None:
@@ -67,7 +68,7 @@ def test_xid_of_a_transaction_before_the_backup(scene: Scene) -> None:
 def test_position_after_the_end_of_the_wal(scene: Scene) -> None:
     with unchanged(scene.sandbox):
         completed = scene.restore("--to-lsn", "7F/0")
-    refused(completed, REFUSED, "The WAL ends at", "is missing", "--to latest")
+    refused(completed, REFUSED, "Nothing is there to stop at", "ends at", "--to latest")
 
 
 def test_timeline_that_nobody_knows(scene: Scene) -> None:

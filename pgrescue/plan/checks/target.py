@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.choose import ends_before, is_newer, is_on_branch
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
+
+_LABEL = timedelta(seconds=1)
+"""How exactly a backup's label says when it began: what it holds from before is not in its WAL."""
 
 
 def timeline(context: Context) -> list[Finding]:
@@ -41,8 +46,12 @@ def timeline(context: Context) -> list[Finding]:
 def after_the_backups_end(context: Context) -> list[Finding]:
     """The target lies after the backup's end, where only the backup itself can tell."""
     backup, target = context.facts.backup, context.request.target
-    if context.facts.foretold or ends_before(backup, target):
+    if ends_before(backup, target):
         return []
+    begun = backup.started_at
+    holds_later = target.time is not None and begun is not None and target.time < begun + _LABEL
+    if context.facts.foretold and not holds_later:
+        return []  # the WAL has told whether anything between the backup's ends is too late
     end = backup.stopped_at if target.kind == "time" else backup.stop_lsn
     where = f"{end:%Y-%m-%d %H:%M:%S+00:00}" if target.kind == "time" and end else f"LSN {end}"
     return blocker(

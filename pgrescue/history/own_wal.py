@@ -1,0 +1,138 @@
+"""The WAL that a backup carries inside a tar file, read in one pass."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
+from pgrescue.compression import DECOMPRESSION_ERRORS
+from pgrescue.wal.index_store import stamp_of
+from pgrescue.wal.pages import Identity
+
+_IN_MEMORY = 64 << 20
+"""Bytes of segments that are kept in memory; more go to a file without a name."""
+_KEPT = 4 << 30
+_LEFT_FREE = 1 << 30
+"""A rescue must not be what fills the file system for temporary files."""
+
+
+class TarSegments:
+    """The segments of one tar file that are wanted, in the order in which they come.
+
+    What a pass goes by is kept, and the pass goes on only when something further is asked for. A
+    tar file that has changed is begun anew. Several threads may ask.
+    """
+
+    def __init__(self, archive: str, wanted: Collection[str]) -> None:
+        self.archive = archive
+        self._wanted = frozenset(wanted)
+        self._lock = threading.Lock()
+        self._stamp: bytes | None = None
+        self._pass: _Pass | None = None
+
+    def content(self, name: str) -> bytes:
+        """One segment's bytes; raises OSError and what decompressing raises."""
+        with self._lock:
+            stamp = stamp_of(self.archive)
+            if self._pass is None or stamp is None or stamp != self._stamp:
+                # Taken before the file is opened: one that is exchanged in between is begun anew.
+                self._stamp = stamp
+                self._pass = _Pass(self.archive, self._wanted)
+            found = self._pass.content(name)
+            if found is None:  # gone by, when there was no room to keep it
+                found = _Pass(self.archive, {name}).content(name)
+        if found is None:
+            place = f"{self.archive}:{name}"
+            raise FileNotFoundError(2, "no such segment in the archive", place)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInTar:
+    """A segment inside a backup's tar file."""
+
+    segments: TarSegments
+    name: str
+
+    def open(self) -> BinaryIO:
+        """Its bytes, read into memory; raises OSError and what decompressing raises."""
+        return BytesIO(self.segments.content(self.name))
+
+    def size(self) -> int | None:
+        """Known only from the tar file's headers, which are read with the bytes."""
+        return None
+
+    def identity(self) -> Identity:
+        """As long as the tar file is the same, so is every segment in it."""
+        return Identity(f"{self.segments.archive}//{self.name}", self.segments.archive)
+
+
+class _Pass:
+    """One pass over a tar file, as far as it has come."""
+
+    def __init__(self, archive: str, wanted: Collection[str]) -> None:
+        self._archive = archive
+        self._missing = set(wanted)
+        self._kept: dict[str, tuple[int, int]] = {}
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - lives as long as this
+        weakref.finalize(self, self._file.close)
+        self._end = 0
+        self._error: Exception | None = None
+        self._coming = self._read()
+
+    def content(self, name: str) -> bytes | None:
+        """A segment that was kept, or that is still to come."""
+        if name in self._kept:
+            begin, size = self._kept[name]
+            self._file.seek(begin)
+            return self._file.read(size)
+        for found, content in self._coming:
+            if found == name:
+                return content
+        if self._error is not None and name in self._missing:
+            raise self._error
+        return None
+
+    def _read(self) -> Iterator[tuple[str, bytes]]:
+        try:
+            with TarStream(Path(self._archive)) as stream:
+                for member in stream.members() if self._missing else ():
+                    name = member.name.rpartition("/")[2]
+                    if name not in self._missing:
+                        continue
+                    content = stream.content(member)
+                    self._missing.remove(name)
+                    self._keep(name, content)
+                    yield name, content
+                    if not self._missing:
+                        return
+        except (TruncatedArchive, DamagedArchive) as error:
+            self._error = OSError(f"{self._archive} is damaged: {error}")
+        except DECOMPRESSION_ERRORS as error:
+            self._error = error
+
+    def _keep(self, name: str, content: bytes) -> None:
+        try:
+            end = self._end + len(content)
+            on_disk = end > _IN_MEMORY
+            if end > _KEPT or (on_disk and _free() < end + _LEFT_FREE):
+                return
+            self._file.seek(self._end)
+            self._file.write(content)
+            self._file.flush()
+        except OSError:  # no room after all
+            return
+        self._kept[name] = (self._end, len(content))
+        self._end = end
+
+
+def _free() -> int:
+    return shutil.disk_usage(tempfile.gettempdir()).free

@@ -144,7 +144,7 @@ def make_archive(programs: Path, work: Path, segments: int, *, quiet: bool) -> P
     run(str(programs / "pg_ctl"), "-D", str(data), "-l", str(work / "log"), "-w", "start")
     connection = ("-h", str(work), "-U", "postgres")
     try:
-        run(str(programs / "pgbench"), *connection, "-i", "-q", "-s", "10", "postgres")
+        run(str(programs / "pgbench"), *connection, "-i", "-q", "-s", "30", "postgres")
         step = quiet_step(programs, connection) if quiet else busy_step(programs, connection)
         fill(wal, segments, lambda: run(*step))
     finally:
@@ -153,9 +153,9 @@ def make_archive(programs: Path, work: Path, segments: int, *, quiet: bool) -> P
 
 
 def busy_step(programs: Path, connection: tuple[str, ...]) -> tuple[str, ...]:
-    """Ten seconds of pgbench's own transactions."""
+    """Ten seconds of pgbench's simple update: its other transactions wait for each other."""
     program = str(programs / "pgbench")
-    return (program, *connection, "-n", "-c", "4", "-j", "2", "-T", "10", "postgres")
+    return (program, *connection, "-n", "-N", "-c", "4", "-j", "2", "-T", "10", "postgres")
 
 
 def quiet_step(programs: Path, connection: tuple[str, ...]) -> tuple[str, ...]:

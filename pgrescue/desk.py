@@ -106,6 +106,8 @@ class Desk:
         """As `past`, on an index that is open already."""
         check_paths(self.cluster, self.config.path)
         archive = open_archive(self.cluster)
+        files = (*archive.segments.values(), *archive.partials.values())
+        index.tidy(str(archive.path), {str(file.location) for file in files})
         backups = self.backups(archive)
         return Past(self.cluster, archive, backups, index, names_cache_directory())
 

@@ -14,7 +14,7 @@ import pgrescue
 ROOT = Path(pgrescue.__file__).parent
 
 FLOORS = (
-    ("errors", "findings"),
+    ("errors", "findings", "printable"),
     ("postgres",),
     ("codec", "compression"),
     ("wal",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pgrescue import codec
+from pgrescue.catalog.atomic import replace_file
 from pgrescue.catalog.layout import read_layout
 from pgrescue.catalog.model import Backup
 from pgrescue.catalog.stamp import Stamp, stamp_of
@@ -79,7 +79,7 @@ class CatalogCache:
         for path, entry in self._changed.items():
             entries[path] = _with_latest_verification(entry, entries.get(path))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        _replace_file(self._path, codec.dumps(_File(codec.SCHEMA, FORMAT, entries)).encode())
+        replace_file(self._path, codec.dumps(_File(codec.SCHEMA, FORMAT, entries)).encode())
         self._kept, self._changed = entries, {}
 
     def _entry(self, path: str, stamp: Stamp) -> _Entry | None:
@@ -100,17 +100,3 @@ def _with_latest_verification(entry: _Entry, stored: _Entry | None) -> _Entry:
         return entry
     times = [time for time in (entry.verified_at, stored.verified_at) if time is not None]
     return replace(entry, verified_at=max(times, default=None))
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    """Put a whole new file in place, so that a reader or a crash never meets half of one."""
-    handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

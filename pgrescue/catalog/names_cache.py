@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pgrescue import codec
-from pgrescue.catalog.cache import _replace_file
+from pgrescue.catalog.atomic import replace_file
 from pgrescue.catalog.stamp import Stamp
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class NamesCache:
         with contextlib.suppress(OSError):
             self.directory.mkdir(parents=True, exist_ok=True)
             file = _File(codec.SCHEMA, FORMAT, path, stamp, codec.to_plain(names))
-            _replace_file(self._file(path), codec.dumps(file).encode())
+            replace_file(self._file(path), codec.dumps(file).encode())
 
     def _file(self, path: str) -> Path:
         digest = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()

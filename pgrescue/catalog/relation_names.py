@@ -58,10 +58,6 @@ class DatabaseNames:
         """The relation whose file this is."""
         return self._by_filenode.get((tablespace, filenode))
 
-    def owner_of_toast(self, oid: int) -> RelationName | None:
-        """The relation whose TOAST table has this OID."""
-        return self._by_toast.get(oid)
-
     @cached_property
     def _by_filenode(self) -> dict[tuple[int, int], RelationName]:
         return {
@@ -69,10 +65,6 @@ class DatabaseNames:
             for relation in self._live_ones_last()
             if relation.filenode
         }
-
-    @cached_property
-    def _by_toast(self) -> dict[int, RelationName]:
-        return {relation.toast: relation for relation in self._live_ones_last() if relation.toast}
 
     def _live_ones_last(self) -> list[RelationName]:
         return sorted(self.relations.values(), key=lambda relation: relation.live)

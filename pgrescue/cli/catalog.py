@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import print_json, print_table, size_text, time_text
+from pgrescue.cli.output import print_json, print_lines, print_table, size_text, time_text
 from pgrescue.cli.session import open_desk
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.catalog.model import Backup
@@ -98,7 +98,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     ]
     rows += [("problem", f"{item.code}: {item.message}") for item in backup.problems]
     for name, value in rows:
-        sys.stdout.write(f"{name:<18} {value}\n")
+        print_lines(f"{name:<18} {printable(value)}")
     return 0
 
 

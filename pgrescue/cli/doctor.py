@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pgrescue.cli.output import narrate, print_json, print_lines
 from pgrescue.errors import ExitCode
+from pgrescue.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from pgrescue.findings import Finding
@@ -47,13 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = config.cluster(arguments.cluster)
     findings = examine(config, cluster)
     if arguments.json:
-        from pgrescue.codec import SCHEMA, dumps
-
-        text = dumps({"schema": SCHEMA, "cluster": cluster.name, "findings": findings})
+        print_json({"cluster": cluster.name, "findings": findings})
     else:
-        text = _table(findings)
-        sys.stderr.write(f"{_summary(cluster.name, findings)}\n")
-    sys.stdout.write(f"{text}\n")
+        narrate(_summary(cluster.name, findings))
+        print_lines(_table(findings))
     blocked = any(finding.status == "blocker" for finding in findings)
     return ExitCode.REFUSED if blocked else ExitCode.DONE
 
@@ -64,13 +62,16 @@ def _table(findings: list[Finding]) -> str:
     lines = []
     for finding in findings:
         message = textwrap.wrap(
-            finding.message, _WIDTH - column, break_long_words=False, break_on_hyphens=False
+            printable_lines(finding.message),
+            _WIDTH - column,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         lines.append(f"{_MARKS[finding.status]:<{margin}}{finding.code}".ljust(column) + message[0])
         lines += [" " * column + rest for rest in message[1:]]
         if finding.fix is not None:
             # Never wrapped: it is there to be copied.
-            lines.append(f"{' ' * column}fix: {finding.fix}")
+            lines.append(f"{' ' * column}fix: {printable(finding.fix)}")
     return "\n".join(lines)
 
 

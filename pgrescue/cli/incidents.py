@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import narrate, print_json
+from pgrescue.cli.output import narrate, print_json, print_lines
 from pgrescue.cli.session import open_desk
 from pgrescue.cli.wal_range import add_range_options, progress_teller, timeline_of, where
 from pgrescue.errors import UsageError
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.history.incidents import Thresholds
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"cluster": desk.cluster.name, "incidents": listed, "unread": unread})
         return 0
     for incident in search.incidents:
-        sys.stdout.write(_text(incident))
+        print_lines(_text(incident))
     for name, reason in search.unread:
         narrate(f"NOT READ: {name}: {reason}")
     if not search.incidents:
@@ -128,9 +128,9 @@ def _text(incident: Incident) -> str:
         f"    transaction {incident.xid}, commit at {incident.lsn}, timeline {incident.timeline}",
     ]
     if incident.note:
-        lines.append(f"    {incident.note}")
-    lines.append(f"    just before it: pgrescue plan {shlex.join(incident.arguments)}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"    {printable(incident.note)}")
+    lines.append(f"    just before it: pgrescue plan {printable(shlex.join(incident.arguments))}")
+    return "\n".join(lines)
 
 
 def _what(incident: Incident) -> str:
@@ -146,8 +146,3 @@ def _name(relation: HitRelation) -> str:
     if relation.name is None:
         return f"relation with OID {relation.oid}"
     return f"{relation.schema}.{relation.name}" if relation.schema else relation.name
-
-
-def printable(text: str) -> str:
-    """Control characters, of which names may have any, as what they are."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

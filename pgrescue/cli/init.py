@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgrescue.cli.output import narrate, print_json, print_lines
 from pgrescue.errors import ExitCode, UsageError
 from pgrescue.postgres.service import SERVICE_KINDS, ServiceKind, ServiceSpec
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.config.detect import Detection
@@ -182,7 +184,7 @@ def _ask_service(cluster: ClusterConfig, kind: ServiceKind) -> ServiceSpec:
 def _ask(question: str, default: str) -> str:
     """One line from the terminal; an empty one means the default."""
     hint = f" [{default}]" if default else ""
-    sys.stderr.write(f"{question}{hint}: ")
+    sys.stderr.write(printable(f"{question}{hint}: "))
     sys.stderr.flush()
     try:
         return input().strip() or default
@@ -202,12 +204,9 @@ def _print_result(
     as_json: bool, output: Path, text: str, detection: Detection, warnings: tuple[str, ...]
 ) -> None:
     if not as_json:
-        sys.stdout.write(f"{output}\n")
+        print_lines(printable(str(output)))
         return
-    from pgrescue.codec import SCHEMA, dumps
-
     result = {
-        "schema": SCHEMA,
         "path": str(output),
         "cluster": detection.cluster.name,
         "configuration": tomllib.loads(text),
@@ -216,12 +215,12 @@ def _print_result(
         "notes": detection.notes,
         "warnings": warnings,
     }
-    sys.stdout.write(f"{dumps(result)}\n")
+    print_json(result)
 
 
 def _narrate(lines: Iterable[str]) -> None:
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        narrate(line)
 
 
 def _text(path: Path | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,22 +12,31 @@ from typing import Any
 
 from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.errors import PgRescueError
+from pgrescue.printable import printable, printable_lines
 
 STREAMING = ("restore", "attach", "resume", "undo", "discard")
 """Commands that print a run's events; with --json their errors are a last event, too."""
+_NOT_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON allows raw, and a terminal would obey."""
 _STATUS_KEYS = ("run", "step", "progress", "reached", "set_aside")
 
 
 def print_json(content: dict[str, Any]) -> None:
     """One JSON object on a line of its own, with the schema's version."""
-    sys.stdout.write(dumps({"schema": SCHEMA, **content}) + "\n")
+    text = dumps({"schema": SCHEMA, **content})
+    sys.stdout.write(_NOT_ESCAPED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
     sys.stdout.flush()
 
 
 def narrate(text: str) -> None:
     """Say something to the person, not to the pipe."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable_lines(text) + "\n")
     sys.stderr.flush()
+
+
+def print_lines(text: str) -> None:
+    """Lines of an answer, for people."""
+    sys.stdout.write(printable_lines(text) + "\n")
 
 
 def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
@@ -49,7 +60,7 @@ def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table with columns as wide as their content."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [list(header), *(list(map(printable, row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

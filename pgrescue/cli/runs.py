@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json, print_table, time_text
+from pgrescue.cli.output import narrate, print_json, print_lines, print_table, time_text
 from pgrescue.cli.session import confirm
 from pgrescue.errors import ExitCode
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.run.run_directory import RunDirectory
@@ -89,8 +89,8 @@ def run_status(arguments: argparse.Namespace) -> int:
         return ExitCode.DONE
     for step in state.steps:
         seconds = "" if step.seconds is None else f"{step.seconds:8.1f} s"
-        sys.stdout.write(f"  {step.state:<8} {step.title:<52} {seconds}\n")
-    sys.stdout.write(closing(state) + "\n")
+        print_lines(f"  {step.state:<8} {printable(step.title):<52} {seconds}")
+    print_lines(closing(state))
     return ExitCode.DONE
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pgrescue.errors import Refused
+from pgrescue.printable import printable_lines
 
 if TYPE_CHECKING:
     from pgrescue.desk import Desk
@@ -34,7 +35,7 @@ def confirm(question: str, *, given: bool, option: str, expected: str = "yes") -
             question,
             next_steps=(f"add {option}",),
         )
-    sys.stderr.write(f"{question}\nType {expected} to go on: ")
+    sys.stderr.write(printable_lines(f"{question}\nType {expected} to go on: "))
     sys.stderr.flush()
     if sys.stdin.readline().strip() != expected:
         raise Refused("Not confirmed.")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import narrate, print_json, print_table, size_text, time_text
+from pgrescue.cli.output import (
+    narrate,
+    print_json,
+    print_lines,
+    print_table,
+    size_text,
+    time_text,
+)
 from pgrescue.cli.session import open_desk
 from pgrescue.cli.wal_range import add_range_options, progress_teller, timeline_of, where
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.history.model import RecoverableWindow, TimelineLane, TimelinePicture
@@ -133,25 +140,25 @@ class _Shown:
         )
         self._print_gaps()
         if self._windows:
-            sys.stdout.write("\n")
+            print_lines("")
             print_table(
                 ("BACKUP", "TIMELINE", "RECOVERABLE FROM", "TO", "LAST COMMIT", "ENDS"),
                 [_window_row(window) for window in self._windows],
             )
         if picture.beyond is not None:
             names, last = picture.beyond.segments, picture.beyond.last_commit
-            sys.stdout.write(
+            print_lines(
                 f"\nOnly in the cluster's own pg_wal: {len(names)} segments, {names[0]} to "
                 f"{names[-1]}, up to {picture.beyond.to_lsn}"
-                f"{f', last commit {time_text(last.time)}' if last else ''}.\n"
+                f"{f', last commit {time_text(last.time)}' if last else ''}."
             )
         for problem in picture.problems:
-            sys.stdout.write(f"\n{problem.code}: {problem.message}\n")
+            print_lines(f"\n{problem.code}: {printable(problem.message)}")
 
     def _print_gaps(self) -> None:
         if not self._gaps:
             return
-        sys.stdout.write("\n")
+        print_lines("")
         rows = [(str(gap.timeline), gap.first, gap.last, str(gap.count)) for gap in self._gaps]
         print_table(("GAP IN TIMELINE", "FIRST MISSING", "LAST MISSING", "COUNT"), rows)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json
 from pgrescue.errors import ExitCode
+from pgrescue.printable import printable
 from pgrescue.run import records
 from pgrescue.run.journal import plain_record
 from pgrescue.run.status import status_of
@@ -117,7 +118,7 @@ class _Teller:
         if not self._on_terminal and now - self._last_progress < _QUIET_PROGRESS_SECONDS:
             return
         self._last_progress = now
-        text = f"  {progress_text(record)}"
+        text = f"  {printable(progress_text(record))}"
         if self._on_terminal:
             sys.stderr.write(f"\r{text[:78]:<78}")
             sys.stderr.flush()

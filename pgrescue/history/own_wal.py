@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
@@ -50,8 +50,7 @@ class TarSegments:
             if found is None:  # gone by, when there was no room to keep it
                 found = _Pass(self.archive, {name}).content(name)
         if found is None:
-            place = f"{self.archive}:{name}"
-            raise FileNotFoundError(2, "no such segment in the archive", place)
+            raise FileNotFoundError(2, "no such segment in the archive", name)
         return found
 
 
@@ -79,59 +78,66 @@ class _Pass:
     """One pass over a tar file, as far as it has come."""
 
     def __init__(self, archive: str, wanted: Collection[str]) -> None:
-        self._archive = archive
         self._missing = set(wanted)
-        self._kept: dict[str, tuple[int, int]] = {}
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - lives as long as this
-        weakref.finalize(self, self._file.close)
-        self._end = 0
+        self._coming = _members(archive, wanted)
         self._error: Exception | None = None
-        self._coming = self._read()
+        self._kept: dict[str, tuple[int, int]] = {}
+        self._end = 0
+        self._full = False
+        # Beyond its size it becomes a file without a name: it goes with the process, however
+        # that ends.
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
 
     def content(self, name: str) -> bytes | None:
-        """A segment that was kept, or that is still to come."""
+        """A segment that was kept or is still to come; None if it has gone by and was not kept."""
         if name in self._kept:
             begin, size = self._kept[name]
             self._file.seek(begin)
             return self._file.read(size)
-        for found, content in self._coming:
-            if found == name:
-                return content
-        if self._error is not None and name in self._missing:
-            raise self._error
-        return None
-
-    def _read(self) -> Iterator[tuple[str, bytes]]:
         try:
-            with TarStream(Path(self._archive)) as stream:
-                for member in stream.members() if self._missing else ():
-                    name = member.name.rpartition("/")[2]
-                    if name not in self._missing:
-                        continue
-                    content = stream.content(member)
-                    self._missing.remove(name)
-                    self._keep(name, content)
-                    yield name, content
-                    if not self._missing:
-                        return
-        except (TruncatedArchive, DamagedArchive) as error:
-            self._error = OSError(f"{self._archive} is damaged: {error}")
+            for found, content in self._coming:
+                self._missing.discard(found)
+                self._keep(found, content)
+                if found == name:
+                    return content
         except DECOMPRESSION_ERRORS as error:
-            self._error = error
+            self._error = error.with_traceback(None)
+        if name not in self._missing:
+            return None
+        raise self._error or FileNotFoundError(2, "no such segment in the archive", name)
 
     def _keep(self, name: str, content: bytes) -> None:
+        end = self._end + len(content)
         try:
-            end = self._end + len(content)
-            on_disk = end > _IN_MEMORY
-            if end > _KEPT or (on_disk and _free() < end + _LEFT_FREE):
+            if self._full or end > _KEPT or (end > _IN_MEMORY and _free() < end + _LEFT_FREE):
                 return
             self._file.seek(self._end)
             self._file.write(content)
             self._file.flush()
-        except OSError:  # no room after all
+        except OSError:  # no room after all; what was kept may be lost with it
+            self._full = True
+            self._kept.clear()
             return
         self._kept[name] = (self._end, len(content))
         self._end = end
+
+
+def _members(archive: str, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """The wanted segments as they come; raises OSError and what decompressing raises."""
+    missing = set(wanted)
+    try:
+        with TarStream(Path(archive)) as stream:
+            for member in stream.members():
+                name = member.name.rpartition("/")[2]
+                if name not in missing:
+                    continue
+                missing.remove(name)
+                yield name, stream.content(member)
+                if not missing:
+                    return
+    except (TruncatedArchive, DamagedArchive) as error:
+        raise OSError(f"{archive} is damaged: {error}") from error
 
 
 def _free() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from pgrescue.findings import Finding
@@ -19,7 +20,7 @@ class Alternative:
     """What it would keep."""
 
     def __str__(self) -> str:
-        return f"{' '.join(self.arguments)}   {self.words}"
+        return f"{shlex.join(self.arguments)}   {self.words}"
 
 
 @dataclass(frozen=True, slots=True)

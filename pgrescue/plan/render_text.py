@@ -9,6 +9,7 @@ from humanize import naturalsize
 from pgrescue.plan.model import Plan, Step
 from pgrescue.plan.moment import describe_moment
 from pgrescue.plan.stop import kept_and_lost
+from pgrescue.printable import printable, printable_lines
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
 _WIDTH = 96
@@ -20,7 +21,7 @@ def render_text(plan: Plan) -> str:
         summary(plan),
         _preflight(plan),
         "Steps\n" + "\n".join(_step(n, step) for n, step in enumerate(plan.steps, 1)),
-        "Settings\n" + textwrap.indent(plan.settings_diff, "  "),
+        "Settings\n" + textwrap.indent(printable_lines(plan.settings_diff), "  "),
         _space(plan),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -36,14 +37,14 @@ def summary(plan: Plan) -> str:
         way_back = "NO: the old data is deleted"
     rows = [
         ("Plan", plan.id),
-        ("Cluster", f"{plan.identity}, {plan.work.data_directory}"),
+        ("Cluster", printable(f"{plan.identity}, {plan.work.data_directory}")),
         ("Mode", "in place" if plan.mode == "in_place" else "clone"),
-        ("Backup", plan.backup),
-        ("Target", f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"),
+        ("Backup", printable(plan.backup)),
+        ("Target", printable(_target(plan))),
         ("Can be undone", way_back),
     ]
     if (stop := kept_and_lost(plan.stop)) is not None:
-        head, *rest = textwrap.wrap(stop, _WIDTH - 15, break_on_hyphens=False)
+        head, *rest = textwrap.wrap(printable_lines(stop), _WIDTH - 15, break_on_hyphens=False)
         rows.insert(5, ("The stop", "\n".join([head, *(" " * 15 + line for line in rest)])))
     if plan.target.time is not None:
         when = describe_moment(plan.target.time, plan.created_at, plan.time_zone)
@@ -51,24 +52,28 @@ def summary(plan: Plan) -> str:
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
 
 
+def _target(plan: Plan) -> str:
+    return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"
+
+
 def _preflight(plan: Plan) -> str:
     lines = ["Checks"]
     for finding in plan.preflight:
         lines += _wrapped(f"  {_MARKS[finding.status]:<8} ", finding.message)
         if finding.fix is not None and finding.status != "ok":
-            lines.append(f"           fix: {finding.fix}")
+            lines.append(f"           fix: {printable(finding.fix)}")
     return "\n".join(lines)
 
 
 def _step(number: int, step: Step) -> str:
     mark = "  (cannot be undone)" if step.destructive else ""
-    lines = [f"  {number:>2} {step.title}{mark}"]
+    lines = [f"  {number:>2} {printable(step.title)}{mark}"]
     lines += _wrapped("     why      ", step.why)
     lines += _wrapped("     changes  ", step.changes)
     lines += _wrapped("     undo     ", step.undo)
     for command in step.commands:
         first, *rest = command.split("\n")
-        lines.append(f"     $ {first}")
+        lines.append(f"     $ {printable(first)}")
         if rest:
             # Whole files are not for reading here; the shell form has them in full.
             lines.append(f"       ({len(rest) - 1} lines, in full with --format shell)")
@@ -80,13 +85,13 @@ def _space(plan: Plan) -> str:
     for item in plan.space:
         needed = naturalsize(item.needed_bytes, binary=True)
         free = naturalsize(item.free_bytes, binary=True)
-        lines.append(f"  {item.filesystem}: {needed} needed, {free} free")
+        lines.append(f"  {printable(item.filesystem)}: {needed} needed, {free} free")
     return "\n".join(lines)
 
 
 def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(
-        text,
+        printable_lines(text),
         _WIDTH,
         initial_indent=head,
         subsequent_indent=" " * len(head),

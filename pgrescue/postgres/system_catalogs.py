@@ -2,15 +2,14 @@
 
 Columns that are fixed in width and never null come first, so their offsets hold for every row:
 `src/include/catalog/pg_class.h`, `pg_namespace.h`, `pg_database.h`, `pg_tablespace.h`. A tuple in
-a WAL record lacks most of its header: `xl_heap_header` and `xl_multi_insert_tuple` in
-`src/include/access/heapam_xlog.h`.
+a WAL record lacks most of its header: `xl_heap_header` in `src/include/access/heapam_xlog.h`.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,7 +33,6 @@ _DATABASE = struct.Struct("<I64s12xi8xI")
 _DATABASE_14 = struct.Struct("<I64s140xi12xI")
 _INVALID_DATABASE = -2
 _WAL_HEADER = struct.Struct("<4xB")
-_WAL_MULTI_HEADER = struct.Struct("<H4xB")
 
 Row = TypeVar("Row")
 
@@ -65,8 +63,6 @@ class PgDatabaseRow:
     oid: int
     name: str
     tablespace: int
-    is_invalid: bool
-    """A DROP DATABASE has begun and not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ def pg_database_row(data: bytes, major: int) -> PgDatabaseRow | None:
     name = _name(raw_name)
     if name is None or not oid or not tablespace or limit < _INVALID_DATABASE:
         return None
-    return PgDatabaseRow(oid, name, tablespace, limit == _INVALID_DATABASE)
+    return PgDatabaseRow(oid, name, tablespace)
 
 
 def pg_namespace_row(data: bytes, major: int) -> NamedRow | None:
@@ -144,21 +140,6 @@ def pg_namespace_row_from_wal(block_data: bytes, major: int) -> NamedRow | None:
     return _inserted(block_data, major, pg_namespace_row)
 
 
-def pg_class_rows_from_wal(block_data: bytes, major: int) -> Iterator[PgClassRow]:
-    """The rows in the block data of a HEAP2 MULTI_INSERT on `pg_class`; garbage ends them."""
-    return _multi_inserted(block_data, major, pg_class_row)
-
-
-def pg_database_rows_from_wal(block_data: bytes, major: int) -> Iterator[PgDatabaseRow]:
-    """The rows in the block data of a HEAP2 MULTI_INSERT on `pg_database`; garbage ends them."""
-    return _multi_inserted(block_data, major, pg_database_row)
-
-
-def pg_namespace_rows_from_wal(block_data: bytes, major: int) -> Iterator[NamedRow]:
-    """The rows in the block data of a HEAP2 MULTI_INSERT on `pg_namespace`; garbage ends them."""
-    return _multi_inserted(block_data, major, pg_namespace_row)
-
-
 def _inserted(
     block_data: bytes, major: int, parse: Callable[[bytes, int], Row | None]
 ) -> Row | None:
@@ -167,22 +148,6 @@ def _inserted(
     (offset,) = _WAL_HEADER.unpack_from(block_data)
     data = _columns(block_data[_WAL_HEADER.size :], offset)
     return None if data is None else parse(data, major)
-
-
-def _multi_inserted(
-    block_data: bytes, major: int, parse: Callable[[bytes, int], Row | None]
-) -> Iterator[Row]:
-    position = 0
-    while position + _WAL_MULTI_HEADER.size <= len(block_data):
-        length, offset = _WAL_MULTI_HEADER.unpack_from(block_data, position)
-        begin = position + _WAL_MULTI_HEADER.size
-        position = begin + length
-        data = _columns(block_data[begin:position], offset)
-        row = None if data is None or position > len(block_data) else parse(data, major)
-        if row is None:
-            return
-        yield row
-        position += position % 2
 
 
 def _columns(stored: bytes, offset: int) -> bytes | None:

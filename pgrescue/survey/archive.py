@@ -96,11 +96,9 @@ def unarchived_segments(
         names = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
     except OSError:
         return ()
+    sizes = ((name, _current_size(pg_wal / name, name, system_identifier)) for name in names)
     return tuple(
-        name
-        for name in names
-        if _is_current(pg_wal / name, name, system_identifier)
-        and not _is_archived(archive, name, (pg_wal / name).stat().st_size)
+        name for name, size in sizes if size is not None and not _is_archived(archive, name, size)
     )
 
 
@@ -112,17 +110,20 @@ def _is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
     return bool(split_ending(file.path.name)[1]) or file.size == size
 
 
-def _is_current(path: Path, name: str, system_identifier: str | None) -> bool:
+def _current_size(path: Path, name: str, system_identifier: str | None) -> int | None:
+    """Its size, if it holds what its name says; it may be recycled while this looks."""
     try:
         with path.open("rb") as stream:
             header = parse_segment_header(stream.read(64))
+            size = os.fstat(stream.fileno()).st_size
     except OSError:
-        return False
+        return None
     if header is None:
-        return False
+        return None
     segment = SegmentId.parse(name, header.segment_size)
     belongs = system_identifier is None or header.system_identifier == system_identifier
-    return belongs and header.start_lsn == segment.start(header.segment_size)
+    holds = belongs and header.start_lsn == segment.start(header.segment_size)
+    return size if holds else None
 
 
 def with_own_histories(facts: ArchiveFacts, pg_wal: Path) -> ArchiveFacts:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 
 from pgrescue.errors import PgRescueError
@@ -33,6 +34,7 @@ from pgrescue.tui.screens.timeline import TimelineScreen
 from pgrescue.tui.theme import PGRESCUE, theme_for
 from pgrescue.tui.timeline.drawing import Cursor
 from pgrescue.tui.view import Bridge, ClusterGlance, Place
+from pgrescue.tui.widgets.plain_text import NothingObeyed
 
 _SAYING_WHERE = (
     OverviewScreen,
@@ -75,10 +77,15 @@ class RescueApp(App[None]):
         self.place = Place(bridge.operator, bridge.host, cluster or "")
         self._lifeline = lifeline
         self._notice = notice
+        self._guard = NothingObeyed()
         self.register_theme(PGRESCUE)
         self.theme = theme_for(self.console.color_system, no_color=self.no_color)
         if ascii_only:
             self.add_class("-ascii")
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every row of every widget passes here on its way to the terminal."""
+        return [*super().get_line_filters(), self._guard]
 
     def get_default_screen(self) -> Screen[None]:
         """The root of the stack of screens."""

@@ -14,6 +14,7 @@ from pgrescue.plan.model import Plan
 from pgrescue.plan.render_text import render_text
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.printable import printable_lines
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import request_abort
 from pgrescue.run.records import AnyRecord, Progress
@@ -30,7 +31,6 @@ from pgrescue.survey.archive import look_at_archive
 from pgrescue.survey.host import host_name, operator
 from pgrescue.tui.history_bridge import PastBridge
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView, RunWatch, Server
-from pgrescue.tui.words import plain
 
 _TAIL_BYTES = 8192
 _LOG_BYTES = 256 * 1024
@@ -243,4 +243,4 @@ def _last_lines(path: Path, count: int) -> list[str]:
     except FileNotFoundError:
         return []
     lines = data.decode(errors="replace").splitlines()
-    return [plain(line) for line in (lines[1:] if size > count else lines)]
+    return [printable_lines(line).expandtabs(8) for line in (lines[1:] if size > count else lines)]

@@ -9,8 +9,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from pgrescue.history.model import HitRelation, Incident, IncidentKind
+from pgrescue.printable import printable
 from pgrescue.tui.glyphs import ASCII, Glyphs
-from pgrescue.tui.words import exact_moment, fit, one_line
+from pgrescue.tui.words import exact_moment, fit, in_ascii
 
 _VERBS: dict[IncidentKind, str] = {
     "drop_table": "DROP TABLE",
@@ -39,13 +40,13 @@ def name_of(relation: HitRelation) -> str:
         known = [f"{word} {number}" for word, number in numbers if number is not None]
         return f"({', '.join(known) or 'unknown'})"
     parts = [part for part in (relation.schema, relation.name) if part is not None]
-    return ".".join(map(one_line, parts))
+    return ".".join(map(printable, parts))
 
 
 def relations_text(incident: Incident) -> str:
     """Database, schema, name, and how many more."""
     name, more = _first_and_more(incident)
-    database = one_line(incident.database) if incident.database else ""
+    database = printable(incident.database) if incident.database else ""
     return ".".join(part for part in (database, name) if part) + more or "(unknown)"
 
 
@@ -58,12 +59,13 @@ def _first_and_more(incident: Incident) -> tuple[str, str]:
 
 def _relations_cell(incident: Incident, width: int, glyphs: Glyphs) -> str:
     """The same in few columns: the database gives way first, then the end of the name."""
-    ascii_only = glyphs is ASCII
-    whole = one_line(relations_text(incident), ascii_only=ascii_only)
+    whole = relations_text(incident)
     name, more = _first_and_more(incident)
+    if glyphs is ASCII:
+        whole, name = in_ascii(whole), in_ascii(name)
     if cell_len(whole) <= width or not name:
         return fit(whole, width, glyphs.cut)
-    return fit(one_line(name, ascii_only=ascii_only), width - len(more), glyphs.cut) + more
+    return fit(name, width - len(more), glyphs.cut) + more
 
 
 def incident_cells(incident: Incident, what: int, glyphs: Glyphs) -> list[Text]:
@@ -77,7 +79,7 @@ def incident_cells(incident: Incident, what: int, glyphs: Glyphs) -> list[Text]:
 
 def command_text(cluster: str, arguments: Sequence[str]) -> str:
     """The command that makes the plan."""
-    return one_line(shlex.join(["pgrescue", "--cluster", cluster, "plan", *arguments]))
+    return printable(shlex.join(["pgrescue", "--cluster", cluster, "plan", *arguments]))
 
 
 def incident_text(incident: Incident, cluster: str, glyphs: Glyphs) -> str:
@@ -90,7 +92,7 @@ def incident_text(incident: Incident, cluster: str, glyphs: Glyphs) -> str:
         f"record is at {incident.first_lsn}",
     ]
     if incident.note:
-        lines.append(f"note      {one_line(incident.note)}")
+        lines.append(f"note      {printable(incident.note)}")
     lines.append(f"command   {command_text(cluster, incident.arguments)}")
     shown = incident.relations[:_IN_DETAIL]
     if len(incident.relations) > 1:
@@ -100,7 +102,7 @@ def incident_text(incident: Incident, cluster: str, glyphs: Glyphs) -> str:
     elif shown and shown[0].name is not None:
         lines.append(f"relation  {_in_full(shown[0])}")
     text = "\n".join(lines)
-    return text.encode("ascii", "backslashreplace").decode() if glyphs is ASCII else text
+    return in_ascii(text) if glyphs is ASCII else text
 
 
 def _rows(incident: Incident) -> str:

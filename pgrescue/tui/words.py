@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 from humanize import naturaldelta, naturalsize
 from rich.cells import cell_len, set_cell_size
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def size(count: int | None) -> str:
@@ -59,19 +56,9 @@ def about(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def plain(text: str) -> str:
-    """Text of programs without anything that a terminal would obey."""
-    return _CONTROL.sub("", text.expandtabs(8))
-
-
-def one_line(text: str, *, ascii_only: bool = False) -> str:
-    """A name as it is, on one row: whatever a terminal would obey or hide is spelled out."""
-    shown = "".join(sign if sign.isprintable() else _spelled(sign) for sign in text)
-    return shown.encode("ascii", "backslashreplace").decode() if ascii_only else shown
-
-
-def _spelled(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+def in_ascii(text: str) -> str:
+    """The text for a terminal that has no other letters."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def fit(text: str, width: int, cut: str) -> str:

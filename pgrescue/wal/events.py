@@ -25,7 +25,6 @@ _CONNECTION_LIMIT, _CONNECTION_LIMIT_BEFORE_15 = 80, 208
 _INVALID_DATABASE = -2
 """`DATCONNLIMIT_INVALID_DB` in `src/include/catalog/pg_database.h`."""
 _MAIN_FORK, _INIT_FORK = 0, 3
-WAL_LEVELS = ("minimal", "replica", "logical")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +83,6 @@ class RunningTransactions(Event, frozen=True, tag=True, kw_only=True):
     overflowed: bool
     next_xid: int
     oldest_running: int
-    running: tuple[int, ...]
     """Ids of what was going on, subtransactions included; none where there are very many."""
 
 
@@ -199,10 +197,8 @@ AnyEvent = (
     | NotableEnd
 )
 
-_MAX_LISTED = 4096
 CHECKPOINT_SHUTDOWN, CHECKPOINT_ONLINE = 0x00, 0x10
 BACKUP_END, PARAMETER_CHANGE, RESTORE_POINT, END_OF_RECOVERY = 0x50, 0x60, 0x70, 0x90
-INPLACE = 0x70
 
 
 def events_of(record: Record, end: Lsn, major: int) -> list[AnyEvent]:
@@ -308,17 +304,13 @@ def _standby(record: Record) -> list[AnyEvent]:
             for holder, database, relation in locks
         ]
     if record.info == 0x10:
-        count, subcount, overflowed, next_xid, oldest = struct.unpack_from("<ii?3xII", data)
-        total = count + subcount
-        listed = data[24 : 24 + 4 * total] if 0 <= total <= _MAX_LISTED else b""
-        running = struct.unpack(f"<{len(listed) // 4}I", listed[: len(listed) // 4 * 4])
+        count, overflowed, next_xid, oldest = struct.unpack_from("<i4x?3xII", data)
         return [
             RunningTransactions(
                 position=at,
                 overflowed=overflowed and count > 0,
                 next_xid=next_xid,
                 oldest_running=oldest,
-                running=running,
             )
         ]
     return []

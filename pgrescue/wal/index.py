@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index_store import IndexStore, stamp_of
-from pgrescue.wal.pages import SegmentFile, WalSource
+from pgrescue.wal.pages import Identity, SegmentFile, WalSource
 from pgrescue.wal.summarize import summarize
 from pgrescue.wal.summary import SegmentSummary
 from pgrescue.wal.worker import Task, Worker, WorkerLost
@@ -23,6 +23,8 @@ _WORTH_A_WORKER = 24
 """Segments that take about as long to walk as a worker takes to start."""
 _KEPT_AT_ONCE = 64
 MAX_WORKERS = 4
+_TOO_MANY = (1.2, 1000)
+"""So many summaries for each file that is there, and so many more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +50,32 @@ class WalIndex:
         self._store = store
         self._lock = threading.Lock()
         self._known: dict[str, tuple[bytes, SegmentSummary]] = {}
-        """By path, each with the stamp of the file that was read."""
+        """By identity, each with the stamp of the file that was read."""
         processors = len(os.sched_getaffinity(0))
         self._workers = min(processors, MAX_WORKERS) if workers is None else workers
 
     def known(self, ref: SegmentRef, *, checked: bool = False) -> SegmentSummary | None:
         """A summary that is there already, in memory or on disk."""
-        if ref.path is None:
+        identity = ref.source.identity()
+        if identity is None:
             return None
-        stamp = stamp_of(ref.path)
+        stamp = stamp_of(identity.file)
         if stamp is None:
             return None
         with self._lock:
-            before, summary = self._known.get(ref.path, (b"", None))
+            before, summary = self._known.get(identity.key, (b"", None))
             if before != stamp or (checked and summary is not None and not summary.checked):
-                summary = self._store.get(ref.path, stamp, checked=checked)
+                summary = self._store.get(identity.key, stamp, checked=checked)
             # A file of this name can have been taken for a segment of another size.
             if summary is None or (summary.start, summary.timeline) != (ref.start, ref.timeline):
                 return None
-            self._known[ref.path] = (stamp, summary)
+            self._known[identity.key] = (stamp, summary)
         return summary
 
     def in_memory(self, ref: SegmentRef) -> SegmentSummary | None:
         """A summary that has been asked for before: nothing is read for it."""
-        return self._known.get(ref.path or "", (b"", None))[1]
+        identity = ref.source.identity()
+        return self._known.get(identity.key, (b"", None))[1] if identity is not None else None
 
     def summary(self, ref: SegmentRef, *, checked: bool = False) -> SegmentSummary:
         """One segment's summary; with `checked` the CRC of every record has been compared."""
@@ -110,13 +114,24 @@ class WalIndex:
         kept: list[tuple[str, bytes, SegmentSummary]] = []
         try:
             for ref, stamp, summary in self._read(missing, checked):
-                if ref.path is not None and stamp is not None and stamp == stamp_of(ref.path):
-                    kept.append((ref.path, stamp, summary))
+                identity = ref.source.identity()
+                if identity is not None and stamp is not None and stamp == _stamp(identity):
+                    kept.append((identity.key, stamp, summary))
                 if len(kept) >= _KEPT_AT_ONCE:
                     self._keep(kept)
                 yield ref, summary
         finally:
             self._keep(kept)
+
+    def tidy(self, directory: str, there: Collection[str]) -> None:
+        """Forget files of a directory that are no more, where they have become many.
+
+        `there`: the files that are in it now.
+        """
+        with self._lock:
+            stored = self._store.count(directory)
+            if stored > _TOO_MANY[0] * len(there) + _TOO_MANY[1]:
+                self._store.forget_gone(directory, there)
 
     def _keep(self, entries: list[tuple[str, bytes, SegmentSummary]]) -> None:
         if entries:
@@ -132,13 +147,21 @@ class WalIndex:
         count = min(self._workers, len(in_files) // _WORTH_A_WORKER)
         if count < 2:
             for ref in refs:
-                stamp = stamp_of(ref.path) if ref.path is not None else None
-                yield ref, stamp, _summarize(ref, checked)
+                yield _read_here(ref, checked)
             return
         for ref in refs:
             if ref.path is None:
-                yield ref, None, _summarize(ref, checked)
+                yield _read_here(ref, checked)
         yield from _with_workers(in_files, checked, count)
+
+
+def _stamp(identity: Identity | None) -> bytes | None:
+    return stamp_of(identity.file) if identity is not None else None
+
+
+def _read_here(ref: SegmentRef, checked: bool) -> tuple[SegmentRef, bytes | None, SegmentSummary]:
+    stamp = _stamp(ref.source.identity())
+    return ref, stamp, _summarize(ref, checked)
 
 
 def _summarize(ref: SegmentRef, checked: bool) -> SegmentSummary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.summary import SegmentSummary
 
-FORMAT = 3
+FORMAT = 4
 """Rises whenever a summary changes its meaning: older ones are then forgotten."""
 
 _HEADER_BYTES = 64
@@ -71,6 +71,7 @@ class IndexStore:
     """The summaries of all archives of this machine, in one file.
 
     A store that cannot be opened, read or written costs time and no facts: it then keeps nothing.
+    One that another process holds is waited for once.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -90,7 +91,8 @@ class IndexStore:
             if row is None or row[0] != stamp:
                 return None
             return decode_summary(row[1])
-        except (sqlite3.Error, msgspec.MsgspecError):
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            self._give_up_if_held(error)
             return None
 
     def put(self, entries: Sequence[tuple[str, bytes, SegmentSummary]]) -> None:
@@ -101,28 +103,55 @@ class IndexStore:
             (_key(path), stamp, FORMAT, int(summary.checked), encode_summary(summary))
             for path, stamp, summary in entries
         ]
-        with contextlib.suppress(sqlite3.Error), self._database:
-            self._database.executemany("insert or replace into segment values (?,?,?,?,?)", rows)
+        try:
+            with self._database as database:
+                database.executemany("insert or replace into segment values (?,?,?,?,?)", rows)
+        except sqlite3.Error as error:
+            self._give_up_if_held(error)
 
-    def forget_all_but(self, directory: str, paths: Iterable[str]) -> None:
-        """Drop what was kept of files of a directory that are no more."""
+    def count(self, directory: str) -> int:
+        """How many summaries there are of files below a directory."""
+        if self._database is None:
+            return 0
+        try:
+            (count,) = self._database.execute(
+                "select count(*) from segment where path >= ? and path < ?", _below(directory)
+            ).fetchone()
+            return int(count)
+        except sqlite3.Error as error:
+            self._give_up_if_held(error)
+            return 0
+
+    def forget_gone(self, directory: str, there: Collection[str]) -> None:
+        """Drop what was kept of files below a directory that are no more.
+
+        `there` saves looking for those that are known to be there.
+        """
         if self._database is None:
             return
-        begin = f"{_key(directory).rstrip('/')}/"
-        with contextlib.suppress(sqlite3.Error), self._database:
-            known = self._database.execute(
-                "select path from segment where path >= ? and path < ?", (begin, f"{begin[:-1]}0")
-            )
-            gone = {path for (path,) in known}.difference(map(_key, paths))
-            self._database.executemany(
-                "delete from segment where path = ?", [(path,) for path in gone]
-            )
+        try:
+            with self._database as database:
+                known = database.execute(
+                    "select path from segment where path >= ? and path < ?", _below(directory)
+                )
+                unlisted = {path for (path,) in known}.difference(map(_key, there))
+                gone = [path for path in unlisted if not os.path.lexists(path.partition("//")[0])]
+                database.executemany(
+                    "delete from segment where path = ?", [(path,) for path in gone]
+                )
+        except sqlite3.Error as error:
+            self._give_up_if_held(error)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._database is not None:
             self._database.close()
             self._database = None
+
+    def _give_up_if_held(self, error: Exception) -> None:
+        """Every further question would be waited for as long, one for each segment."""
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            self.close()
 
     def _open(self) -> sqlite3.Connection | None:
         if self._path is None:
@@ -156,3 +185,9 @@ class IndexStore:
 def _key(path: str) -> str:
     """A path as SQLite takes it: not every name is text."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _below(directory: str) -> tuple[str, str]:
+    """The range of keys of the files below a directory."""
+    begin = f"{_key(directory).rstrip('/')}/"
+    return begin, f"{begin[:-1]}0"

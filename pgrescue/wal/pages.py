@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO, RawIOBase
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -58,12 +58,6 @@ def positions_of(body_offsets: Offsets, segment_start: int) -> Words:
     return within.astype(np.uint64) + np.uint64(segment_start)
 
 
-def body_offset_of(position: int, segment_start: int) -> int:
-    """The body offset of a WAL position; one inside a page's header is the page's first byte."""
-    page, within = divmod(position - segment_start, PAGE_SIZE)
-    return page * BODY_SIZE + max(within - HEADER_SIZE, 0)
-
-
 def end_of(position: int, length: int, segment_size: int) -> Lsn:
     """The position after a record of that many bytes, headers of the pages it crosses included.
 
@@ -82,6 +76,16 @@ def end_of(position: int, length: int, segment_size: int) -> Lsn:
         position += room
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a segment's summary is kept by."""
+
+    key: str
+    """A file's path; of a member of a tar file `TAR//MEMBER`."""
+    file: str
+    """The file that holds the bytes: they are the same as long as it is."""
+
+
 class WalSource(Protocol):
     """Something whose bytes are those of one WAL segment."""
 
@@ -90,6 +94,9 @@ class WalSource(Protocol):
 
     def size(self) -> int | None:
         """How many bytes there are, where that is known without reading them."""
+
+    def identity(self) -> Identity | None:
+        """None for bytes of which nothing is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +116,9 @@ class SegmentFile:
         except OSError:
             return None
 
-
-@dataclass(frozen=True, slots=True)
-class SegmentBytes:
-    """A segment in memory."""
-
-    content: bytes
-
-    def open(self) -> BinaryIO:
-        """A stream over the bytes."""
-        return BytesIO(self.content)
-
-    def size(self) -> int | None:
-        """How many they are."""
-        return len(self.content)
+    def identity(self) -> Identity:
+        """Its path says it all."""
+        return Identity(self.path, self.path)
 
 
 class UnreadableSegment(Exception):

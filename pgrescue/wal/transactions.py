@@ -32,7 +32,6 @@ class TransactionEnd:
     """The transaction's own, also for one that was prepared."""
     time: int
     """Microseconds since `EPOCH`, by the server's clock just before the record was written."""
-    prepared: bool
     database: int
     """OID of the database it worked in; 0 where the record does not say."""
     subxids: tuple[int, ...]
@@ -92,7 +91,6 @@ def _parse(record: Record, operation: int, has_info: bool, major: int) -> Transa
         outcome="commit" if is_commit else "abort",
         xid=xid,
         time=time,
-        prepared=operation in (COMMIT_PREPARED, ABORT_PREPARED),
         database=database,
         subxids=subxids,
         files=files,

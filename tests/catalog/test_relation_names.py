@@ -196,20 +196,18 @@ def test_what_is_gone_or_never_was_is_not_live(truth: Truth) -> None:
     assert by_name[HOSTILE].live
 
 
-def test_relations_are_found_by_file_and_by_toast_table(truth: Truth) -> None:
+def test_relations_are_found_by_file(truth: Truth) -> None:
     names = _read(truth.backups["plain"])
     (line,) = truth.sandbox.sql(
-        "select d.oid, c.oid, dattablespace, pg_relation_filenode(c.oid), reltoastrelid"
+        "select d.oid, c.oid, dattablespace, pg_relation_filenode(c.oid)"
         " from pg_class c, pg_database d where datname = current_database() and relname = 'orders'"
     )
-    database, oid, tablespace, filenode, toast = map(int, line.split("|"))
+    database, oid, tablespace, filenode = map(int, line.split("|"))
     orders = names.relation(database, oid)
     assert orders is not None
     assert (orders.schema, orders.name) == ("sales", "orders")
     assert names.by_filenode(database, tablespace, filenode) == orders
     assert names.by_filenode(database, tablespace + 1, filenode) is None
-    assert names.databases[database].owner_of_toast(toast) == orders
-    assert names.databases[database].owner_of_toast(oid) is None
     (shared,) = truth.sandbox.sql("select pg_relation_filenode('pg_database')")
     assert names.pg_database_filenode == int(shared)
     found = names.by_filenode(0, 1664, int(shared))

@@ -13,10 +13,10 @@ from pgrescue.plan.target import Target
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import SegmentRef, WalIndex
 from pgrescue.wal.index_store import IndexStore
-from pgrescue.wal.pages import SegmentBytes
 from pgrescue.wal.stretch import Stretch, read_stretch
 from pgrescue.wal.summary import SegmentSummary
 from pgrescue.wal.transactions import microseconds_of
+from tests.support.segment_bytes import SegmentBytes
 from tests.support.wal_writer import SEGMENT, WalWriter
 
 XACT = 1

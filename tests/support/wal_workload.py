@@ -10,8 +10,9 @@ from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.sandbox import Sandbox
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import SegmentRef
-from pgrescue.wal.pages import SegmentBytes, SegmentFile
+from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import NAME, SegmentId
+from tests.support.segment_bytes import SegmentBytes
 
 MEGABYTE = 1 << 20
 

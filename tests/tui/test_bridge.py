@@ -76,7 +76,7 @@ def test_run_whose_runner_is_gone_is_interrupted(run: RunDirectory, journal: Jou
 def test_programs_cannot_reach_the_terminal_through_their_output(run: RunDirectory) -> None:
     run.tool_log.write_bytes(b"\x1b[31mred\x1b[0m\x07 \xff\tend\n")
     (line,) = JournalWatch(run).look().log
-    assert line.startswith("red ")
+    assert line.startswith(r"\x1b[31mred\x1b[0m\x07 ")
     assert line.isprintable()
 
 

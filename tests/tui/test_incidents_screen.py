@@ -13,7 +13,7 @@ from pgrescue.history.model import HitRelation, Incident
 from pgrescue.tui.form import Form, form_from_arguments, read_target, target_options
 from pgrescue.tui.glyphs import ASCII, UNICODE
 from pgrescue.tui.incident_text import incident_cells, incident_text, relations_text
-from pgrescue.tui.words import exact_moment, fit, one_line
+from pgrescue.tui.words import exact_moment, fit, in_ascii
 from tests.tui import archives, snapshots
 from tests.tui.fake_bridge import FakeBridge
 from tests.tui.screen_text import SIZES, lines, opened, press, see, text, until
@@ -187,8 +187,7 @@ def test_what_was_hit_in_few_words() -> None:
 
 
 def test_words_for_names_and_times() -> None:
-    assert one_line("a\tb\x9b1m") == "a\\tb\\x9b1m"
-    assert one_line("誰", ascii_only=True) == "\\u8ab0"
+    assert in_ascii("誰") == "\\u8ab0"
     assert fit("誰誰誰", 6, "…") == "誰誰誰"
     assert fit("誰誰誰", 5, "…") == "誰誰…"
     assert exact_moment(archives.NOON) == "2026-11-22 12:00:00.00 UTC"

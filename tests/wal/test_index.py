@@ -23,12 +23,13 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal import index as index_module
 from pgrescue.wal.index import SegmentRef, WalIndex
 from pgrescue.wal.index_store import IndexStore, decode_summary, encode_summary
-from pgrescue.wal.pages import SegmentBytes, SegmentFile
+from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.stretch import read_stretch
 from pgrescue.wal.summarize import summarize
 from pgrescue.wal.summary import SegmentSummary
 from pgrescue.wal.worker import Task, Worker, WorkerLost
 from tests.support.naive_wal import walk_segment
+from tests.support.segment_bytes import SegmentBytes
 from tests.support.wal_workload import RealWal
 
 pytestmark = pytest.mark.server
@@ -199,7 +200,9 @@ def test_names_that_are_no_text(wal: RealWal, tmp_path: Path) -> None:
     assert fresh(tmp_path / "index", workers=2).summaries(refs) == expected
     store = IndexStore(tmp_path / "index")
     assert WalIndex(store, workers=0).known(refs[0]) == expected[0]
-    store.forget_all_but(directory, [])
+    store.forget_gone(directory, [ref.path or "" for ref in refs])
+    assert WalIndex(store, workers=0).known(refs[0]) == expected[0]
+    store.forget_gone(directory, [])  # under such a name no file is found; it is only read again
     assert WalIndex(store, workers=0).known(refs[0]) is None
 
 
@@ -358,6 +361,54 @@ def test_a_store_that_another_process_holds(
     holder.execute("begin exclusive")
     assert index.summaries(refs) == truth(refs) == fresh(store).summaries(refs)
     holder.close()
+
+
+def test_a_store_that_is_held_is_waited_for_once(
+    wal: RealWal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgrescue.wal.index_store._BUSY_SECONDS", 0.5)
+    path, refs = tmp_path / "index", wal.refs()[:12]
+    fresh(path).summaries(refs)
+    expected, index = truth(refs), fresh(path)
+    holder = sqlite3.connect(path)
+    holder.execute("begin exclusive")
+    waited = time.monotonic()
+    for ref in refs:
+        assert index.known(ref) is None
+    assert time.monotonic() - waited < 2
+    assert index.summaries(refs) == expected
+    assert [index.known(ref) for ref in refs] == expected
+    holder.close()
+    assert [fresh(path).known(ref) for ref in refs] == expected
+
+
+def test_files_that_are_gone_are_forgotten_when_they_are_many(
+    wal: RealWal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "_TOO_MANY", (1.2, 10))
+    archive, beside = tmp_path / "archive", tmp_path / "archive2"
+    for directory in (archive, beside):
+        directory.mkdir()
+    (archive / "one.tar").touch()
+    (summary,) = truth(wal.refs()[:1])
+    store = IndexStore(tmp_path / "index")
+
+    def kept(path: str) -> bool:
+        return store.get(path, b"stamp", checked=False) is not None
+
+    there = [f"{archive}/{number:024X}" for number in range(5)]
+    for path in there:
+        Path(path).touch()
+    gone = [f"{archive}/{number:024X}" for number in range(5, 16)]
+    others = [f"{archive}/one.tar//{1:024X}", f"{beside}/{1:024X}"]
+    store.put([(path, b"stamp", summary) for path in (*there, *gone[:-1], *others)])
+    index = WalIndex(store, workers=0)
+    index.tidy(str(archive), there)  # 16 for 5 files: not so many yet
+    assert all(map(kept, (*there, *gone[:-1], *others)))
+    store.put([(gone[-1], b"stamp", summary)])
+    index.tidy(str(archive), there[:4])  # one is new since the listing
+    assert all(map(kept, (*there, *others)))
+    assert not any(map(kept, gone))
 
 
 def test_several_threads(wal: RealWal, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import events_of
 from pgrescue.wal.index import SegmentRef, WalIndex
 from pgrescue.wal.index_store import IndexStore, decode_summary, encode_summary
-from pgrescue.wal.pages import SegmentBytes
 from pgrescue.wal.record import Record, parse_record
 from pgrescue.wal.row_changes import RowCounter
 from pgrescue.wal.stretch import Stretch, read_stretch, single
@@ -25,6 +24,7 @@ from pgrescue.wal.summarize import summarize
 from pgrescue.wal.transactions import parse_transaction_end
 from pgrescue.wal.walk import SegmentWalk
 from tests.support.naive_wal import NaiveRecord, NaiveWalk, walk_segment
+from tests.support.segment_bytes import SegmentBytes
 from tests.support.wal_workload import RealWal
 from tests.support.wal_writer import SEGMENT, WalWriter
 

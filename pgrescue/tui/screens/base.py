@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from pgrescue.errors import PgRescueError
+from pgrescue.printable import printable_lines
 from pgrescue.tui.errand import ErrandScreen
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.keys import help_text
 from pgrescue.tui.view import Bridge, Place
 from pgrescue.tui.widgets.frame import KeyBar, StatusLine, crumb_text
+from pgrescue.tui.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
     from pgrescue.tui.application import RescueApp
@@ -54,11 +55,11 @@ class RescueScreen(ErrandScreen[None]):
     def compose(self) -> ComposeResult:
         """The frame; the body is the screen's own."""
         yield StatusLine()
-        yield Static(self.crumb(), id="crumb", markup=False)
+        yield PlainText(self.crumb(), id="crumb")
         with Vertical(id="body"):
             yield from self.compose_body()
         yield KeyBar(self.KIND)
-        yield Static(_TOO_SMALL, id="too-small", markup=False)
+        yield PlainText(_TOO_SMALL, id="too-small")
 
     def compose_body(self) -> ComposeResult:
         """What lies between the breadcrumb and the keys."""
@@ -82,7 +83,9 @@ class RescueScreen(ErrandScreen[None]):
 
     def say(self, message: str, *, warn: bool = False) -> None:
         """A word in passing."""
-        self.notify(message, severity="warning" if warn else "information", markup=False)
+        self.notify(
+            printable_lines(message), severity="warning" if warn else "information", markup=False
+        )
 
     def action_help(self) -> None:
         """The keys, on a page of their own."""

@@ -15,6 +15,7 @@ from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.view import ClusterGlance
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 
 _COLUMNS = (
@@ -44,7 +45,7 @@ class CatalogScreen(RescueScreen):
         """Table, filter, detail."""
         yield NavTable(_COLUMNS, id="backups")
         yield Input(id="filter", compact=True, placeholder="filter", classes="hidden")
-        yield Static("", id="rule", classes="rule")
+        yield PlainText("", id="rule", classes="rule")
         yield TextPane(id="detail")
 
     def on_mount(self) -> None:

@@ -10,7 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input
+
+from pgrescue.tui.widgets.plain_text import PlainText
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,11 @@ class ConfirmScreen(ModalScreen[bool]):
         """Title, consequences, perhaps a field, and the two buttons."""
         asked = self._asked
         with Vertical(classes="dialog"):
-            yield Static(asked.title, id="title", markup=False)
+            yield PlainText(asked.title, id="title")
             with VerticalScroll(id="lines", can_focus=False):
-                yield Static("\n".join(f"- {line}" for line in asked.lines), markup=False)
+                yield PlainText("\n".join(f"- {line}" for line in asked.lines))
             if asked.typed is not None:
-                yield Static(
-                    f"This cannot be undone. To go on, type  {asked.typed}", id="ask", markup=False
-                )
+                yield PlainText(f"This cannot be undone. To go on, type  {asked.typed}", id="ask")
                 yield TypedName(id="typed", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button
 
 from pgrescue.errors import PgRescueError
-from pgrescue.tui.words import plain
+from pgrescue.tui.widgets.plain_text import PlainText
 
 
 class ErrorScreen(ModalScreen[None]):
@@ -28,9 +28,9 @@ class ErrorScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The parts of the error, and a button to close it."""
         with Vertical(classes="dialog"):
-            yield Static(plain(self._error.title), id="title", markup=False)
+            yield PlainText(self._error.title, id="title")
             with VerticalScroll():
-                yield Static(error_text(self._error), markup=False)
+                yield PlainText(error_text(self._error))
             with Horizontal(classes="buttons"):
                 yield Button("Close", compact=True)
 
@@ -45,4 +45,4 @@ def error_text(error: PgRescueError) -> str:
     lines += ["", error.unchanged] if error.unchanged else []
     if error.next_steps:
         lines += ["", "Next:", *(f"  {step}" for step in error.next_steps)]
-    return plain("\n".join(lines).strip("\n"))
+    return "\n".join(lines).strip("\n")

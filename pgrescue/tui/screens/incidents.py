@@ -18,6 +18,7 @@ from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.timeline.drawing import Cursor
 from pgrescue.tui.view import ClusterGlance
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 from pgrescue.tui.words import about
 
@@ -51,9 +52,9 @@ class IncidentsScreen(RescueScreen):
         what = max(COLUMNS[2][1], self.app.size.width - sum(w + 1 for _, w in COLUMNS) + 23)
         columns = [(label, what if label == "to" else width) for label, width in COLUMNS]
         self._what = what
-        yield Static("", id="search", markup=False)
+        yield PlainText("", id="search")
         yield NavTable(columns, id="incidents")
-        yield Static("", classes="rule")
+        yield PlainText("", classes="rule")
         yield TextPane(id="detail")
 
     def on_mount(self) -> None:

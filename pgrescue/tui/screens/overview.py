@@ -17,6 +17,7 @@ from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.view import ClusterGlance, RunRow
 from pgrescue.tui.widgets.cells import state_cell
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.words import age, moment, short_moment, shorten
 
 _CLUSTERS = (
@@ -47,10 +48,10 @@ class OverviewScreen(RescueScreen):
     def compose_body(self) -> ComposeResult:
         """Clusters above, runs below, a notice at the foot."""
         yield NavTable(_CLUSTERS, id="clusters")
-        yield Static(id="detail", markup=False)
+        yield PlainText(id="detail")
         yield NavTable(_RUNS, id="runs")
         if self._notice:
-            yield Static(self._notice, id="notice", markup=False)
+            yield PlainText(self._notice, id="notice")
 
     def on_mount(self) -> None:
         """Name the clusters at once; what is known of them comes as it is found out."""

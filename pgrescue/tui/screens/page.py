@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from textual.app import ComposeResult
-from textual.widgets import Static
 
 from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.widgets.frame import crumb_text
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 
 
@@ -44,9 +44,7 @@ class PageScreen(RescueScreen):
 
     def compose_body(self) -> ComposeResult:
         """The file's path, if there is a file, and the text."""
-        yield Static(
-            self._path or "", id="path", markup=False, classes="" if self._path else "hidden"
-        )
+        yield PlainText(self._path or "", id="path", classes="" if self._path else "hidden")
         yield TextPane(self._text)
 
     def on_mount(self) -> None:

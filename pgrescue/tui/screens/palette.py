@@ -16,6 +16,7 @@ from pgrescue.tui.key import Key
 from pgrescue.tui.keys import keys_of
 from pgrescue.tui.outcome import Verb
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 
 
 class PaletteScreen(ModalScreen[Key | None]):
@@ -79,9 +80,9 @@ class MenuScreen(ModalScreen[Verb | None]):
     def compose(self) -> ComposeResult:
         """Title, verbs, explanation."""
         with Vertical(classes="dialog"):
-            yield Static(self._heading, id="title", markup=False)
+            yield PlainText(self._heading, id="title")
             yield NavTable((("verb", 66),), id="verbs", header=False)
-            yield Static("", id="about", markup=False)
+            yield PlainText("", id="about")
 
     def on_mount(self) -> None:
         """The safest is first."""

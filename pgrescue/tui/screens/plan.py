@@ -19,6 +19,7 @@ from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
 from pgrescue.tui.widgets.choice import Choice
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 from pgrescue.tui.words import clock
 
@@ -45,15 +46,15 @@ class PlanScreen(RescueScreen):
 
     def compose_body(self) -> ComposeResult:
         """A line on what it is about, the tabs, and the part that is chosen."""
-        yield Static("", id="headline", markup=False)
-        yield Static("", id="verdict", markup=False)
-        yield Static("", id="making", markup=False)
+        yield PlainText("", id="headline")
+        yield PlainText("", id="verdict")
+        yield PlainText("", id="making")
         with Vertical(id="parts", classes="hidden"):
             yield Choice(_TABS, id="tabs", changed=self._show)
             with Container(id="lists"):
                 yield NavTable((("", 9), ("check", 68)), id="checks", header=False)
                 yield NavTable((("", 2), ("step", 54), ("note", 8)), id="steps", header=False)
-                yield Static("", id="rule", classes="rule", markup=False)
+                yield PlainText("", id="rule", classes="rule")
                 yield TextPane(id="detail")
 
     def on_mount(self) -> None:

@@ -28,6 +28,7 @@ from pgrescue.tui.view import RunView
 from pgrescue.tui.widgets.cells import state_cell
 from pgrescue.tui.widgets.log_tail import LogTail
 from pgrescue.tui.widgets.nav_table import NavTable
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 from pgrescue.tui.words import clock
 
@@ -50,15 +51,15 @@ class RunScreen(RescueScreen):
 
     def compose_body(self) -> ComposeResult:
         """Steps; below them either what is going on or how it ended."""
-        yield Static("", id="headline", markup=False)
+        yield PlainText("", id="headline")
         columns = (("", 2), ("state", 10), ("step", 54), ("time", 7))
         yield NavTable(columns, id="steps", header=False)
         with Vertical(id="live"):
-            yield Static("", id="meter", markup=False)
-            yield Static("", id="rate", markup=False)
-            yield Static("", id="replay", markup=False)
-            yield Static("", id="notes", markup=False)
-            yield Static("", id="rule", classes="rule", markup=False)
+            yield PlainText("", id="meter")
+            yield PlainText("", id="rate")
+            yield PlainText("", id="replay")
+            yield PlainText("", id="notes")
+            yield PlainText("", id="rule", classes="rule")
             yield LogTail(id="log")
         yield TextPane(id="outcome")
 

@@ -17,6 +17,7 @@ from textual.widgets import Button, Input, Static
 
 from pgrescue.catalog.model import BackupTablespace
 from pgrescue.errors import PgRescueError
+from pgrescue.printable import printable
 from pgrescue.tui.backup_text import window_text
 from pgrescue.tui.form import (
     ACTIONS,
@@ -35,6 +36,7 @@ from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.view import ClusterGlance
 from pgrescue.tui.widgets.choice import Choice
+from pgrescue.tui.widgets.plain_text import PlainText
 
 _LABELS = {
     "kind": "Recover to",
@@ -89,13 +91,15 @@ class TargetScreen(RescueScreen):
             for name in _LABELS:
                 yield from self._field(name)
                 if name == "value":
-                    yield Static("", id="echo", markup=False)
+                    yield PlainText("", id="echo")
             for tablespace in self._tablespaces():
                 label = f"Tblspc {tablespace.oid}"
-                field = Input(compact=True, placeholder=tablespace.path, id=f"ts{tablespace.oid}")
-                yield Horizontal(Static(label, classes="label"), field, classes="field")
+                field = Input(
+                    compact=True, placeholder=printable(tablespace.path), id=f"ts{tablespace.oid}"
+                )
+                yield Horizontal(PlainText(label, classes="label"), field, classes="field")
             yield Button("Make the plan", id="plan-button", compact=True)
-        yield Static("", id="help", markup=False)
+        yield PlainText("", id="help")
 
     def on_mount(self) -> None:
         """Begin with the kind of target."""
@@ -152,7 +156,7 @@ class TargetScreen(RescueScreen):
         field: Widget = Input(compact=True, id=name)
         if name in _CHOICES:
             field = Choice(_CHOICES[name], id=name, changed=self._check)
-        yield Horizontal(Static(_LABELS[name], classes="label"), field, classes="field")
+        yield Horizontal(PlainText(_LABELS[name], classes="label"), field, classes="field")
 
     def _fill(self, form: Form) -> None:
         for name in _LABELS:

@@ -14,6 +14,7 @@ from pgrescue.tui.timeline.page import heading_text, page_text
 from pgrescue.tui.timeline.sentences import READING, here_text, outcome_text, place_text
 from pgrescue.tui.timeline.signs import LEGEND, legend, signs_for
 from pgrescue.tui.timeline.state import MapState
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_rows import TextRows, wrapped
 
 
@@ -30,7 +31,7 @@ class TimelineScreen(TimelineMoves):
     def compose_body(self) -> ComposeResult:
         """The map, the cursor in words, the legend."""
         yield TextRows(id="map")
-        yield Static("", classes="rule")
+        yield PlainText("", classes="rule")
         yield Input(
             id="moment",
             compact=True,

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from pgrescue.history.model import CursorView, TimelinePicture
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.printable import printable
 from pgrescue.tui.incident_text import command_text
 from pgrescue.tui.timeline.chart import Chart
 from pgrescue.tui.timeline.drawing import Drawing
 from pgrescue.tui.timeline.known import Known
 from pgrescue.tui.timeline.state import MapState
-from pgrescue.tui.words import exact_moment, one_line, shorten_path, size
+from pgrescue.tui.words import exact_moment, shorten_path, size
 
 _SHOWN = 50
 _ABOUT = """\
@@ -39,10 +40,10 @@ def heading_text(
     else:
         parts.append(f"{known.read:,} of {picture.segments:,} segments read")
     if trouble:
-        parts.append(f"STOPPED: {one_line(trouble)}")
+        parts.append(f"STOPPED: {printable(trouble)}")
     title = " WAL timeline"
     room = width - len(title) - sum(len(part) + 2 for part in parts) - 3
-    path = [shorten_path(one_line(picture.path), room, cut)] if room > 8 else []
+    path = [shorten_path(printable(picture.path), room, cut)] if room > 8 else []
     return "  ".join((title, *path, *parts))
 
 
@@ -65,21 +66,22 @@ def page_text(
 
 
 def _archive(picture: TimelinePicture) -> Iterator[str]:
-    yield f"Archive {one_line(picture.path)}: {picture.segments:,} segments, {size(picture.bytes)}."
+    amount = f"{picture.segments:,} segments, {size(picture.bytes)}"
+    yield f"Archive {printable(picture.path)}: {amount}."
     for gap in picture.gaps[:_SHOWN]:
         names = gap.first if gap.count == 1 else f"{gap.first} to {gap.last}"
         yield f"  missing: {names} ({gap.count:,} of timeline {gap.timeline})"
     yield from _more(len(picture.gaps))
     for problem in picture.problems[:_SHOWN]:
-        yield f"  problem: {one_line(problem.message)}"
+        yield f"  problem: {printable(problem.message)}"
     yield from _more(len(picture.problems))
     for window in picture.windows[:_SHOWN]:
         begin = window.from_lsn or "its end"
         end = window.to_lsn or "?"
         until = f" ({exact_moment(window.to_time)})" if window.to_time else ""
         yield (
-            f"  backup {one_line(window.backup)} reaches, along timeline {window.timeline}, "
-            f"{begin} to {end}{until}: {one_line(window.reason)}"
+            f"  backup {printable(window.backup)} reaches, along timeline {window.timeline}, "
+            f"{begin} to {end}{until}: {printable(window.reason)}"
         )
     yield from _more(len(picture.windows))
     if picture.beyond is not None:

@@ -7,12 +7,13 @@ from datetime import datetime
 
 from pgrescue.history.model import CursorView
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.printable import printable
 from pgrescue.tui.incident_text import relations_text, verb_text
 from pgrescue.tui.timeline.chart import Chart, marks_between
 from pgrescue.tui.timeline.drawing import Cursor
 from pgrescue.tui.timeline.known import Known
 from pgrescue.tui.timeline.viewport import Viewport
-from pgrescue.tui.words import exact_moment, one_line
+from pgrescue.tui.words import exact_moment
 from pgrescue.wal.segment import SegmentId
 
 READING = "Reading what a recovery to here keeps and loses ..."
@@ -35,8 +36,8 @@ def outcome_text(view: CursorView, *, at_the_end: bool) -> str:
     if at_the_end and view.why_not is not None:
         return f"{_kept(view)}: the end of the WAL, as a target 'latest'."
     if view.why_not is not None:
-        return f"Cannot be reached: {one_line(view.why_not)}"
-    backup = f"from backup {one_line(view.backup)}" if view.backup else "from no backup"
+        return f"Cannot be reached: {printable(view.why_not)}"
+    backup = f"from backup {printable(view.backup)}" if view.backup else "from no backup"
     return f"{_kept(view)}; {_lost(view)}; {backup}."
 
 
@@ -85,7 +86,7 @@ def _things(chart: Chart, known: Known, timeline: int, low: int, high: int) -> I
     learned = known.lane(timeline)
     if learned.is_damaged(low // size, (high - 1) // size):
         yield next(
-            f"damage, {one_line(learned.glances[number].problem or '')}"
+            f"damage, {printable(learned.glances[number].problem or '')}"
             for number in learned.damaged
             if low // size <= number <= (high - 1) // size
         )
@@ -93,8 +94,8 @@ def _things(chart: Chart, known: Known, timeline: int, low: int, high: int) -> I
         if low <= position < high:
             yield f"timeline {child} forks at {Lsn(position)}"
     yield from (
-        f"restore point '{one_line(point.name)}'" for point in learned.points_between(low, high)
+        f"restore point '{printable(point.name)}'" for point in learned.points_between(low, high)
     )
     for mark in (mark for mark in marks if mark.kind != "incident"):
         word = "backup" if mark.kind == "backup" else "unusable backup"
-        yield f"{word} {one_line(chart.picture.backups[mark.index].id)}"
+        yield f"{word} {printable(chart.picture.backups[mark.index].id)}"

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
+
+from pgrescue.tui.widgets.plain_text import PlainText
 
 
-class Choice(Static, can_focus=True):
+class Choice(PlainText, can_focus=True):
     """Words in a row, the chosen one in brackets; left and right change it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -20,7 +21,7 @@ class Choice(Static, can_focus=True):
 
     def __init__(self, words: Sequence[str], *, id: str, changed: Callable[[], None]) -> None:
         """`changed` is called at once: the next key may depend on what it shows or hides."""
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id)
         self._words = tuple(words)
         self._index = 0
         self._changed = changed

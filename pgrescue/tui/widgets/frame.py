@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from textual import events
-from textual.widgets import Static
 
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.keys import footer_text
 from pgrescue.tui.view import Place
+from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.words import shorten_path
 
 STAGES = ("cluster", "backup", "target", "plan", "run", "report")
@@ -33,11 +33,11 @@ def crumb_text(stage: str | None, title: str, arrow: str) -> str:
     return " " + f" {arrow} ".join(names)
 
 
-class StatusLine(Static):
+class StatusLine(PlainText):
     """The first row, in reverse video."""
 
     def __init__(self) -> None:
-        super().__init__(id="status", markup=False)
+        super().__init__(id="status")
         self._place: Place | None = None
         self._cut = ""
 
@@ -56,11 +56,11 @@ class StatusLine(Static):
             self.update(status_text(self._place, width, self._cut).ljust(width))
 
 
-class KeyBar(Static):
+class KeyBar(PlainText):
     """The last row: the keys that matter here."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(id="keys", markup=False)
+        super().__init__(id="keys")
         self._kind = kind
 
     def on_resize(self, event: events.Resize) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from textual import events
-from textual.widgets import Static
+
+from pgrescue.tui.widgets.plain_text import PlainText
 
 
-class LogTail(Static):
+class LogTail(PlainText):
     """As many of the last lines as there is room for; painted only when they change."""
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id)
         self._lines: tuple[str, ...] = ()
 
     def show(self, lines: tuple[str, ...]) -> None:

@@ -9,6 +9,8 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from pgrescue.tui.widgets.plain_text import spelled_row
+
 
 class NavTable(DataTable[Text], inherit_bindings=False):
     """Rows under a cursor; enter belongs to the screen."""
@@ -36,7 +38,7 @@ class NavTable(DataTable[Text], inherit_bindings=False):
 
     def show_rows(self, rows: Iterable[tuple[str, Sequence[Text]]]) -> None:
         """Show these rows by key; only cells that differ are painted again."""
-        wanted = dict(rows)
+        wanted = {key: [spelled_row(cell) for cell in cells] for key, cells in rows}
         if [str(key.value) for key in self.rows] != list(wanted):
             current = self.current
             self.clear()

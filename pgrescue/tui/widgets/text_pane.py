@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from pgrescue.tui.widgets.plain_text import PlainText, spelled_lines
+
 
 class TextPane(VerticalScroll):
     """Scrolling text; never read as markup."""
@@ -23,15 +25,15 @@ class TextPane(VerticalScroll):
 
     def __init__(self, text: str | Text = "", *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._text = text if isinstance(text, Text) else Text(text)
+        self._text = _spelled(text)
 
     def compose(self) -> ComposeResult:
         """The text itself."""
-        yield Static(self._text, markup=False)
+        yield PlainText(self._text)
 
     def show(self, text: str | Text, *, follow: bool = False) -> None:
         """Show other text, from its beginning or, following, at its end."""
-        new = text if isinstance(text, Text) else Text(text)
+        new = _spelled(text)
         if new == self._text:
             return
         self._text = new
@@ -45,3 +47,8 @@ class TextPane(VerticalScroll):
     def text(self) -> str:
         """What is shown."""
         return self._text.plain
+
+
+def _spelled(text: str | Text) -> Text:
+    spelled = spelled_lines(text)
+    return spelled if isinstance(spelled, Text) else Text(spelled)

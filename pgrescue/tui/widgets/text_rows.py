@@ -12,6 +12,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from pgrescue.tui.widgets.plain_text import spelled_row
+
 
 class TextRows(Widget):
     """Text, row by row; never read as markup, never wrapped."""
@@ -27,7 +29,7 @@ class TextRows(Widget):
 
     def show(self, rows: Sequence[Text]) -> None:
         """Show other rows."""
-        before, self._rows = self._rows, tuple(rows)
+        before, self._rows = self._rows, tuple(map(spelled_row, rows))
         for y in range(max(len(before), len(self._rows))):
             old = before[y] if y < len(before) else Text()
             new = self._rows[y] if y < len(self._rows) else Text()

@@ -1,0 +1,154 @@
+"""Names may hold anything; what a terminal gets of them is letters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pgrescue.cli.output import narrate, print_json, print_table
+from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.errors import Refused
+from pgrescue.findings import Finding
+from pgrescue.plan.foretold import Alternative
+from pgrescue.plan.model import Plan, Space
+from pgrescue.plan.render_markdown import render_markdown
+from pgrescue.plan.render_shell import render_shell
+from pgrescue.plan.render_text import render_text
+from pgrescue.plan.target import Target
+from pgrescue.printable import printable, printable_lines
+from tests.conftest import SandboxFactory
+from tests.support.cluster import Workspace, cluster_config
+from tests.tui import snapshots
+
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202egnp\u2066\x7f"
+SPELLED = r"\x1b]0;owned\x07\x9b2J\u202egnp\u2066\x7f"
+
+
+def is_harmless(text: str) -> bool:
+    return text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *map(chr, range(0x20)),
+        *map(chr, range(0x7F, 0xA0)),
+        *map(chr, range(0x202A, 0x202F)),
+        *map(chr, range(0x2066, 0x206A)),
+        "\u200b",
+        "\u2028",
+        "\udc9b",
+    ],
+    ids=ascii,
+)
+def test_what_a_terminal_would_obey_or_hide_is_spelled(sign: str) -> None:
+    spelled = printable(f"a{sign}b")
+    assert spelled.isprintable()
+    assert spelled.encode().decode("unicode_escape") == f"a{sign}b"
+
+
+def test_letters_of_any_script_stay() -> None:
+    assert printable("Größe 誰 😀 a\\b [x]") == "Größe 誰 😀 a\\b [x]"
+
+
+def test_lines_keep_their_ends_and_tabs() -> None:
+    assert printable_lines("a\n\tb\r\x1b") == "a\n\tb\\r\\x1b"
+    assert printable("a\n\tb") == "a\\n\\tb"
+
+
+def hostile_plan() -> Plan:
+    plan = snapshots.plan()
+    step = replace(
+        plan.steps[0],
+        title=HOSTILE,
+        why=HOSTILE,
+        changes=HOSTILE,
+        undo=HOSTILE,
+        commands=(HOSTILE,),
+    )
+    return replace(
+        plan,
+        backup=HOSTILE,
+        operator=HOSTILE,
+        target=Target("name", False, "pause", 3, name=HOSTILE),
+        preflight=(Finding("wal.trap", "blocker", f"at '{HOSTILE}'", f"mend {HOSTILE}"),),
+        steps=(step,),
+        settings_diff=f"+recovery_target_name = '{HOSTILE}'",
+        space=(Space(HOSTILE, 1, 1),),
+        work=replace(plan.work, data_directory=f"/srv/{HOSTILE}"),
+    )
+
+
+@pytest.mark.parametrize("render", [render_text, render_markdown])
+def test_plans_for_people_have_only_letters(render) -> None:  # type: ignore[no-untyped-def]
+    text = render(hostile_plan())
+    assert is_harmless(text)
+    assert f"at '{SPELLED}'" in text
+    assert f"+recovery_target_name = '{SPELLED}'" in text
+
+
+def test_script_stays_exact() -> None:
+    assert HOSTILE in render_shell(hostile_plan())
+
+
+def test_name_cannot_forge_lines_of_a_plan() -> None:
+    plan = replace(snapshots.plan(), backup="one\nCan be undone  yes")
+    assert "one\\nCan be undone" in render_text(plan)
+
+
+def test_errors_and_tables_have_only_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    narrate(str(Refused(HOSTILE, HOSTILE, next_steps=(HOSTILE,))))
+    print_table(("NAME", "SIZE"), [(HOSTILE, "1 kB")])
+    shown = capsys.readouterr()
+    assert is_harmless(shown.err)
+    assert shown.err.count(SPELLED) == 3
+    head, row = shown.out.splitlines()
+    assert row.isprintable()
+    assert head.index("SIZE") == row.index("1 kB")
+
+
+def test_json_is_exact_and_has_only_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": HOSTILE})
+    text = capsys.readouterr().out
+    assert is_harmless(text)
+    assert json.loads(text)["name"] == HOSTILE
+
+
+def test_other_targets_can_be_pasted() -> None:
+    other = Alternative(("--to-name", "before; the deploy"), "keeps everything")
+    assert str(other) == "--to-name 'before; the deploy'   keeps everything"
+
+
+@pytest.mark.server
+def test_commands_on_a_hostile_cluster(
+    workspace: Workspace,
+    any_binaries: ServerBinaries,
+    sandbox_factory: SandboxFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGRESCUE_STATE", str(workspace.state))
+    sandbox = sandbox_factory(any_binaries, segment_size_mb=1)
+    quoted = "U&'" + "".join(f"\\{ord(sign):04x}" for sign in HOSTILE) + "'"
+    name = quoted.replace("'", '"')
+    sandbox.sql(f"create table {name} (n int)")
+    sandbox.base_backup("one", "-Fp", "-Xs", "-l", HOSTILE)
+    sandbox.sql(f"insert into {name} values (1)")
+    sandbox.sql(f"select pg_create_restore_point({quoted})")
+    sandbox.sql(f"drop table {name}")
+    sandbox.switch_wal()
+    workspace.configure(cluster_config(sandbox))
+    (backup,) = json.loads(workspace.run("catalog", "--json", check=True).stdout)["backups"]
+    assert backup["label"] == HOSTILE
+    for command in (
+        ("show", backup["id"]),
+        ("plan", "--to-name", HOSTILE),
+        ("plan", "--to-name", HOSTILE, "--format", "markdown"),
+        ("plan", "--to-name", HOSTILE + "!"),
+        ("incidents",),
+    ):
+        completed = workspace.run(*command)
+        assert SPELLED in completed.stdout + completed.stderr, command
+        assert is_harmless(completed.stdout), command
+        assert is_harmless(completed.stderr), command

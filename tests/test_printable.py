@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -82,7 +83,7 @@ def hostile_plan() -> Plan:
 
 
 @pytest.mark.parametrize("render", [render_text, render_markdown])
-def test_plans_for_people_have_only_letters(render) -> None:  # type: ignore[no-untyped-def]
+def test_plans_for_people_have_only_letters(render: Callable[[Plan], str]) -> None:
     text = render(hostile_plan())
     assert is_harmless(text)
     assert f"at '{SPELLED}'" in text

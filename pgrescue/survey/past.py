@@ -16,6 +16,7 @@ from pgrescue.catalog.model import Backup
 from pgrescue.catalog.relation_names import ClusterNames, read_names
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import PgRescueError, Refused, UsageError
+from pgrescue.history.cursor import Cursor
 from pgrescue.history.ends import ends_in
 from pgrescue.history.incidents import IncidentFinder, Thresholds
 from pgrescue.history.lines import line_of, locate, unbroken_runs
@@ -48,7 +49,6 @@ from pgrescue.wal.headers import check_headers, identify_archive
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 from pgrescue.wal.stretch import read_stretch
-from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import microseconds_of, moment_of
 
 Where = Lsn | datetime
@@ -201,11 +201,9 @@ class Past:
 
     def at_position(self, timeline: int, lsn: Lsn) -> CursorView:
         """What a recovery to just before a position keeps and loses."""
-        refs = self.line(timeline)
-        here = [at for at, ref in enumerate(refs) if ref.start <= lsn]
-        at = here[-1] if here else 0
-        last_kept, first_lost = self._around(refs, at, lsn)
-        lost, exact = self._lost(refs, at, lsn)
+        cursor = Cursor(self._index, self.line(timeline), lsn, self._major)
+        last_kept, first_lost = cursor.around()
+        lost, exact = cursor.lost()
         backup, why_not = self._backup_for(timeline, lsn)
         arguments: tuple[str, ...] = ("--to-lsn", str(lsn), "--exclusive")
         return CursorView(
@@ -370,51 +368,6 @@ class Past:
             ),
             problem=None if summary.is_whole else summary.reason or summary.end_kind,
         )
-
-    def _around(
-        self, refs: Sequence[SegmentRef], at: int, lsn: Lsn
-    ) -> tuple[Mark | None, Mark | None]:
-        """The last commit before a position and the first one at or behind it."""
-        before: Mark | None = None
-        behind: Mark | None = None
-        for number in range(at, -1, -1):
-            before = self._edge(refs[number], lsn, last=True)
-            if before is not None:
-                break
-        for number in range(at, len(refs)):
-            behind = self._edge(refs[number], lsn, last=False)
-            if behind is not None:
-                break
-        return before, behind
-
-    def _edge(self, ref: SegmentRef, lsn: Lsn, *, last: bool) -> Mark | None:
-        commits = self._index.summary(ref).found.commits
-        if commits.first is None or commits.last is None:
-            return None
-        if last and commits.last.position < lsn:
-            return commits.last
-        if not last and commits.first.position >= lsn:
-            return commits.first
-        rows = ends_in(ref, self._major)
-        side = rows.positions < np.uint64(lsn) if last else rows.positions >= np.uint64(lsn)
-        found = np.flatnonzero(rows.commits & side)
-        return rows.mark(int(found[-1 if last else 0])) if len(found) else None
-
-    def _lost(self, refs: Sequence[SegmentRef], at: int, lsn: Lsn) -> tuple[int | None, bool]:
-        """Commits behind a position in what has been read so far, and whether that is all."""
-        count, exact = 0, True
-        for number in range(at, len(refs)):
-            summary = self._index.in_memory(refs[number])
-            if summary is None:
-                exact = False
-                continue
-            commits = summary.found.commits
-            if commits.first is None or commits.first.position >= lsn:
-                count += commits.count
-            elif commits.last is not None and commits.last.position >= lsn:
-                rows = ends_in(refs[number], self._major)
-                count += int((rows.commits & (rows.positions >= np.uint64(lsn))).sum())
-        return count, exact
 
     def _backup_for(self, timeline: int, lsn: Lsn) -> tuple[Backup | None, str | None]:
         """The newest backup from which a position can be reached, or why there is none."""

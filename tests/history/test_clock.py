@@ -57,7 +57,7 @@ def at(minute: float, *, inclusive: bool = True) -> Target:
 
 def kept(stretch: Stretch, target: Target) -> tuple[int | None, int | None, list[str]]:
     """The last transaction kept, how many are lost, and what is warned of."""
-    point = stop_point(stretch, target, None, 1)
+    point = stop_point(stretch, target, stretch.start, 1)
     assert point.unreachable is None
     replayed = Replayed(stretch, point.boundary, None)
     found = traps(replayed, target, lambda: NameBook(None), forks=(), clone=True)

@@ -62,11 +62,13 @@ class WindowReader:
     def path(self, backup: Backup, timeline: int) -> RecoveryPath:
         """The archived files from a backup's start along a timeline."""
         history = history_of(timeline, self.archive.histories)
-        return recovery_path(self.archive, history, backup.start_lsn or Lsn(0), self.segment_size)
+        begin = self._begin(backup, timeline) * self.segment_size
+        start = max(backup.start_lsn or Lsn(0), Lsn(begin))
+        return recovery_path(self.archive, history, start, self.segment_size)
 
     def broken_before(self, backup: Backup, timeline: int, lsn: Lsn) -> str | None:
         """Why the files do not lead from a backup to a position; None if they do."""
-        reach = self._reach(timeline, (backup.start_lsn or Lsn(0)) // self.segment_size)
+        reach = self._reach(timeline, self._begin(backup, timeline))
         return reach.reason if reach.number * self.segment_size <= lsn else None
 
     def _timelines(self, backup: Backup) -> list[int]:
@@ -84,7 +86,7 @@ class WindowReader:
         progress: Progress | None = None,
     ) -> RecoverableWindow:
         """One backup's window along one timeline, on which it lies."""
-        first = (backup.start_lsn or Lsn(0)) // self.segment_size
+        first = self._begin(backup, timeline)
         reach = self._reach(timeline, first)
         if checked and reach.number > first:
             path = self.path(backup, timeline)
@@ -103,6 +105,23 @@ class WindowReader:
             reason=reach.reason,
             checked=False,
         )
+
+    def _begin(self, backup: Backup, timeline: int) -> int:
+        """The first archived segment that is wanted: a backup may carry its own WAL itself."""
+        first = (backup.start_lsn or Lsn(0)) // self.segment_size
+        details = backup.details
+        if details is None or details.wal_inside == "none" or backup.stop_lsn is None:
+            return first
+        descent = Descent(history_of(timeline, self.archive.histories), self.segment_size)
+        last = (backup.stop_lsn - 1) // self.segment_size
+        names = [descent.owner(n).name(self.segment_size) for n in range(first, last + 1)]
+        present = [name in self.archive.segments for name in names]
+        if all(present):
+            return first
+        if present[-1]:
+            return last
+        # Its own copy of the last segment is whole: a primary switches WAL at a backup's end.
+        return first if details.from_standby else last + 1
 
     def _reach(self, timeline: int, first: int) -> _Reach:
         known = self._reached.setdefault(timeline, {})
@@ -138,7 +157,8 @@ class WindowReader:
         progress: Progress | None,
     ) -> RecoverableWindow:
         start = backup.start_lsn or Lsn(0)
-        stretch = read_stretch(self.index, refs, start, checked=True, progress=progress)
+        begin = max(start, refs[0].start)
+        stretch = read_stretch(self.index, refs, begin, checked=True, progress=progress)
         ends, reason = reach.ends, reach.reason
         last: Mark | None = None
         first: Mark | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.plan.model import Plan
+from pgrescue.printable import printable_lines
 from pgrescue.run import records
 from pgrescue.run.journal import read_journal
 from pgrescue.run.records import AnyRecord
@@ -55,7 +56,7 @@ def report_markdown(plan: Plan, state: RunState, journal: Sequence[AnyRecord]) -
     if commands:
         lines += ["", "## Commands", "", "| command | exit code | seconds |", "|---|---|---|"]
         lines += [f"| `{c.command}` | {c.exit_code} | {c.seconds} |" for c in commands]
-    return "\n".join(lines) + "\n"
+    return printable_lines("\n".join(lines) + "\n")
 
 
 def _reached(state: RunState) -> str:

@@ -157,6 +157,23 @@ def test_a_late_beginning_invents_nothing(scene: Scene) -> None:
     assert (str(drop["xid"]), drop["relations"][0]["name"]) == (xid, "newcomer")
 
 
+def test_a_window_goes_on_from_the_backups_own_wal(scene: Scene) -> None:
+    scene.backup()
+    scene.sql("insert into keep values (2)")
+    scene.sandbox.switch_wal()
+    (listed,) = document(scene.workspace.run("catalog", "--json", check=True))["backups"]
+    last = (Lsn.parse(listed["stop_lsn"]) - 1) >> 20
+    for path in segments(scene):
+        if int(path.name[16:], 16) <= last:
+            path.unlink()
+    for options in ((), ("--check",)):
+        told = document(scene.workspace.run("timeline", *options, "--json", check=True))
+        (window,) = told["windows"]
+        assert window["ends"] == "end_of_archive", options
+        assert window["to_time"] is not None
+        assert Lsn.parse(window["to_lsn"]) > Lsn.parse(window["from_lsn"])
+
+
 def test_what_is_not_archived_yet_is_searched(scene: Scene) -> None:
     scene.sql("create table doomed (n int)")
     scene.backup()

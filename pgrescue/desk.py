@@ -39,7 +39,8 @@ from pgrescue.run.state import ENDED
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.past import Past, open_archive
-from pgrescue.survey.survey import seen_now, survey
+from pgrescue.survey.seen import seen_now
+from pgrescue.survey.survey import survey
 from pgrescue.wal.archive import WalArchive
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.index_store import IndexStore

@@ -88,13 +88,13 @@ def _loaded_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["textual", "rich"])
+@pytest.mark.parametrize("module", ["textual", "rich", "numpy"])
 def test_the_runner_never_loads_the_terminal_ui(module: str) -> None:
     loaded = _loaded_after("import pgrescue.run.__main__, pgrescue.run.runner")
     assert module not in {name.split(".")[0] for name in loaded}
 
 
-@pytest.mark.parametrize("module", ["textual", "psycopg", "zstandard", "humanize"])
+@pytest.mark.parametrize("module", ["textual", "psycopg", "zstandard", "humanize", "numpy"])
 def test_the_command_line_loads_its_work_lazily(module: str) -> None:
     loaded = _loaded_after("import pgrescue.cli.main")
     assert module not in {name.split(".")[0] for name in loaded}

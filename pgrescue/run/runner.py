@@ -37,8 +37,7 @@ from pgrescue.run.records import (
 from pgrescue.run.report import write_report
 from pgrescue.run.run_directory import RunDirectory, boot_id
 from pgrescue.run.state import RunState
-from pgrescue.survey.seen import differences
-from pgrescue.survey.survey import seen_again
+from pgrescue.survey.seen import differences, seen_again
 
 _SERVER_STEPS = ("start", "replay")
 

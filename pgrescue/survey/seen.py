@@ -6,19 +6,58 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pgrescue.catalog.model import Backup
+from pgrescue.plan.facts import Facts
+from pgrescue.plan.model import Plan
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
 from pgrescue.survey.filesystem import path_facts
 
 
+def seen_now(facts: Facts) -> dict[str, str]:
+    """What must not change between this plan and its run."""
+    return observe(
+        facts.destination.real_path,
+        [place.real_path for place in facts.tablespace_destinations.values()],
+        [path for backup in facts.chain for path in _files(backup)],
+    )
+
+
+def seen_again(plan: Plan) -> dict[str, str]:
+    """The same facts for a plan that is about to run."""
+    work = plan.work
+    return observe(
+        work.data_directory,
+        [str(path_facts(Path(item.destination)).real_path) for item in work.chain[-1].tablespaces],
+        [
+            path
+            for part in work.chain
+            for path in _backup_files(part.path, part.base_archive, part.wal_archive)
+        ],
+    )
+
+
+def _files(backup: Backup) -> list[str]:
+    details = backup.details
+    assert details is not None
+    return _backup_files(backup.path, details.base_archive, details.wal_archive)
+
+
+def _backup_files(path: str, base_archive: str | None, wal_archive: str | None) -> list[str]:
+    """The files whose change would mean that it is another backup by now."""
+    if base_archive is None:
+        return [f"{path}/backup_label"]
+    return [f"{path}/{name}" for name in (base_archive, wal_archive) if name is not None]
+
+
 def observe(
-    data_directory: str, destinations: Sequence[str], backup_files: Sequence[str]
+    data_directory: str, destinations: Sequence[str], files: Sequence[str]
 ) -> dict[str, str]:
     """What must still be the same when the plan runs.
 
     `data_directory` is where the restore goes, `destinations` the tablespaces' new places,
-    `backup_files` what will be read.
+    `files` what will be read.
     """
     real = Path(data_directory)
     place = path_facts(real)
@@ -34,7 +73,7 @@ def observe(
         "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",
     }
     seen |= {f"directory {path}": _identity(path) for path in destinations}
-    seen |= {f"file {path}": _stamp(path) for path in backup_files}
+    seen |= {f"file {path}": _stamp(path) for path in files}
     return seen
 
 

@@ -21,7 +21,6 @@ from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
 from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
-from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.control_file import ControlFile
@@ -37,7 +36,6 @@ from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
-from pgrescue.survey.seen import observe
 from pgrescue.wal.index import Progress, WalIndex
 
 
@@ -228,39 +226,3 @@ def _chain(backup: Backup, backups: Sequence[Backup]) -> tuple[Backup, ...]:
     while chain[0].parent is not None and chain[0].parent in by_id and len(chain) < len(backups):
         chain.insert(0, by_id[chain[0].parent])
     return tuple(chain)
-
-
-def seen_now(facts: Facts) -> dict[str, str]:
-    """What must not change between this plan and its run."""
-    return observe(
-        facts.destination.real_path,
-        [place.real_path for place in facts.tablespace_destinations.values()],
-        [path for backup in facts.chain for path in _files(backup)],
-    )
-
-
-def seen_again(plan: Plan) -> dict[str, str]:
-    """The same facts for a plan that is about to run."""
-    work = plan.work
-    return observe(
-        work.data_directory,
-        [str(path_facts(Path(item.destination)).real_path) for item in work.chain[-1].tablespaces],
-        [
-            path
-            for part in work.chain
-            for path in backup_files(part.path, part.base_archive, part.wal_archive)
-        ],
-    )
-
-
-def _files(backup: Backup) -> list[str]:
-    details = backup.details
-    assert details is not None
-    return backup_files(backup.path, details.base_archive, details.wal_archive)
-
-
-def backup_files(path: str, base_archive: str | None, wal_archive: str | None) -> list[str]:
-    """The files whose change would mean that it is another backup by now."""
-    if base_archive is None:
-        return [f"{path}/backup_label"]
-    return [f"{path}/{name}" for name in (base_archive, wal_archive) if name is not None]

@@ -72,7 +72,7 @@ def main() -> None:
 def measure(programs: Path, wal: Path, rounds: int) -> None:
     """Run everything in turn, `rounds` times after one round that only warms the cache."""
     names = sorted(name for name in os.listdir(wal) if len(name) == 24)
-    waldump = [str(programs / "pg_waldump"), "-q", "-p", str(wal), names[0], names[-1]]
+    waldump = [str(programs / "pg_waldump"), "-p", str(wal), names[0], names[-1]]
     commands: dict[str, list[str]] = {
         "pg_waldump -r Transaction": [*waldump, "-r", "Transaction"],
         "pg_waldump": waldump,

@@ -20,7 +20,6 @@ from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.history.model import RecoverableWindow, TimelineLane, TimelinePicture
-    from pgrescue.plan.model import Transaction
     from pgrescue.postgres.lsn import Lsn
 
 _EXAMPLES = """\
@@ -189,15 +188,9 @@ def _public_lane(lane: TimelineLane) -> dict[str, Any]:
         "last_segment": info.last_segment,
         "segments": info.segments,
         "bytes": info.bytes,
-        "first_commit": _commit(lane.first_commit),
-        "last_commit": _commit(lane.last_commit),
+        "first_commit": to_plain(lane.first_commit),
+        "last_commit": to_plain(lane.last_commit),
     }
-
-
-def _commit(transaction: Transaction | None) -> Any:  # noqa: ANN401 - JSON-like by nature
-    from pgrescue.codec import to_plain
-
-    return None if transaction is None else to_plain(transaction)
 
 
 def _window_row(window: RecoverableWindow) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ from pgrescue.wal.index_store import IndexStore
 place = Path(sys.argv[1])
 cluster = ClusterConfig("main", place, ServiceSpec("pg_ctl"), (), wal_archive=place)
 past = Past(cluster, open_archive(cluster), [], WalIndex(IndexStore(None), int(sys.argv[2])), None)
-print(len(past.incidents()))
+print(len(past.incidents().incidents))
 """
 
 
@@ -88,7 +88,8 @@ def measure(programs: Path, wal: Path, rounds: int) -> None:
     for number in range(rounds + 1):
         for name, command in commands.items():
             pinned = command if "workers" in name else ["taskset", "-c", "0", *command]
-            taken = timed(pinned)
+            # pg_waldump ends with an error where the last segment does.
+            taken = timed(pinned, check=name[0] != "p")
             if number:
                 seconds[name].append(taken)
     size = sum((wal / name).stat().st_size for name in names) / 1e6
@@ -108,10 +109,10 @@ def python(program: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", program, *map(str, arguments)]
 
 
-def timed(command: list[str]) -> float:
+def timed(command: list[str], *, check: bool) -> float:
     """Wall seconds of a whole process whose output nobody reads."""
     begun = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=check)
     return time.perf_counter() - begun
 
 
@@ -135,8 +136,6 @@ def make_archive(programs: Path, work: Path, segments: int, *, quiet: bool) -> P
         "archive_command": f"cp %p {wal}/%f",
         "fsync": "off",
         "synchronous_commit": "off",
-        "max_wal_size": "8GB",
-        "checkpoint_timeout": "30min",
         "shared_buffers": "512MB",
     }
     with (data / "postgresql.conf").open("a") as configuration:
@@ -155,7 +154,21 @@ def make_archive(programs: Path, work: Path, segments: int, *, quiet: bool) -> P
 def busy_step(programs: Path, connection: tuple[str, ...]) -> tuple[str, ...]:
     """Ten seconds of pgbench's simple update: its other transactions wait for each other."""
     program = str(programs / "pgbench")
-    return (program, *connection, "-n", "-N", "-c", "4", "-j", "2", "-T", "10", "postgres")
+    return (
+        program,
+        *connection,
+        "-n",
+        "-N",
+        "-M",
+        "prepared",
+        "-c",
+        "4",
+        "-j",
+        "2",
+        "-T",
+        "10",
+        "postgres",
+    )
 
 
 def quiet_step(programs: Path, connection: tuple[str, ...]) -> tuple[str, ...]:

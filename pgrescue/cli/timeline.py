@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = timeline_of(arguments)
     with desk.past() as past:
         if chosen is not None:
-            past.line(chosen)  # refuses one that is not there
+            past.lines.of(chosen)  # refuses one that is not there
         tell = progress_teller("checking") if arguments.check else None
         picture = past.picture(checked=arguments.check, progress=tell)
         zone = desk.config.time_zone

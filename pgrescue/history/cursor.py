@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pgrescue.history.ends import ends_in
+from pgrescue.history.ends import LineEnds
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import SegmentRef, WalIndex
 from pgrescue.wal.summary import Mark
@@ -19,8 +19,9 @@ _LOOKED_AROUND = 512
 class Cursor:
     """A position, asked for the commits before and behind it."""
 
-    def __init__(self, index: WalIndex, refs: Sequence[SegmentRef], lsn: Lsn, major: int) -> None:
-        self._index, self._refs, self._lsn, self._major = index, refs, lsn, major
+    def __init__(self, index: WalIndex, refs: Sequence[SegmentRef], lsn: Lsn) -> None:
+        self._index, self._refs, self._lsn = index, refs, lsn
+        self._ends = LineEnds(index, refs)
         self._at = max(bisect_right(refs, lsn, key=lambda ref: ref.start) - 1, 0)
 
     def around(self) -> tuple[Mark | None, Mark | None]:
@@ -28,8 +29,8 @@ class Cursor:
         low, high = max(self._at - _LOOKED_AROUND, -1), self._at + _LOOKED_AROUND
         backwards = range(min(self._at, len(self._refs) - 1), low, -1)
         forwards = range(self._at, min(high, len(self._refs)))
-        before = (self._edge(number, last=True) for number in backwards)
-        behind = (self._edge(number, last=False) for number in forwards)
+        before = (self._ends.last_before(number, self._lsn) for number in backwards)
+        behind = (self._ends.first_from(number, self._lsn) for number in forwards)
         return (
             next((mark for mark in before if mark is not None), None),
             next((mark for mark in behind if mark is not None), None),
@@ -38,30 +39,14 @@ class Cursor:
     def lost(self) -> tuple[int, bool]:
         """Commits behind the position in what has been read so far, and whether that is all."""
         count, exact = 0, True
-        for ref in self._refs[self._at :]:
-            summary = self._index.in_memory(ref)
-            if summary is None:
+        for number in range(self._at, len(self._refs)):
+            if self._index.in_memory(self._refs[number]) is None:
                 exact = False
                 continue
-            commits = summary.found.commits
+            commits = self._ends.commits(number)
             if commits.first is None or commits.first.position >= self._lsn:
                 count += commits.count
             elif commits.last is not None and commits.last.position >= self._lsn:
-                rows = ends_in(ref, self._major)
+                rows = self._ends.rows(number)
                 count += int((rows.commits & (rows.positions >= np.uint64(self._lsn))).sum())
         return count, exact
-
-    def _edge(self, number: int, *, last: bool) -> Mark | None:
-        ref = self._refs[number]
-        commits = self._index.summary(ref).found.commits
-        if commits.first is None or commits.last is None:
-            return None
-        if last and commits.last.position < self._lsn:
-            return commits.last
-        if not last and commits.first.position >= self._lsn:
-            return commits.first
-        rows = ends_in(ref, self._major)
-        position = np.uint64(self._lsn)
-        side = rows.positions < position if last else rows.positions >= position
-        found = np.flatnonzero(rows.commits & side)
-        return rows.mark(int(found[-1 if last else 0])) if len(found) else None

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pgrescue.findings import Finding
+from pgrescue.history.ends import LineEnds
 from pgrescue.history.lines import locate
 from pgrescue.history.namebook import NameBook
 from pgrescue.history.nearest import BEFORE_BACKUP, unreadable
+from pgrescue.history.replayed import Replayed, limits_in
 from pgrescue.history.stop_point import StopPoint, consistent_at, nowhere, stop_point
-from pgrescue.history.traps import Replayed, limits_in, traps
+from pgrescue.history.traps.every import traps
 from pgrescue.plan.foretold import Foretold, Unreachable
 from pgrescue.plan.model import Stop
 from pgrescue.plan.target import Target
@@ -170,13 +172,12 @@ def _portion(index: WalIndex, way: WayToGo, target: Target) -> int:
 
 def _with_xid(index: WalIndex, refs: Sequence[SegmentRef], xid: int) -> int:
     """The first segment, of those that are asked, in which ids have come as far."""
+    ends = LineEnds(index, refs)
     low, high = 0, len(refs)
     while low < high:
         middle = (low + high) // 2
-        number = next(
-            (at for at in range(middle, high) if index.summary(refs[at]).found.commits.count), None
-        )
-        if number is None or index.summary(refs[number]).found.commits.max_xid >= xid:
+        number = next((at for at in range(middle, high) if ends.commits(at).count), None)
+        if number is None or ends.commits(number).max_xid >= xid:
             high = middle
         else:
             low = number + 1

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pgrescue.catalog.model import Backup
+from pgrescue.history.ends import LOOKED_BACK, first_commit, last_commit
 from pgrescue.history.model import BackupMark, BeyondArchive, TimelineLane, TimelinePicture
 from pgrescue.history.stop_point import transaction_of
-from pgrescue.history.way import segment_refs
-from pgrescue.history.windows import LOOKED_BACK, WindowReader, first_commit, last_commit
+from pgrescue.history.way import ref_of
+from pgrescue.history.windows import WindowReader
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.wal.archive import ArchivedFile, WalArchive
-from pgrescue.wal.index import Progress, SegmentRef, WalIndex
-from pgrescue.wal.recovery_path import PathStep
-from pgrescue.wal.segment import SegmentId
+from pgrescue.wal.archive import WalArchive
+from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.timelines import TimelineInfo, archive_picture
 
 
@@ -47,15 +46,6 @@ def picture_of(
         current_timeline=current_timeline,
         beyond=beyond,
     )
-
-
-def ref_of(file: ArchivedFile, segment_size: int) -> SegmentRef:
-    """A reference to one archived segment."""
-    segment = SegmentId.parse(file.name, segment_size)
-    (ref,) = segment_refs(
-        (PathStep(segment.number, segment.timeline, file.name, file),), segment_size
-    )
-    return ref
 
 
 def _lane(

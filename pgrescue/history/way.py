@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from pgrescue.history.own_wal import SegmentInTar, TarSegments
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.wal.archive import ArchivedFile
 from pgrescue.wal.index import SegmentRef
 from pgrescue.wal.pages import SegmentFile, WalSource
 from pgrescue.wal.recovery_path import PathStep
+from pgrescue.wal.segment import SegmentId
 
 
 def segment_refs(steps: Sequence[PathStep], segment_size: int) -> list[SegmentRef]:
@@ -28,6 +30,15 @@ def segment_refs(steps: Sequence[PathStep], segment_size: int) -> list[SegmentRe
         )
         for step in steps
     ]
+
+
+def ref_of(file: ArchivedFile, segment_size: int) -> SegmentRef:
+    """A reference to one archived segment."""
+    segment = SegmentId.parse(file.name, segment_size)
+    (ref,) = segment_refs(
+        (PathStep(segment.number, segment.timeline, file.name, file),), segment_size
+    )
+    return ref
 
 
 def _source(location: str, name: str, tars: dict[str, TarSegments]) -> WalSource:

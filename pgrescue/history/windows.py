@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
 from pgrescue.catalog.model import Backup
-from pgrescue.history.ends import ends_in
+from pgrescue.history.ends import LOOKED_BACK, last_commit
 from pgrescue.history.model import RecoverableWindow, WindowEnd
 from pgrescue.history.stop_point import consistent_at, kept_at
 from pgrescue.history.way import segment_refs
@@ -22,9 +20,6 @@ from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 from pgrescue.wal.stretch import read_stretch
 from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import moment_of
-
-LOOKED_BACK = 16
-"""Segments at the end of a window in which its last commit is looked for, unless all are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,30 +195,6 @@ class WindowReader:
         if missing in self.archive.partials:
             return "end_of_archive", f"of {missing} there is only a .partial, which is never read"
         return "end_of_archive", f"{missing} is not there yet"
-
-
-def last_commit(index: WalIndex, refs: Sequence[SegmentRef]) -> Mark | None:
-    """The last commit in the last segments, read from the end backwards."""
-    for ref in list(reversed(refs))[:LOOKED_BACK]:
-        mark = index.summary(ref).found.commits.last
-        if mark is not None:
-            return mark
-    return None
-
-
-def first_commit(index: WalIndex, refs: Iterable[SegmentRef], since: Lsn) -> Mark | None:
-    """The first commit from a position on, in the first segments."""
-    for ref in list(refs)[:LOOKED_BACK]:
-        summary = index.summary(ref)
-        commits = summary.found.commits
-        if commits.first is None or commits.last is None or commits.last.position < since:
-            continue
-        if commits.first.position >= since:
-            return commits.first
-        rows = ends_in(ref, summary.major or 0)
-        later = np.flatnonzero(rows.commits & (rows.positions >= np.uint64(since)))
-        return rows.mark(int(later[0])) if len(later) else None
-    return None
 
 
 def with_last_commits(

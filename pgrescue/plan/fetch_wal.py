@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 
 from pgrescue.compression import SHELL_DECOMPRESSORS
+from pgrescue.wal.segment import DIGEST_LENGTH
 
 NAME = "fetch-wal"
 
@@ -51,24 +52,34 @@ deliver() {{ # deliver SOURCE: keep what arrived if it is whole
 """
 
 _DIRECTORY = """
+# Barman and pgBackRest make a directory of the first 16 digits, pgBackRest adds a checksum.
+log=$(printf %.16s "$name")
+checksum=-{checksum}
+
+unpack() {{ # unpack FILE: to standard output
+    case $1 in
+{unpackers}    *) cat "$1" ;;
+    esac
+}}
+
 for directory in {directories}; do
     [ -d "$directory" ] && [ -r "$directory" ] && [ -x "$directory" ] ||
         stop "cannot read the directory $directory"
-    if [ -f "$directory/$name" ]; then
-        cp "$directory/$name" "$temporary" || stop "cannot copy $directory/$name"
-        deliver "$directory/$name"
+    if [ -d "$directory/$log" ]; then
+        [ -r "$directory/$log" ] && [ -x "$directory/$log" ] ||
+            stop "cannot read the directory $directory/$log"
     fi
-{compressed}done
-"""
-
-_COMPRESSED = """\
-    if [ -f "$directory/$name{ending}" ]; then
-        if {command} <"$directory/$name{ending}" >"$temporary"; then
-            deliver "$directory/$name{ending}"
-        else
-            stop "cannot decompress $directory/$name{ending}"
-        fi
-    fi
+    for ending in "" {endings}; do
+        for file in \\
+            "$directory/$name$ending" "$directory/$name"$checksum"$ending" \\
+            "$directory/$log/$name$ending" "$directory/$log/$name"$checksum"$ending"
+        do
+            [ -f "$file" ] || continue
+            unpack "$file" >"$temporary" || stop "cannot read $file"
+            deliver "$file"
+        done
+    done
+done
 """
 
 _COMMAND = """
@@ -96,16 +107,22 @@ def fetch_wal_script(
     directories: Sequence[str], restore_command: str | None, segment_size: int
 ) -> str:
     """The script's text: the configured command first, then each directory in turn."""
-    compressed = "".join(
-        _COMPRESSED.format(ending=ending, command=command)
-        for ending, command in SHELL_DECOMPRESSORS.items()
+    unpackers = "".join(
+        f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
     )
     parts = [_HEAD.format(segment_size=segment_size)]
     if restore_command:
         parts.append(_COMMAND.format(command=shlex.quote(restore_command)))
     if directories:
         listed = " ".join(shlex.quote(directory) for directory in directories)
-        parts.append(_DIRECTORY.format(directories=listed, compressed=compressed))
+        parts.append(
+            _DIRECTORY.format(
+                directories=listed,
+                unpackers=unpackers,
+                endings=" ".join(SHELL_DECOMPRESSORS),
+                checksum="[0-9a-f]" * DIGEST_LENGTH,
+            )
+        )
     return "".join([*parts, _TAIL])
 
 

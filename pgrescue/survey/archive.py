@@ -41,8 +41,8 @@ def look_at_archive(
     except OSError as error:
         problem = error.strerror or str(error)
         return _facts(str(path), config.restore_command, None, problem, None), None
-    readable = can_access(owner, path)
-    return _facts(str(path), config.restore_command, archive, None, readable), archive
+    readable = can_access(owner, archive.path)
+    return _facts(str(archive.path), config.restore_command, archive, None, readable), archive
 
 
 def _facts(
@@ -140,6 +140,8 @@ class WalAtHand:
     """All the WAL that a recovery from one backup can get at."""
 
     backup: Backup
+    full: Backup
+    """What its chain begins with: itself, unless it is incremental."""
     archive: WalArchive | None
     histories: Mapping[int, TimelineHistory]
     tail: tuple[str, ...]

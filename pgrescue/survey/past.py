@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
-from pgrescue.catalog.relation_names import ClusterNames, read_names
 from pgrescue.config.model import ClusterConfig
-from pgrescue.errors import PgRescueError, Refused, UsageError
+from pgrescue.errors import Refused
 from pgrescue.history.cursor import Cursor
-from pgrescue.history.ends import ends_in
-from pgrescue.history.incidents import IncidentFinder, Thresholds
-from pgrescue.history.lines import line_of, locate, unbroken_runs
+from pgrescue.history.ends import last_commit
+from pgrescue.history.glance import commits_of, glance_at
+from pgrescue.history.incidents import Thresholds
+from pgrescue.history.lines import Lines, locate
 from pgrescue.history.model import (
     BeyondArchive,
     CursorView,
     Incident,
-    NamedPoint,
     SegmentGlance,
     TimelinePicture,
 )
-from pgrescue.history.namebook import NameBook
-from pgrescue.history.picture import picture_of, ref_of
+from pgrescue.history.picture import picture_of
+from pgrescue.history.search import IncidentSearch, IncidentSearcher
 from pgrescue.history.stop_point import transaction_of
-from pgrescue.history.windows import WindowReader, last_commit
+from pgrescue.history.way import ref_of
+from pgrescue.history.windows import WindowReader
 from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.data_directory import read_control_file
@@ -44,27 +41,16 @@ from pgrescue.wal.archive import (
     history_of,
     scan_archive,
 )
-from pgrescue.wal.events import Checkpoint, RestorePoint
 from pgrescue.wal.headers import check_headers, identify_archive
 from pgrescue.wal.index import Progress, SegmentRef, WalIndex
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
-from pgrescue.wal.stretch import read_stretch
-from pgrescue.wal.transactions import microseconds_of, moment_of
+from pgrescue.wal.transactions import microseconds_of
 
 Where = Lsn | datetime
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentSearch:
-    """What was found, and where nobody could look."""
-
-    incidents: tuple[Incident, ...]
-    unread: tuple[tuple[str, str], ...]
-    """Segments that could not be read to their end, each with the reason."""
-
-
 def open_archive(cluster: ClusterConfig) -> WalArchive:
-    """List the configured archive, sub-directories too; raises `Refused` where there is none."""
+    """List the configured archive; raises `Refused` where there is none."""
     if cluster.wal_archive is None:
         raise Refused(
             "There is no WAL archive to read.",
@@ -73,7 +59,7 @@ def open_archive(cluster: ClusterConfig) -> WalArchive:
         )
     path = Path(os.path.realpath(cluster.wal_archive))
     try:
-        return scan_archive(path, nested=True)
+        return scan_archive(path)
     except OSError as error:
         raise Refused(
             f"The WAL archive {path} cannot be read.",
@@ -100,7 +86,7 @@ class Past:
         self.segment_size = identity.segment_size if identity else DEFAULT_SEGMENT_SIZE
         self._identifier = identity.system_identifier if identity else None
         self._major = identity.major if identity else 0
-        self._lines: dict[int, list[SegmentRef]] = {}
+        self.lines = Lines(self.archive, self.segment_size)
         self._windows = WindowReader(self.archive, index, self.segment_size)
 
     @cached_property
@@ -114,11 +100,6 @@ class Past:
         if self.current_timeline is None:
             return None
         return Path(os.path.realpath(self._cluster.data_directory), "pg_wal")
-
-    @property
-    def timelines(self) -> list[int]:
-        """Every timeline that has segments."""
-        return sorted({int(name[:8], 16) for name in self.archive.segments})
 
     def picture(
         self, *, checked: bool = False, progress: Progress | None = None
@@ -157,51 +138,37 @@ class Past:
             last_commit=transaction_of(last),
         )
 
-    def line(self, timeline: int) -> list[SegmentRef]:
-        """A timeline's segments and those of its ancestors before it; raises `UsageError`."""
-        if timeline not in self._lines:
-            known = {*self.timelines, *self.archive.histories}
-            if timeline not in known:
-                raise UsageError(
-                    f"There is no timeline {timeline} in the archive.",
-                    f"There are: {', '.join(map(str, sorted(known))) or 'none'}.",
-                )
-            self._lines[timeline] = line_of(self.archive, timeline, self.segment_size)
-        return self._lines[timeline]
-
-    def begin_of(self, timeline: int) -> Lsn:
-        """Where a timeline left its parent; 0 for one without."""
-        ancestors = history_of(timeline, self.archive.histories).ancestors
-        return ancestors[-1].switch_lsn if ancestors else Lsn(0)
-
     def locate(self, timeline: int, moment: datetime) -> Lsn:
         """The position of the first commit after a time, or the end of what is archived."""
-        refs = self.line(timeline)
+        refs = self.lines.of(timeline)
         if not refs:
-            return self.begin_of(timeline)
+            return self.lines.begin_of(timeline)
         found = locate(self._index, refs, microseconds_of(moment))
         return found if found is not None else self._index.summary(refs[-1]).end
 
     def glances(self, timeline: int, numbers: Sequence[int]) -> list[SegmentGlance]:
         """Some segments of one timeline, those that are there."""
-        wanted = {number * self.segment_size for number in numbers}
-        refs = [ref for ref in self._own(timeline) if ref.start in wanted]
-        return [self._glance(ref) for ref in refs]
+        refs, places = self.lines.of(timeline), self._places(timeline)
+        return [
+            glance_at(self._index, refs, places[number]) for number in numbers if number in places
+        ]
 
     def transactions(self, timeline: int, number: int) -> list[Transaction]:
         """Every commit of one segment."""
-        for ref in self._own(timeline):
-            if ref.start == number * self.segment_size:
-                rows = ends_in(ref, self._major)
-                marks = [rows.mark(index) for index in np.flatnonzero(rows.commits).tolist()]
-                return [
-                    Transaction(mark.xid, moment_of(mark.time), mark.position) for mark in marks
-                ]
-        return []
+        place = self._places(timeline).get(number)
+        return [] if place is None else commits_of(self._index, self.lines.of(timeline), place)
+
+    def _places(self, timeline: int) -> dict[int, int]:
+        """Where in a line the timeline's own segments are, by their numbers."""
+        return {
+            int(ref.start) // self.segment_size: place
+            for place, ref in enumerate(self.lines.of(timeline))
+            if ref.timeline == timeline
+        }
 
     def at_position(self, timeline: int, lsn: Lsn) -> CursorView:
         """What a recovery to just before a position keeps and loses."""
-        cursor = Cursor(self._index, self.line(timeline), lsn, self._major)
+        cursor = Cursor(self._index, self.lines.of(timeline), lsn)
         last_kept, first_lost = cursor.around()
         lost, exact = cursor.lost()
         backup, why_not = self._backup_for(timeline, lsn)
@@ -237,49 +204,26 @@ class Past:
         `begin` and `end` bound the positions of the commits; `names_of` is the backup whose
         catalogs tell the names. What is still in the cluster's own `pg_wal` is searched, too.
         """
-        chosen = self.timelines if timeline is None else [timeline]
-        spans = {
-            number: (self.position(number, begin), self.position(number, end)) for number in chosen
-        }
-        lines = {
-            number: self._to_search(number, *spans[number], names_of is None) for number in chosen
-        }
-        refs = list({ref.name: ref for line in lines.values() for ref in line}.values())
-        ends = {line[-1].name for line in lines.values() if line}
-        unread: dict[str, str] = {}
-        for done, (ref, summary) in enumerate(self._index.stream(refs), 1):
-            unwritten = ref.name in ends and summary.end_kind in ("zeros", "recycled", "invalid")
-            if not summary.is_whole and not unwritten:
-                unread[ref.name] = summary.reason or summary.end_kind
-            if progress is not None:
-                progress(done, len(refs))
-        found: dict[tuple[Lsn, int], Incident] = {}
-        for number, line in lines.items():
-            first, last = spans[number]
-            for incident in self._on(number, line, names_of, thresholds or Thresholds()):
-                after = first is None or first <= incident.lsn
-                if after and (last is None or incident.lsn < last):
-                    found.setdefault((incident.lsn, incident.xid), self._placed(incident, number))
-        ordered = sorted(found.values(), key=lambda incident: (incident.time, incident.lsn))
-        return IncidentSearch(tuple(ordered), tuple(sorted(unread.items())))
-
-    def _to_search(
-        self, timeline: int, begin: Lsn | None, end: Lsn | None, from_backup: bool
-    ) -> list[SegmentRef]:
-        """The segments that have to be read to judge what was committed between two positions.
-
-        They begin with a backup from before: what was made and named since then must be known.
-        """
-        refs = [*self.line(timeline), *self._tail(timeline)]
-        if begin is not None:
-            starts = [
-                backup.start_lsn
-                for backup in self._backups
-                if backup.usable and backup.start_lsn is not None and backup.start_lsn <= begin
-            ]
-            first = max(starts, default=Lsn(0)) if from_backup else Lsn(0)
-            refs = [ref for ref in refs if ref.start + self.segment_size > first]
-        return [ref for ref in refs if end is None or ref.start < end]
+        chosen = self.lines.timelines if timeline is None else [timeline]
+        searcher = IncidentSearcher(
+            self._index,
+            self._backups,
+            self.segment_size,
+            names_of=names_of,
+            names_cache=self._names_cache,
+            thresholds=thresholds or Thresholds(),
+        )
+        found, unread = searcher.search(
+            {number: [*self.lines.of(number), *self._tail(number)] for number in chosen},
+            {
+                number: (self.position(number, begin), self.position(number, end))
+                for number in chosen
+            },
+            progress,
+        )
+        placed = [self._placed(incident, number) for number, incident in found]
+        placed.sort(key=lambda incident: (incident.time, incident.lsn))
+        return IncidentSearch(tuple(placed), tuple(unread))
 
     def _tail(self, timeline: int) -> list[SegmentRef]:
         """What only the cluster's own `pg_wal` has of a timeline."""
@@ -289,7 +233,7 @@ class Past:
         names = unarchived_segments(pg_wal, self.archive, self._identifier)
         own = [name for name in names if int(name[:8], 16) == timeline]
         files = [ArchivedFile(name, f"{pg_wal}/{name}", self.segment_size) for name in own]
-        last = max((ref.start for ref in self.line(timeline)), default=Lsn(0))
+        last = max((ref.start for ref in self.lines.of(timeline)), default=Lsn(0))
         refs = [ref_of(file, self.segment_size) for file in files]
         return [ref for ref in refs if ref.start > last]
 
@@ -307,67 +251,6 @@ class Past:
             along = current if history.timeline_at(incident.lsn) == owner else found_on
         option = self._timeline_option(along)
         return replace(incident, timeline=owner, arguments=(*incident.arguments, *option))
-
-    def _on(
-        self,
-        timeline: int,
-        line: Sequence[SegmentRef],
-        names_of: str | None,
-        thresholds: Thresholds,
-    ) -> Iterator[Incident]:
-        """Run by run, going on behind what is damaged."""
-        for run in unbroken_runs(line, self.segment_size):
-            rest = list(run)
-            while rest:
-                stretch = read_stretch(self._index, rest, rest[0].start)
-                if stretch is None:
-                    rest = rest[1:]
-                    continue
-                book = NameBook(self._names(names_of, rest[0].start))
-                yield from IncidentFinder(stretch, timeline, book, thresholds).find()
-                behind = [at for at, ref in enumerate(rest) if ref.name == stretch.segment]
-                rest = rest[behind[0] + 1 :] if behind and stretch.why != "end_of_files" else []
-
-    def _names(self, names_of: str | None, start: Lsn) -> ClusterNames | None:
-        """The catalogs of a backup from before the WAL, or else of the oldest one there is."""
-        if names_of is not None:
-            return read_names(find_backup(self._backups, names_of), self._names_cache)
-        full = [
-            backup
-            for backup in self._backups
-            if backup.usable and backup.kind == "full" and backup.start_lsn is not None
-        ]
-        full.sort(key=lambda backup: backup.start_lsn or Lsn(0))
-        earlier = [backup for backup in full if (backup.start_lsn or Lsn(0)) <= start]
-        for backup in [*reversed(earlier), *full]:
-            try:
-                return read_names(backup, self._names_cache)
-            except PgRescueError:
-                continue  # the next one may be whole
-        return None
-
-    def _own(self, timeline: int) -> list[SegmentRef]:
-        return [ref for ref in self.line(timeline) if ref.timeline == timeline]
-
-    def _glance(self, ref: SegmentRef) -> SegmentGlance:
-        summary = self._index.summary(ref)
-        found = summary.found
-        points = [event for event in found.events if isinstance(event, RestorePoint)]
-        return SegmentGlance(
-            number=int(ref.start) // self.segment_size,
-            timeline=ref.timeline,
-            commits=found.commits.count,
-            first_commit=transaction_of(found.commits.first),
-            last_commit=transaction_of(found.commits.last),
-            restore_points=tuple(
-                NamedPoint(point.name, ref.timeline, point.position, moment_of(point.time))
-                for point in points
-            ),
-            checkpoints=tuple(
-                event.position for event in found.events if isinstance(event, Checkpoint)
-            ),
-            problem=None if summary.is_whole else summary.reason or summary.end_kind,
-        )
 
     def _backup_for(self, timeline: int, lsn: Lsn) -> tuple[Backup | None, str | None]:
         """The newest backup from which a position can be reached, or why there is none."""
@@ -388,5 +271,5 @@ class Past:
 
     def _timeline_option(self, timeline: int) -> tuple[str, ...]:
         """Named wherever there is a choice: the same id can be another transaction elsewhere."""
-        known = {*self.timelines, *self.archive.histories, self.current_timeline or timeline}
+        known = {*self.lines.timelines, *self.archive.histories, self.current_timeline or timeline}
         return ("--timeline", str(timeline)) if len(known) > 1 else ()

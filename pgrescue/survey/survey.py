@@ -69,7 +69,8 @@ def survey(
         tail: tuple[str, ...] = ()
         if request.into is None:
             tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
-        at_hand = WalAtHand(backup, archive, histories, tail, pg_wal)
+        full = _chain(backup, backups)[0]
+        at_hand = WalAtHand(backup, full, archive, histories, tail, pg_wal)
         tried = _way(at_hand, request, timeline, index, progress, archive_facts.restore_command)
         way = way or tried
         if not tried.wants_earlier_backup:
@@ -151,7 +152,7 @@ def _way(
             clone=request.into is not None,
             more_elsewhere=command is not None,
         )
-        foretold = foretell(index, way, request.target, lambda: _names(backup), progress)
+        foretold = foretell(index, way, request.target, lambda: _names(at_hand.full), progress)
     return _Way(backup, at_hand.reach(timeline, path), foretold)
 
 

@@ -16,7 +16,14 @@ from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
 from pgrescue.wal.recovery_path import end_of_path
-from pgrescue.wal.segment import FileKind, SegmentId, digest_in, file_kind, wal_directories
+from pgrescue.wal.segment import (
+    FileKind,
+    SegmentId,
+    cluster_directories,
+    digest_in,
+    file_kind,
+    is_log_directory,
+)
 
 _STATUS_DIRECTORY = "archive_status"
 _RANKS = {ending: rank for rank, ending in enumerate(("", *ENDINGS))}
@@ -94,17 +101,26 @@ class WalArchive:
         return end_of_path(self.segments, history, start, segment_size)
 
 
-def scan_archive(path: Path, *, nested: bool = False) -> WalArchive:
-    """List an archive directory; raises OSError if it cannot be listed.
+def scan_archive(path: Path) -> WalArchive:
+    """List an archive directory, with the sub-directories that Barman and pgBackRest make in it.
 
-    `nested`: with the sub-directories of Barman and pgBackRest. Not so by default, since
-    `fetch-wal` serves a restore only what lies in the directory itself.
+    Of a pgBackRest stanza, the directory of its newest cluster is the archive. Raises OSError if
+    it cannot be listed.
     """
-    listing = _Listing(str(path))
-    for name in listing.choose(listing.read(""), nested):
-        for inner in listing.choose(listing.read(name), nested):
-            listing.foreign += listing.read(inner)
-    return listing.archive(path)
+    listing = _Listing(path)
+    directories = listing.read("")
+    clusters = cluster_directories(directories)
+    if not clusters or listing.has_segments(directories):
+        listing.read_below(directories)
+        return listing.archive()
+    *earlier, newest = clusters
+    own = _Listing(path / newest.rstrip("/"))
+    own.read_below(own.read(""))
+    own.foreign += [f"../{name}" for name in (*listing.foreign, *directories) if name != newest]
+    for name in earlier:
+        message = "holds the WAL of an earlier cluster and is not looked at"
+        own.report("earlier_cluster", f"../{name}", message)
+    return own.archive()
 
 
 def history_of(timeline: int, histories: dict[int, TimelineHistory]) -> TimelineHistory:
@@ -135,7 +151,7 @@ def read_segment_header(path: Path) -> SegmentHeader | None:
 class _Listing:
     """What has been found so far, in one directory or in several."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.files: dict[FileKind, dict[str, ArchivedFile]] = {
             kind: {} for kind in ("segment", "partial", "history", "backup")
@@ -162,7 +178,7 @@ class _Listing:
             if not below:
                 raise
             if not isinstance(error, FileNotFoundError):
-                self._report("unreadable", below, f"cannot be listed: {error.strerror}")
+                self.report("unreadable", below, f"cannot be listed: {error.strerror}")
         return sorted(name for name in directories if name != f"{below}{_STATUS_DIRECTORY}/")
 
     def _take(self, kind: FileKind, name: str, entry: os.DirEntry[str], below: str) -> None:
@@ -173,7 +189,7 @@ class _Listing:
         except PermissionError:  # the directory cannot be entered: nothing in it can be used
             raise
         except OSError as error:
-            self._report("unreadable", below + entry.name, f"cannot be read: {error.strerror}")
+            self.report("unreadable", below + entry.name, f"cannot be read: {error.strerror}")
             return
         if not stat.S_ISREG(status.st_mode):
             self.foreign.append(below + entry.name)
@@ -190,26 +206,22 @@ class _Listing:
         digests = {digest_in(copy.path.name) for copy in (best, rest)} - {None}
         if best.ending == rest.ending and (best.size != rest.size or len(digests) == 2):
             places = " and ".join(str(c.path.relative_to(self.path)) for c in (best, rest))
-            self._report("duplicate", best.name, f"{places} are not the same")
+            self.report("duplicate", best.name, f"{places} are not the same")
 
-    def choose(self, directories: list[str], nested: bool) -> list[str]:
-        """The sub-directories to read: those that have this cluster's WAL."""
-        chosen, earlier = wal_directories(directories)
-        if chosen and not nested:
-            message = "WAL in sub-directories of the archive is not looked at"
-            self._report("subdirectories", chosen[0], message)
-            chosen = []
-        for name in earlier if nested else ():
-            message = "holds the WAL of an earlier cluster and is not looked at"
-            self._report("earlier_cluster", name, message)
-        self.foreign += [name for name in directories if name not in chosen]
-        return chosen
+    def has_segments(self, directories: list[str]) -> bool:
+        """Whether there are any, here or in a directory for them."""
+        return bool(self.files["segment"]) or any(map(is_log_directory, directories))
 
-    def archive(self, path: Path) -> WalArchive:
+    def read_below(self, directories: list[str]) -> None:
+        """Take in those of the sub-directories that are for segments."""
+        for name in directories:
+            self.foreign += self.read(name) if is_log_directory(name) else [name]
+
+    def archive(self) -> WalArchive:
         """All of it."""
         segments = self.files["segment"]
         return WalArchive(
-            path=path,
+            path=self.path,
             segments={name: segments[name] for name in sorted(segments)},
             histories=self._histories(),
             backup_histories=dict(sorted(self.files["backup"].items())),
@@ -230,12 +242,13 @@ class _Listing:
             except FileNotFoundError:
                 continue
             except PgRescueError as error:
-                self._report("history_damaged", name, f"{error.title} {error.cause}")
+                self.report("history_damaged", name, f"{error.title} {error.cause}")
             except DECOMPRESSION_ERRORS as error:
-                self._report("history_damaged", name, f"cannot be read: {error}")
+                self.report("history_damaged", name, f"cannot be read: {error}")
         return histories
 
-    def _report(self, code: str, name: str, message: str) -> None:
+    def report(self, code: str, name: str, message: str) -> None:
+        """Remember what is wrong with one file or directory."""
         self.problems.append(ArchiveProblem(code, name, f"{name}: {message}"))
 
 

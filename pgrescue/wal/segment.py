@@ -25,7 +25,9 @@ BACKUP_HISTORY_NAME = re.compile(r"([0-9A-F]{24})\.([0-9A-F]{8})\.backup")
 
 FileKind = Literal["segment", "partial", "history", "backup", "temporary", "foreign"]
 _PARTIAL = ".partial"
-_HEX, _DIGEST_HEX, _DIGEST_LENGTH = "0123456789ABCDEF", "0123456789abcdef", 40
+_HEX, _DIGEST_HEX = "0123456789ABCDEF", "0123456789abcdef"
+DIGEST_LENGTH = 40
+"""Hexadecimal digits of the checksum in pgBackRest's names."""
 _NO_TIMELINE = "00000000"
 _AFTER_NAME: dict[str, FileKind] = {
     "": "segment",
@@ -64,21 +66,20 @@ def file_kind(name: str) -> tuple[FileKind, str]:
 def digest_in(name: str) -> str | None:
     """The checksum of the content that pgBackRest puts into a file's name."""
     _, dash, after = name.partition("-")
-    digest, ending = after[:_DIGEST_LENGTH], after[_DIGEST_LENGTH:]
-    is_digest = len(digest) == _DIGEST_LENGTH and not digest.strip(_DIGEST_HEX)
+    digest, ending = after[:DIGEST_LENGTH], after[DIGEST_LENGTH:]
+    is_digest = len(digest) == DIGEST_LENGTH and not digest.strip(_DIGEST_HEX)
     return digest if dash and is_digest and (not ending or ending in ENDINGS) else None
 
 
-def wal_directories(directories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Which sub-directories (with a slash at the end) hold a cluster's WAL.
+def is_log_directory(name: str) -> bool:
+    """Whether a directory (with a slash at its end) is named by its segments' first 16 digits."""
+    return _LOG_DIRECTORY.fullmatch(name) is not None
 
-    The second list is of directories with the WAL of clusters that pgBackRest kept here before.
-    """
-    base = {name: name[name.rstrip("/").rfind("/") + 1 :] for name in directories}
-    logs = [name for name in directories if _LOG_DIRECTORY.fullmatch(base[name])]
-    clusters = {n: int(m[1]) for n in directories if (m := _CLUSTER_DIRECTORY.fullmatch(base[n]))}
-    by_age = sorted(clusters, key=lambda name: (clusters[name], name))
-    return [*logs, *by_age[-1:]], by_age[:-1]
+
+def cluster_directories(directories: Sequence[str]) -> list[str]:
+    """Those directories that pgBackRest made for a cluster and those it kept before, by age."""
+    numbers = {name: int(m[1]) for name in directories if (m := _CLUSTER_DIRECTORY.fullmatch(name))}
+    return sorted(numbers, key=lambda name: (numbers[name], name))
 
 
 def _kind_before_digest(rest: str) -> FileKind | None:

@@ -34,6 +34,10 @@ StretchEnd = Literal["end_of_files", "end_of_wal", "damage", "foreign"]
 more; at damage with more WAL behind it; at a file that does not belong here."""
 
 
+_KIND_ENDS = 18
+"""Bytes of a record's header up to and with what tells its kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a stretch: a segment's own records, or the one that crosses into the next."""
@@ -142,6 +146,21 @@ def read_stretch(
     return _Joiner(refs, summaries, start, checked).stretch()
 
 
+def crossing_piece(index: WalIndex, refs: Sequence[SegmentRef]) -> Piece | None:
+    """The record that begins in the first of these segments and ends in a later one.
+
+    None if there is none, if it is not whole, or if it is of a kind that tells nothing.
+    """
+    first = index.summary(refs[0])
+    if not first.is_whole or not first.unfinished or not first.segment_size:
+        return None
+    kind = int.from_bytes(first.tail[16:18], "little")
+    if len(first.tail) >= _KIND_ENDS and not matters(kind):
+        return None
+    some = refs[: 2 + first.unfinished // first.segment_size]
+    return _Joiner(some, index.summaries(some), first.start, checked=False).crossing()
+
+
 @dataclass(slots=True)
 class _Stop:
     why: StretchEnd
@@ -188,6 +207,12 @@ class _Joiner:
             segment_size=self._size,
             system_identifier=self._identifier,
         )
+
+    def crossing(self) -> Piece | None:
+        """The record that crosses out of the first segment, if it is whole."""
+        self._last = self._summaries[0].last
+        crossing = self._cross(0)
+        return None if isinstance(crossing, _Stop) else crossing[0]
 
     def _go(self) -> _Stop:
         end = self._summaries[0].first

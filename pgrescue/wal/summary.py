@@ -48,6 +48,20 @@ class Ends(msgspec.Struct, frozen=True):
     min_xid: int = 0
     max_xid: int = 0
 
+    def followed_by(self, later: Ends) -> Ends:
+        """These and those behind them."""
+        if not self.count or not later.count:
+            return self if self.count else later
+        return Ends(
+            count=self.count + later.count,
+            first=self.first,
+            last=later.last,
+            min_time=min(self.min_time, later.min_time),
+            max_time=max(self.max_time, later.max_time),
+            min_xid=min(self.min_xid, later.min_xid),
+            max_xid=max(self.max_xid, later.max_xid),
+        )
+
 
 class Findings(msgspec.Struct, frozen=True):
     """What the records of a segment, or some of them, tell."""

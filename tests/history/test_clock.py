@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from pgrescue.history.lines import locate
 from pgrescue.history.namebook import NameBook
+from pgrescue.history.replayed import Replayed
 from pgrescue.history.stop_point import stop_point
-from pgrescue.history.traps import Replayed, traps
+from pgrescue.history.traps.every import traps
 from pgrescue.plan.target import Target
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.index import SegmentRef, WalIndex

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import lzma
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import lz4.frame
 import pytest
+import zstandard
 
 from pgrescue.plan.fetch_wal import fetch_wal_script, restore_command_for
 
@@ -14,6 +19,13 @@ NAME = "000000010000000000000003"
 SIZE = 4096
 CONTENT = b"w" * SIZE
 NOT_THERE, FAILED = 1, 255
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".lz4": lz4.frame.compress,
+    ".zst": zstandard.compress,
+    ".xz": lzma.compress,
+}
 
 
 class Place:
@@ -59,6 +71,30 @@ def test_a_compressed_segment_is_unpacked(place: Place) -> None:
     (place.first / f"{NAME}.gz").write_bytes(gzip.compress(CONTENT))
     assert place.fetch() == 0
     assert place.destination.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".lz4", ".zst", ".xz"])
+@pytest.mark.parametrize("digest", ["", f"-{'0123456789abcdef' * 2}01234567"])
+@pytest.mark.parametrize("below", ["", NAME[:16]])
+def test_barmans_and_pgbackrests_places_are_searched(
+    place: Place, ending: str, digest: str, below: str
+) -> None:
+    (place.first / below).mkdir(exist_ok=True)
+    (place.first / below / f"{NAME}{digest}{ending}").write_bytes(COMPRESS[ending](CONTENT))
+    assert place.fetch() == 0
+    assert place.destination.read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_a_sub_directory_that_is_closed_is_a_failure(place: Place) -> None:
+    (place.first / NAME[:16]).mkdir(mode=0)
+    assert place.fetch() == FAILED
+
+
+def test_a_file_with_something_else_after_its_name_is_another_file(place: Place) -> None:
+    (place.first / f"{NAME}-old").write_bytes(CONTENT)
+    (place.first / f"{NAME}.partial").write_bytes(CONTENT)
+    assert place.fetch() == NOT_THERE
 
 
 def test_a_truncated_segment_stops_recovery_instead_of_ending_it(place: Place) -> None:

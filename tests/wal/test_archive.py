@@ -163,7 +163,7 @@ class TestTwice:
 
     def test_the_plain_one_counts_even_from_a_sub_directory(self, tmp_path: Path) -> None:
         put(tmp_path, ONE + ".gz", f"{ONE[:16]}/{ONE}")
-        assert scan_archive(tmp_path, nested=True).segments[ONE].ending == ""
+        assert scan_archive(tmp_path).segments[ONE].ending == ""
 
     @pytest.mark.parametrize(("size", "problems"), [(100, []), (99, ["duplicate"])])
     def test_sizes_that_differ_are_reported(
@@ -171,34 +171,27 @@ class TestTwice:
     ) -> None:
         put(tmp_path, ONE, size=100)
         put(tmp_path, f"{ONE[:16]}/{ONE}", size=size)
-        found = scan_archive(tmp_path, nested=True)
+        found = scan_archive(tmp_path)
         assert [problem.code for problem in found.problems] == problems
         assert found.segments[ONE].path == tmp_path / ONE
 
     def test_digests_that_differ_are_reported(self, tmp_path: Path) -> None:
         below = ONE[:16]
         put(tmp_path, f"{below}/{ONE}-{SHA1}.gz", f"{below}/{ONE}-{OTHER_SHA1}.gz")
-        (problem,) = scan_archive(tmp_path, nested=True).problems
+        (problem,) = scan_archive(tmp_path).problems
         assert (problem.code, problem.name) == ("duplicate", ONE)
         assert SHA1 in problem.message
         assert OTHER_SHA1 in problem.message
 
 
 class TestSubdirectories:
-    """Barman's and pgBackRest's, which `fetch-wal` does not serve."""
-
-    def test_they_are_not_looked_at_unless_asked_for(self, tmp_path: Path) -> None:
-        put(tmp_path, f"{ONE[:16]}/{ONE}", TWO)
-        found = scan_archive(tmp_path)
-        assert list(found.segments) == [TWO]
-        assert [p.code for p in found.problems] == ["subdirectories"]
-        assert found.foreign == (f"{ONE[:16]}/",)
+    """Barman's and pgBackRest's."""
 
     def test_barman(self, tmp_path: Path) -> None:
         put(tmp_path, f"{ONE[:16]}/{ONE}", f"{ONE[:16]}/{TWO}", "xlog.db")
         put(tmp_path, f"{ONE[:16]}/deeper/x")
         (tmp_path / "00000002.history").write_text("1\t0/3000000\tx\n")
-        found = scan_archive(tmp_path, nested=True)
+        found = scan_archive(tmp_path)
         assert list(found.segments) == [ONE, TWO]
         assert list(found.histories) == [2]
         assert found.foreign == (f"{ONE[:16]}/deeper/", "xlog.db")
@@ -211,20 +204,21 @@ class TestSubdirectories:
         put(stanza, f"15-1/{ONE[:16]}/{ONE}.00000028.backup")
         (stanza / "15-1" / "00000002.history").write_text("1\t0/3000000\tx\n")
         for path in (stanza, stanza / "15-1"):
-            found = scan_archive(path, nested=True)
+            found = scan_archive(path)
             assert list(found.segments) == [ONE]
             assert found.segments[ONE].ending == ".gz"
             assert list(found.partials) == [TWO]
             assert list(found.backup_histories) == [ONE + ".00000028.backup"]
             assert list(found.histories) == [2]
             assert found.problems == ()
-        assert scan_archive(stanza, nested=True).foreign == ("archive.info", "archive.info.copy")
+        assert scan_archive(stanza).path == stanza / "15-1"
+        assert scan_archive(stanza).foreign == ("../archive.info", "../archive.info.copy")
 
     def test_the_wal_of_a_cluster_before_the_upgrade_is_not_mixed_in(self, tmp_path: Path) -> None:
         put(tmp_path, f"9.6-9/{ONE[:16]}/{ONE}", f"15-10/{TWO[:16]}/{TWO}")
-        found = scan_archive(tmp_path, nested=True)
+        found = scan_archive(tmp_path)
         assert list(found.segments) == [TWO]
-        assert [(p.code, p.name) for p in found.problems] == [("earlier_cluster", "9.6-9/")]
+        assert [(p.code, p.name) for p in found.problems] == [("earlier_cluster", "../9.6-9/")]
 
     def test_one_that_vanishes_or_is_closed_hides_no_other(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,7 +234,7 @@ class TestSubdirectories:
             return real(path)
 
         monkeypatch.setattr("os.scandir", scandir)
-        found = scan_archive(tmp_path, nested=True)
+        found = scan_archive(tmp_path)
         assert list(found.segments) == [ONE]
         assert [(p.code, p.name) for p in found.problems] == [("unreadable", "0000000100000002/")]
 

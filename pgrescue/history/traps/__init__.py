@@ -1,0 +1,1 @@
+"""What would surprise somebody who recovers to a point, said beforehand, with the way around."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pgrescue.backup.build import make_backup_plan
+from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.discover import find_backup, list_backups
 from pgrescue.catalog.model import Backup
 from pgrescue.codec import dumps
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
 from pgrescue.config.state import (
@@ -22,8 +26,9 @@ from pgrescue.errors import Refused, UsageError
 from pgrescue.history.windows import with_last_commits
 from pgrescue.plan.build import make_plan
 from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
-from pgrescue.plan.model import Plan, check_seal
+from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import launch
 from pgrescue.run.records import AnyRecord
@@ -41,6 +46,9 @@ from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.past import Past, open_archive
 from pgrescue.survey.seen import seen_now
 from pgrescue.survey.survey import survey
+from pgrescue.verify.backup import verify_backup
+from pgrescue.verify.files import Report
+from pgrescue.verify.model import Verification
 from pgrescue.wal.archive import WalArchive
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.index_store import IndexStore
@@ -97,6 +105,36 @@ class Desk:
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
 
+    def backup_plan(self, request: BackupRequest) -> BackupPlan:
+        """A sealed plan of a backup, kept in the state directory.
+
+        Raises `Refused` where the server cannot be asked, `UsageError` for senseless choices.
+        """
+        from pgrescue.survey.backup import survey_backup
+
+        check_paths(self.cluster, self.config.path, backups_may_miss=True)
+        backups = list_backups(self.cluster.backups, CatalogCache(catalog_cache_file()))
+        unfinished = unfinished_runs(str(self.cluster.data_directory))
+        facts = survey_backup(self.cluster, request, backups, unfinished)
+        plan = make_backup_plan(
+            facts,
+            request,
+            cluster=self.cluster.name,
+            catalog_cache=str(catalog_cache_file()),
+        )
+        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        return plan
+
+    def verify(self, name: str, report: Report) -> Verification:
+        """Read one backup to its end; the catalog remembers if it is as its manifest says."""
+        backup = self.backup(name)
+        found = verify_backup(backup, report)
+        if found.is_proved:
+            cache = CatalogCache(catalog_cache_file())
+            cache.set_verified(Path(backup.path), datetime.now(UTC))
+            cache.save()
+        return found
+
     @contextmanager
     def past(self) -> Iterator[Past]:
         """What the archive tells; raises `Refused` where there is no archive to read."""
@@ -141,7 +179,7 @@ def running_run() -> RunDirectory | None:
     return next((run for run in reversed(list_runs()) if run.state().state == "running"), None)
 
 
-def start_restore(plan: Plan) -> RunDirectory:
+def start(plan: SealedPlan) -> RunDirectory:
     """Start executing exactly this plan; raises `Refused` if a check forbids it."""
     check_seal(plan)
     if plan.blockers:
@@ -152,7 +190,7 @@ def start_restore(plan: Plan) -> RunDirectory:
             next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
         )
     run = create_run(plan)
-    launch(run, "restore")
+    launch(run, "backup" if isinstance(plan, BackupPlan) else "restore")
     return run
 
 
@@ -188,6 +226,12 @@ def undo_run(run: RunDirectory) -> None:
             f"The run {run.id} cannot be undone.",
             "What it had set aside was deleted, or its deletion was begun.",
             next_steps=("look what the backups lead to: pgrescue plan",),
+        )
+    if state.backup is not None:
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            f"It has taken the backup {state.backup.id}; that is deleted by a plan of its own.",
+            next_steps=("pgrescue retention",),
         )
     if not state.asides and not state.made and not state.begun("stop"):
         raise UsageError(
@@ -231,8 +275,9 @@ def discardable(run: RunDirectory) -> list[str]:
     """What `discard` would delete, by path."""
     state = run.state()
     paths = [item.aside for item in state.asides] + list(state.retired)
-    if state.done("tidy") or state.done("undo_move"):
-        paths += [path for path in state.made if path == run.plan().work.staging]
+    plan = run.plan()
+    if isinstance(plan, Plan) and (state.done("tidy") or state.done("undo_move")):
+        paths += [path for path in state.made if path == plan.work.staging]
     return [path for path in paths if Path(path).exists()]
 
 

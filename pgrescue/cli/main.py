@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from pgrescue import __version__
 from pgrescue.cli import (
+    backup,
     catalog,
     demo,
     doctor,
@@ -33,6 +34,7 @@ examples:
   pgrescue incidents                        who dropped my table
   pgrescue plan --to '2026-11-22 14:02:10+01:00'    see every step, change nothing
   pgrescue restore --before-xid 63886 --yes         restore to just before a transaction
+  pgrescue backup                           take a base backup and verify it
   pgrescue status                           where the last run stands
   pgrescue undo                             put the old data directory back
   pgrescue demo                             practise on a sandbox cluster
@@ -64,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cluster", metavar="NAME", help="which of the configured clusters")
     parser.add_argument("--version", action="version", version=f"pgrescue {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (init, doctor, catalog, timeline, incidents, plan, restore, runs, demo):
+    for module in (init, doctor, catalog, timeline, incidents, plan, restore, backup, runs, demo):
         module.register(commands)
     return parser
 

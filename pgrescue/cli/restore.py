@@ -10,7 +10,7 @@ from pgrescue.cli.output import narrate, print_json
 from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import confirm, open_desk
 from pgrescue.cli.wal_range import progress_teller
-from pgrescue.errors import ExitCode, Refused
+from pgrescue.errors import ExitCode, Refused, UsageError
 
 if TYPE_CHECKING:
     from pgrescue.plan.model import Plan
@@ -49,7 +49,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
     from pgrescue.cli.watch import watch
-    from pgrescue.desk import start_restore
+    from pgrescue.desk import start
     from pgrescue.plan.render_text import summary
 
     plan = _plan(arguments)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             narrate(f"{finding.status.upper()}: {finding.message}")
     if not plan.blockers:
         _confirm(plan, arguments)
-    directory = start_restore(plan)
+    directory = start(plan)
     if arguments.detach:
         narrate(f"The run {directory.id} has started; pgrescue attach {directory.id} shows it.")
         if arguments.json:
@@ -79,9 +79,16 @@ def _question(plan: Plan) -> str:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is not None:
+        from pgrescue.plan.model import Plan
         from pgrescue.run.run_directory import load_plan
 
-        plan: Plan = load_plan(arguments.plan)
+        plan = load_plan(arguments.plan)
+        if not isinstance(plan, Plan):
+            raise UsageError(
+                f"{arguments.plan} is no plan of a restore.",
+                f"It is: {plan.subject}.",
+                next_steps=("make one: pgrescue plan --json >plan.json",),
+            )
         return plan
     desk = open_desk(arguments)
     return desk.plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pgrescue.config.backup_table import read_backup_table
 from pgrescue.config.errors import nearest
 from pgrescue.config.model import ClusterConfig
 from pgrescue.config.table import Table
@@ -20,6 +21,7 @@ CLUSTER_KEYS = (
     "config_directory",
     "owner",
     "conninfo",
+    "backup",
     "log",
     "sudo",
 )
@@ -72,6 +74,7 @@ def _cluster(name: str, table: Table) -> ClusterConfig:
         owner=table.text("owner"),
         conninfo=_conninfo(table),
         log=table.path("log"),
+        backup=read_backup_table(table),
         sudo=table.flag("sudo", False),
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.errors import UsageError
 from pgrescue.postgres.service import ServiceSpec
 
@@ -30,6 +31,8 @@ class ClusterConfig:
     """Extra connection parameters for looking into the server, in libpq's form."""
     log: Path | None = None
     """The server's log file, if pgrescue cannot find it by itself."""
+    backup: BackupRequest = field(default_factory=BackupRequest)
+    """The choices of backups that are taken without others."""
     sudo: bool = False
     """Whether an ordinary user's pgrescue runs itself again through sudo for this cluster."""
 

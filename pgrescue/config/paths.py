@@ -13,17 +13,21 @@ from pgrescue.config.model import ClusterConfig
 _TOOLS = ("postgres", "pg_ctl")
 
 
-def check_paths(cluster: ClusterConfig, config_path: Path | None) -> None:
+def check_paths(
+    cluster: ClusterConfig, config_path: Path | None, *, backups_may_miss: bool = False
+) -> None:
     """Raises `ConfigError` naming every configured path that is missing or of the wrong kind.
 
     A missing data directory is no problem: that may be the disaster. Nor is a path that we
-    have no permission to look at: it may well be right.
+    have no permission to look at: it may well be right. `backups_may_miss`: nor is a directory
+    for backups that is still to be made.
     """
     prefix = f"clusters.{cluster.name}"
     wrong = [
         ConfigProblem(f"{prefix}.{key}", message)
         for key, path in _directories(cluster)
         if (message := _not_a_directory(path))
+        and not (backups_may_miss and key.startswith("backups") and not path.exists())
     ]
     for key, message in (
         ("data_directory", _wrong_data_directory(cluster.data_directory)),

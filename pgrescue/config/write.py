@@ -9,8 +9,10 @@ from pathlib import Path
 
 import tomli_w
 
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import UsageError
+from pgrescue.postgres.basebackup_options import compression_text, rate_text
 
 
 def render_config(config: Config) -> str:
@@ -67,10 +69,36 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _cluster(cluster: ClusterConfig) -> dict[str, object]:
-    values = _changed(cluster, leave_out=("name", "service"))
+    values = _changed(cluster, leave_out=("name", "service", "backup"))
+    if cluster.backup != BackupRequest():
+        values["backup"] = _backup(cluster.backup)
     values["service"] = {"kind": cluster.service.kind} | _changed(
         cluster.service, leave_out=("kind",)
     )
+    return values
+
+
+def _backup(chosen: BackupRequest) -> dict[str, object]:
+    usual = BackupRequest()
+    values: dict[str, object] = {}
+    for name, text in (("compression", compression_text), ("max_rate", rate_text)):
+        value = getattr(chosen, name)
+        if value != getattr(usual, name):
+            values["compress" if name == "compression" else name] = text(value)
+    for name in (
+        "source",
+        "destination",
+        "name",
+        "format",
+        "wal_method",
+        "checkpoint",
+        "label",
+        "manifest_checksums",
+        "tablespaces",
+        "verify",
+    ):
+        if getattr(chosen, name) != getattr(usual, name):
+            values[name] = getattr(chosen, name)
     return values
 
 

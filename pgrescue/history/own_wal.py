@@ -1,4 +1,4 @@
-"""The WAL that a backup carries inside a tar file, read in one pass."""
+"""The WAL that a backup carries itself; what is inside a tar file is read in one pass."""
 
 from __future__ import annotations
 
@@ -12,16 +12,39 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pgrescue.catalog.model import Backup
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.wal.archive import ArchivedFile
 from pgrescue.wal.index_store import stamp_of
 from pgrescue.wal.pages import Identity
+from pgrescue.wal.segment import SegmentId
 
 _IN_MEMORY = 64 << 20
 """Bytes of segments that are kept in memory; more go to a file without a name."""
 _KEPT = 4 << 30
 _LEFT_FREE = 1 << 30
 """A rescue must not be what fills the file system for temporary files."""
+
+
+def own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
+    """The segments that the backup carries itself: listed, or those from its start to its stop."""
+    details = backup.details
+    if details is None or details.wal_inside == "none" or backup.start_lsn is None:
+        return {}
+    if details.wal_segments:
+        names = details.wal_segments
+    else:
+        timeline = backup.timeline or 1
+        first = SegmentId.at(backup.start_lsn, timeline, size).number
+        last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size).number
+        names = tuple(SegmentId(number, timeline).name(size) for number in range(first, last + 1))
+    place = f"{backup.path}/pg_wal" if backup.format == "plain" else backup.path
+    if backup.format == "plain":
+        return {name: ArchivedFile(name, f"{place}/{name}", size) for name in names}
+    holder = details.wal_archive or details.base_archive
+    return {name: ArchivedFile(name, f"{place}/{holder}", size) for name in names}
 
 
 class TarSegments:

@@ -18,8 +18,9 @@ from pgrescue.plan.layout import (
     tablespace_destinations,
     tag_of,
 )
-from pgrescue.plan.model import Plan, Work, seal
+from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import seal
 from pgrescue.plan.settings import (
     AUTO_CONF,
     auto_conf_after,
@@ -81,7 +82,6 @@ def make_plan(
         space=space,
         reversible=work.old_data == "keep",
         time_zone=config.time_zone,
-        identity=f"{facts.host.name}/{cluster.name}",
         work=work,
         seen=dict(seen),
     )

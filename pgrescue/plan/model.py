@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pgrescue.codec import SCHEMA, fingerprint, to_plain
-from pgrescue.errors import Refused
-from pgrescue.findings import Finding
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.plan.target import Target
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 
 Mode = Literal["in_place", "clone"]
-StepId = Literal[
-    "stop",
-    "rescue_wal",
-    "set_aside",
-    "extract",
-    "combine",
-    "place_wal",
-    "configure",
-    "complete",
-    "start",
-    "replay",
-    "verify",
-    "promote",
-    "tidy",
-    "delete_old",
-]
 StopKind = Literal[
     "before_commit", "after_commit", "at_lsn", "at_name", "end_of_wal", "consistency", "at_time"
 ]
@@ -60,21 +42,6 @@ class Stop:
     discarded_transactions: int | None = None
     replayed_to: Lsn | None = None
     """The end of the last record that is replayed: what the server will name as its position."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the plan, in words for people and commands for their hands."""
-
-    id: StepId
-    title: str
-    why: str
-    commands: tuple[str, ...]
-    changes: str
-    undo: str
-    destructive: bool
-    estimate: float | None
-    """Seconds, where past speed allows a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,56 +141,38 @@ class Work:
     start_timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A whole plan. `id` is the hash of everything else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(SealedPlan):
+    """A whole restore."""
 
-    id: str
-    created_at: datetime
-    host: str
-    operator: str
-    cluster: str
     mode: Mode
     backup: str
     target: Target
     stop: Stop
-    preflight: tuple[Finding, ...]
-    steps: tuple[Step, ...]
     settings: dict[str, str]
     settings_diff: str
     space: tuple[Space, ...]
     reversible: bool
     time_zone: str | None
     """The operator's zone, as configured; times are echoed in it."""
-    identity: str
-    """HOST/CLUSTER: what is typed to confirm a plan that cannot be undone."""
     work: Work
-    seen: dict[str, str] = field(default_factory=dict)
-    """The facts it rests on, compared again under the lock."""
-    schema: int = SCHEMA
 
     @property
-    def blockers(self) -> tuple[Finding, ...]:
-        """What forbids running it."""
-        return tuple(finding for finding in self.preflight if finding.status == "blocker")
+    def place(self) -> str:
+        """The data directory."""
+        return self.work.data_directory
 
+    @property
+    def subject(self) -> str:
+        """Where to and what from."""
+        return f"Restore to {self.target} from {self.backup}"
 
-def seal(plan: Plan) -> Plan:
-    """The plan with its id: equal content, equal id."""
-    return replace(plan, id=_seal_of(plan))
+    @property
+    def owner(self) -> Account:
+        """The server's."""
+        return self.work.owner
 
-
-def check_seal(plan: Plan) -> None:
-    """Raise `Refused` if the plan is not what was sealed."""
-    if _seal_of(plan) != plan.id:
-        raise Refused(
-            f"The plan {plan.id} was altered after it was made.",
-            "Its content does not match its id.",
-            next_steps=("make a new plan with pgrescue plan",),
-        )
-
-
-def _seal_of(plan: Plan) -> str:
-    content = to_plain(plan)
-    del content["id"]
-    return fingerprint(content)[:12]
+    @property
+    def directory_mode(self) -> int:
+        """As PostgreSQL demands it."""
+        return self.work.mode

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from shlex import quote
 
-from pgrescue.plan.model import Plan, Step
+from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import Step
 
 
 def render_shell(plan: Plan) -> str:

@@ -6,8 +6,9 @@ import textwrap
 
 from humanize import naturalsize
 
-from pgrescue.plan.model import Plan, Step
+from pgrescue.plan.model import Plan
 from pgrescue.plan.moment import describe_moment
+from pgrescue.plan.sealed import SealedPlan, Step
 from pgrescue.plan.stop import kept_and_lost
 from pgrescue.printable import printable, printable_lines
 
@@ -19,8 +20,8 @@ def render_text(plan: Plan) -> str:
     """The whole plan as plain text."""
     parts = [
         summary(plan),
-        _preflight(plan),
-        "Steps\n" + "\n".join(_step(n, step) for n, step in enumerate(plan.steps, 1)),
+        "\n".join(preflight_lines(plan)),
+        "Steps\n" + "\n".join(step_lines(n, step) for n, step in enumerate(plan.steps, 1)),
         "Settings\n" + textwrap.indent(printable_lines(plan.settings_diff), "  "),
         _space(plan),
     ]
@@ -56,16 +57,18 @@ def _target(plan: Plan) -> str:
     return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"
 
 
-def _preflight(plan: Plan) -> str:
+def preflight_lines(plan: SealedPlan) -> list[str]:
+    """What speaks for and against it."""
     lines = ["Checks"]
     for finding in plan.preflight:
         lines += _wrapped(f"  {_MARKS[finding.status]:<8} ", finding.message)
         if finding.fix is not None and finding.status != "ok":
             lines.append(f"           fix: {printable(finding.fix)}")
-    return "\n".join(lines)
+    return lines
 
 
-def _step(number: int, step: Step) -> str:
+def step_lines(number: int, step: Step) -> str:
+    """One step, with its commands."""
     mark = "  (cannot be undone)" if step.destructive else ""
     lines = [f"  {number:>2} {printable(step.title)}{mark}"]
     lines += _wrapped("     why      ", step.why)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.plan import commands
-from pgrescue.plan.model import Step, StepId, Work
+from pgrescue.plan.model import Work
+from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.settings import RECOVERY_WHY
 from pgrescue.plan.target import Target
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 _MAY_READ = 'test -r "$1" && { test ! -d "$1" || test -x "$1"; }'
+_MAY_WRITE = _MAY_READ + ' && test -w "$1"'
 
 
 class SpawnArguments(TypedDict, total=False):
@@ -108,11 +109,16 @@ def current_account() -> Account:
     return account_by_uid(os.geteuid(), os.getegid())
 
 
-def can_access(account: Account, path: str | os.PathLike[str]) -> bool | None:
-    """Whether the account may read the path (and enter a directory); None if we cannot tell."""
+def can_access(
+    account: Account, path: str | os.PathLike[str], *, write: bool = False
+) -> bool | None:
+    """Whether the account may read the path (and enter a directory), or also write there.
+
+    None if we cannot tell.
+    """
     if not (account.is_current or account.must_switch):
         return None
-    test = ["/bin/sh", "-c", _MAY_READ, "sh", os.fspath(path)]
+    test = ["/bin/sh", "-c", _MAY_WRITE if write else _MAY_READ, "sh", os.fspath(path)]
     # Another process, since only that has all of the account's groups.
     result = subprocess.run(test, check=False, cwd="/", **account.spawn_arguments())
     return result.returncode == 0

@@ -21,6 +21,11 @@ NAME = "backup_manifest"
 UNFINISHED_NAME = "backup_manifest.tmp"
 """pg_basebackup renames this at the very end: where it stands, the backup is not whole."""
 
+CHANGEABLE = frozenset(
+    {NAME, "postgresql.auto.conf", "recovery.signal", "standby.signal"},
+)
+"""Files that pg_verifybackup leaves out: tools and people may change them."""
+
 
 class Digest(Protocol):
     """A running checksum."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from pgrescue.backup.model import BackupPlan, BackupWork
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.model import Plan, Work
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import start_time
 from pgrescue.postgres.service import Command
@@ -24,12 +30,15 @@ from pgrescue.run.records import (
     MakingDirectory,
     Note,
     Progress,
+    StepBegan,
+    StepEnded,
 )
 from pgrescue.run.run_directory import RunDirectory, sync_directory
 from pgrescue.run.state import RunState, fold
 
 _RATE_WINDOW_SECONDS = 20.0
 _PROGRESS_INTERVAL_SECONDS = 1.0
+_END_SECONDS = 20.0
 
 
 class Aborted(PgRescueError):
@@ -44,11 +53,18 @@ class Completed:
     output: str
 
 
+P = TypeVar("P", bound=SealedPlan, covariant=True)
+
+
 class Running:
     """A program that was started and not waited for yet."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], execution: Execution, line: str, output_at: int
+        self,
+        process: subprocess.Popen[bytes],
+        execution: Execution[SealedPlan],
+        line: str,
+        output_at: int,
     ) -> None:
         self._process = process
         self._execution = execution
@@ -56,6 +72,30 @@ class Running:
         self._output_at = output_at
         self._began = time.monotonic()
         self._completed: Completed | None = None
+
+    @property
+    def pid(self) -> int:
+        """The program's process; it leads a process group of its own."""
+        return self._process.pid
+
+    def end(self) -> None:
+        """End the program and what it has started, and wait for it."""
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, kind)
+            try:
+                self._process.wait(_END_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self.poll()
+
+    def said(self, position: int) -> tuple[bytes, int]:
+        """What it has written since a position in tool.log (0: its beginning), and the next one."""
+        with self._execution.directory.tool_log.open("rb") as log:
+            log.seek(self._output_at + position)
+            data = log.read()
+        return data, position + len(data)
 
     def poll(self) -> Completed | None:
         """The result, once the program has ended; journals that end."""
@@ -74,10 +114,10 @@ class Running:
         return self._completed
 
 
-class Execution:
+class Execution(Generic[P]):
     """One runner's life in a run. Executors act through this, so that everything is journaled."""
 
-    def __init__(self, plan: Plan, directory: RunDirectory, journal: Journal) -> None:
+    def __init__(self, plan: P, directory: RunDirectory, journal: Journal) -> None:
         self.plan = plan
         self.directory = directory
         self.journal = journal
@@ -86,11 +126,6 @@ class Execution:
         self._abort = threading.Event()
         self._samples: deque[tuple[float, int]] = deque()
         self._last_progress = 0.0
-
-    @property
-    def work(self) -> Work:
-        """The executors' part of the plan."""
-        return self.plan.work
 
     def state(self) -> RunState:
         """The run's state as the journal has it now."""
@@ -122,6 +157,8 @@ class Execution:
         *,
         lsn: Lsn | None = None,
         moment: datetime | None = None,
+        disk_bytes: int | None = None,
+        wal_bytes: int | None = None,
     ) -> None:
         """Report how far the step is; at most once a second reaches the journal."""
         now = time.monotonic()
@@ -140,19 +177,27 @@ class Execution:
                 detail=detail,
                 lsn=lsn,
                 time=moment,
+                disk_bytes=disk_bytes,
+                wal_bytes=wal_bytes,
             )
         )
 
-    def begin_step(self, step: str) -> None:
-        """From now on journal records are about this step."""
+    def do(self, step: str, title: str, act: Callable[[], str]) -> None:
+        """One step: announced, done, and its result recorded."""
+        self.check_abort()
         self.step = step
         self._samples.clear()
         self._last_progress = 0.0
+        self.journal.append(StepBegan(step=step, title=title))
+        began = time.monotonic()
+        result = act()
+        seconds = round(time.monotonic() - began, 3)
+        self.journal.append(StepEnded(step=step, seconds=seconds, result=result))
 
     def start(self, command: Command) -> Running:
         """Start a program in a session of its own, its output in the run's tool.log."""
         line = str(command)
-        owner = self.work.owner
+        owner = self.plan.owner
         with self.directory.tool_log.open("ab") as log:
             log.write(f"$ {line}\n".encode(errors="surrogateescape"))
             log.flush()
@@ -194,7 +239,7 @@ class Execution:
                     f"'{command}' did not end within {timeout:.0f} seconds.",
                     "It is still running.",
                     next_steps=(
-                        f"look at it: ps -fp {running_pid(running)}",
+                        f"look at it: ps -fp {running.pid}",
                         f"once it has ended: pgrescue resume {self.directory.id}",
                     ),
                 )
@@ -223,7 +268,7 @@ class Execution:
             self.journal.append(MakingDirectory(path=path))
         self.make_parents(place)
         place.mkdir(mode=0o700, exist_ok=True)
-        self.give_to_owner(place, self.work.mode)
+        self.give_to_owner(place, self.plan.directory_mode)
         sync_directory(place.parent)
         status = place.stat()
         if (path, status.st_dev, status.st_ino) not in self.state().identities:
@@ -234,19 +279,19 @@ class Execution:
         missing = [parent for parent in place.parents if not parent.exists()]
         for parent in reversed(missing):
             parent.mkdir(mode=0o700)
-            self.give_to_owner(parent, self.work.mode)
+            self.give_to_owner(parent, self.plan.directory_mode)
 
     def give_to_owner(self, path: Path, mode: int) -> None:
         """Set owner and permissions as PostgreSQL demands them."""
         if os.geteuid() == 0:
-            os.chown(path, self.work.owner.uid, self.work.owner.gid, follow_symlinks=False)
+            os.chown(path, self.plan.owner.uid, self.plan.owner.gid, follow_symlinks=False)
         path.chmod(mode)
 
     def write_owned(self, path: Path, text: str, mode: int | None = None) -> None:
         """Write a small file for the server's account, whole or not at all, and sync it."""
         temporary = path.with_name(f"{path.name}.pgrescue-new")
         temporary.unlink(missing_ok=True)
-        file_mode = mode if mode is not None else self.work.mode & 0o666
+        file_mode = mode if mode is not None else self.plan.directory_mode & 0o666
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file_mode)
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -265,9 +310,22 @@ class Execution:
         return (done - before) / (now - began) if now > began and done >= before else None
 
 
-def running_pid(running: Running) -> int:
-    """The process id of a started program, for messages."""
-    return running._process.pid
+class BackupExecution(Execution[BackupPlan]):
+    """The execution of a backup."""
+
+    @property
+    def work(self) -> BackupWork:
+        """The executors' part of the plan."""
+        return self.plan.work
+
+
+class RestoreExecution(Execution[Plan]):
+    """The execution of a restore."""
+
+    @property
+    def work(self) -> Work:
+        """The executors' part of the plan."""
+        return self.plan.work
 
 
 def is_vacant(path: Path) -> bool:

@@ -17,6 +17,8 @@ from pgrescue.run.run_directory import RunDirectory, is_runner_alive
 
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_TO_THE_SOURCE = ("PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
+"""What a plan cannot hold of the way to the server that a backup is taken of."""
 
 
 def launch(directory: RunDirectory, purpose: Purpose) -> None:
@@ -32,7 +34,7 @@ def launch(directory: RunDirectory, purpose: Purpose) -> None:
             stdout=errors,
             stderr=errors,
             cwd="/",
-            env=_environment(),
+            env=_environment(purpose),
             start_new_session=True,
         )
     deadline = time.monotonic() + _READY_SECONDS
@@ -62,7 +64,7 @@ def request_abort(directory: RunDirectory) -> bool:
     return True
 
 
-def _environment() -> dict[str, str]:
+def _environment(purpose: Purpose) -> dict[str, str]:
     """Ours, with the place that this program was imported from, wherever we are started."""
     home = str(Path(pgrescue.__file__).parent.parent)
     others = os.environ.get("PYTHONPATH")
@@ -70,7 +72,9 @@ def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PG") or name.startswith("PGRESCUE_")
+        if not name.startswith("PG")
+        or name.startswith("PGRESCUE_")
+        or (purpose == "backup" and name in _TO_THE_SOURCE)
     }
     return {**kept, "PYTHONPATH": f"{home}:{others}" if others else home}
 

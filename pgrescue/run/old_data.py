@@ -13,8 +13,9 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Move
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
@@ -23,7 +24,7 @@ from pgrescue.survey.filesystem import is_mount_point, mount_points
 _STAYS = frozenset({INSIDE, "lost+found"})
 
 
-def set_aside(execution: Execution) -> str:
+def set_aside(execution: RestoreExecution) -> str:
     """Rename the old data directory, linked pg_wal and tablespace directories away."""
     left = server_processes(Path(execution.work.data_directory))
     if left and not _has_begun(execution):
@@ -39,11 +40,11 @@ def set_aside(execution: Execution) -> str:
     return f"{len(execution.work.moves)} set aside"
 
 
-def _has_begun(execution: Execution) -> bool:
+def _has_begun(execution: RestoreExecution) -> bool:
     return bool(execution.state().asides)
 
 
-def _move_away(execution: Execution, move: Move) -> None:
+def _move_away(execution: RestoreExecution, move: Move) -> None:
     known = next((item for item in execution.state().asides if item.aside == move.aside), None)
     if known is not None and known.done:
         return
@@ -60,7 +61,7 @@ def _move_away(execution: Execution, move: Move) -> None:
     execution.journal.append(Moved(path=move.path, aside=move.aside))
 
 
-def put_back(execution: Execution) -> str:
+def put_back(execution: RestoreExecution) -> str:
     """Undo `set_aside`: what was restored makes way, the old data returns to its place."""
     asides = execution.state().asides
     check_still_there(execution)
@@ -75,7 +76,7 @@ def put_back(execution: Execution) -> str:
     return f"{len(asides)} put back"
 
 
-def _return(execution: Execution, item: SetAside) -> None:
+def _return(execution: RestoreExecution, item: SetAside) -> None:
     path, aside = Path(item.path), Path(item.aside)
     if aside.exists():
         if item.done:
@@ -90,7 +91,7 @@ def _return(execution: Execution, item: SetAside) -> None:
     execution.journal.append(MovedBack(path=item.path, aside=item.aside))
 
 
-def check_still_there(execution: Execution) -> None:
+def check_still_there(execution: RestoreExecution) -> None:
     """Raise `StepFailed` if something that was set aside is gone: there is nothing to put back."""
     state = execution.state()
     for item in state.asides:
@@ -114,7 +115,7 @@ def _is_ours(state: RunState, path: str) -> bool:
     return (path, status.st_dev, status.st_ino) in state.identities
 
 
-def _make_way(execution: Execution, item: SetAside) -> None:
+def _make_way(execution: RestoreExecution, item: SetAside) -> None:
     """Retire what was restored, once: what is there afterwards is the old data coming back."""
     retired = _retired_name(execution, item.path, contents_only=item.contents_only)
     if retired in execution.state().retired_whole:
@@ -123,12 +124,12 @@ def _make_way(execution: Execution, item: SetAside) -> None:
         _retire(execution, item.path, contents_only=item.contents_only)
 
 
-def _retired_name(execution: Execution, path: str, *, contents_only: bool) -> str:
+def _retired_name(execution: RestoreExecution, path: str, *, contents_only: bool) -> str:
     tag = execution.work.tag
     return f"{path}/{INSIDE}/{tag}/undone" if contents_only else f"{path}.{tag}-undone"
 
 
-def _retire(execution: Execution, path: str, *, contents_only: bool = False) -> None:
+def _retire(execution: RestoreExecution, path: str, *, contents_only: bool = False) -> None:
     """Rename what this run restored, so that it can still be looked at until it is discarded."""
     retired = _retired_name(execution, path, contents_only=contents_only)
     execution.journal.append(Retiring(path=path, retired=retired))
@@ -136,7 +137,7 @@ def _retire(execution: Execution, path: str, *, contents_only: bool = False) -> 
     execution.journal.append(Retired(path=path, retired=retired))
 
 
-def delete_tree(execution: Execution, path: str) -> str:
+def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
     """Delete something this run set aside or made, never across a mount or through a link."""
     place = Path(path)
     if place.is_symlink():
@@ -166,7 +167,7 @@ def _remove_empty_parents(place: Path) -> None:
         parent.rmdir()
 
 
-def delete_old(execution: Execution) -> str:
+def delete_old(execution: RestoreExecution) -> str:
     """Delete what was set aside; asked for when the plan was made."""
     asides = execution.state().asides
     for item in asides:
@@ -174,7 +175,7 @@ def delete_old(execution: Execution) -> str:
     return f"{len(asides)} deleted"
 
 
-def clear_own(execution: Execution, path: str) -> None:
+def clear_own(execution: Execution[SealedPlan], path: str) -> None:
     """Empty a directory that this run has made, to fill it anew."""
     if path not in execution.state().made:
         raise StepFailed(f"{path} was not made by this run and is not emptied.")
@@ -189,7 +190,7 @@ def clear_own(execution: Execution, path: str) -> None:
             entry.unlink()
 
 
-def _check_identity(execution: Execution, path: str) -> None:
+def _check_identity(execution: Execution[SealedPlan], path: str) -> None:
     """Raise `StepFailed` unless the directory is the very one that the run made, with no server."""
     place = Path(path)
     known = next((item for item in execution.state().identities if item[0] == path), None)
@@ -211,7 +212,7 @@ def _check_identity(execution: Execution, path: str) -> None:
         )
 
 
-def _rename(execution: Execution, path: Path, aside: Path, *, contents_only: bool) -> None:
+def _rename(execution: RestoreExecution, path: Path, aside: Path, *, contents_only: bool) -> None:
     if contents_only:
         execution.make_parents(aside)
         aside.mkdir(mode=0o700, exist_ok=True)
@@ -241,7 +242,7 @@ def _remove_empty(path: Path) -> None:
         path.rmdir()
 
 
-def _point_link(execution: Execution, *, to_aside: bool) -> None:
+def _point_link(execution: RestoreExecution, *, to_aside: bool) -> None:
     """Keep the old data directory's `pg_wal` link on its own WAL while both are set aside."""
     work = execution.work
     data = next((move for move in work.moves if move.path == work.data_directory), None)

@@ -13,7 +13,7 @@ import msgspec
 from pgrescue.codec import SCHEMA
 from pgrescue.postgres.lsn import Lsn
 
-Purpose = Literal["restore", "undo", "discard"]
+Purpose = Literal["restore", "undo", "discard", "backup"]
 FinalState = Literal["waiting", "succeeded", "failed", "aborted", "undone", "interrupted"]
 
 
@@ -145,6 +145,10 @@ class Progress(Record, frozen=True, tag="progress"):
     detail: str
     lsn: Lsn | None = None
     time: datetime | None = None
+    disk_bytes: int | None = None
+    """What a backup takes on disk so far, its WAL included."""
+    wal_bytes: int | None = None
+    """Of that its WAL."""
 
 
 class Reached(Record, frozen=True, tag="reached"):
@@ -154,6 +158,15 @@ class Reached(Record, frozen=True, tag="reached"):
     time: datetime | None
     xid: int | None
     timeline: int | None
+
+
+class Entered(Record, frozen=True, tag="entered"):
+    """A backup is whole, on disk, and in the catalog."""
+
+    backup: str
+    path: str
+    size_bytes: int
+    verified: bool
 
 
 class Note(Record, frozen=True, tag="note"):
@@ -209,6 +222,7 @@ AnyRecord = (
     | Deleted
     | Progress
     | Reached
+    | Entered
     | Note
     | StepEnded
     | AbortRequested

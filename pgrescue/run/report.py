@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.printable import printable_lines
 from pgrescue.run import records
 from pgrescue.run.journal import read_journal
@@ -30,17 +31,13 @@ def write_report(directory: RunDirectory) -> None:
     write_file(directory.path / "report.json", dumps(content, indent=2))
 
 
-def report_markdown(plan: Plan, state: RunState, journal: Sequence[AnyRecord]) -> str:
+def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyRecord]) -> str:
     """The report as a person reads it."""
     lines = [
-        f"# Restore of {plan.identity}: {state.state}",
+        f"# {'Restore' if isinstance(plan, Plan) else 'Backup'} of {plan.identity}: {state.state}",
         "",
         f"- Run: {state.run}, started by {state.operator}, {_time(state.created_at)}",
-        f"- Backup: {plan.backup}",
-        f"- Target: {plan.target}",
-        f"- Data directory: {plan.work.data_directory}",
-        f"- Reached: {_reached(state)}",
-        f"- Old data: {state.set_aside or 'in its place'}",
+        *(_of_restore(plan, state) if isinstance(plan, Plan) else _of_backup(plan, state)),
     ]
     lines += [f"- Undone: what had been restored lies in {path}" for path in state.retired]
     lines += [f"- Note: {note}" for note in state.notes]
@@ -57,6 +54,25 @@ def report_markdown(plan: Plan, state: RunState, journal: Sequence[AnyRecord]) -
         lines += ["", "## Commands", "", "| command | exit code | seconds |", "|---|---|---|"]
         lines += [f"| `{c.command}` | {c.exit_code} | {c.seconds} |" for c in commands]
     return printable_lines("\n".join(lines) + "\n")
+
+
+def _of_restore(plan: Plan, state: RunState) -> list[str]:
+    return [
+        f"- Backup: {plan.backup}",
+        f"- Target: {plan.target}",
+        f"- Data directory: {plan.work.data_directory}",
+        f"- Reached: {_reached(state)}",
+        f"- Old data: {state.set_aside or 'in its place'}",
+    ]
+
+
+def _of_backup(plan: SealedPlan, state: RunState) -> list[str]:
+    taken = state.backup
+    lines = [f"- {plan.subject}"]
+    if taken is not None:
+        verified = "verified" if taken.verified else "NOT verified"
+        lines.append(f"- Backup: {taken.id}, {taken.size_bytes} bytes, {verified}")
+    return lines
 
 
 def _reached(state: RunState) -> str:

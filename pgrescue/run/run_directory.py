@@ -9,10 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from pgrescue.backup.model import BackupPlan
 from pgrescue.codec import dumps, from_plain, loads
 from pgrescue.config.state import state_directory
 from pgrescue.errors import PgRescueError, UsageError
 from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.run import journal
 from pgrescue.run.records import Created
@@ -56,7 +58,7 @@ class RunDirectory:
             return False
         return True
 
-    def plan(self) -> Plan:
+    def plan(self) -> SealedPlan:
         """The sealed plan that the run executes."""
         return load_plan(self.path / "plan.json")
 
@@ -103,7 +105,7 @@ def private_directory(*names: str) -> Path:
     return path
 
 
-def create_run(plan: Plan) -> RunDirectory:
+def create_run(plan: SealedPlan) -> RunDirectory:
     """A new run for a plan; nothing is executed yet."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run = RunDirectory(private_directory("runs") / f"{stamp}-{plan.id[:4]}")
@@ -120,7 +122,7 @@ def create_run(plan: Plan) -> RunDirectory:
             run=run.id,
             plan=plan.id,
             cluster=plan.cluster,
-            data_directory=plan.work.data_directory,
+            data_directory=plan.place,
             host=plan.host,
             operator=plan.operator,
         )
@@ -155,10 +157,11 @@ def find_run(name: str | None) -> RunDirectory:
     raise UsageError(title, f"Among them: {known}." if matching else f"The last ones: {known}.")
 
 
-def load_plan(path: Path) -> Plan:
-    """Read a plan from a file; raises `UsageError` if it is none."""
+def load_plan(path: Path) -> SealedPlan:
+    """Read a plan of any kind from a file; raises `UsageError` if it is none."""
     try:
-        return from_plain(loads(path.read_bytes()), Plan)
+        plain = loads(path.read_bytes())
+        return from_plain(plain, _kind_of(plain))
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.", next_steps=(_HOW_TO_PLAN,)
@@ -167,6 +170,12 @@ def load_plan(path: Path) -> Plan:
         raise UsageError(
             f"{path} is no plan of pgrescue.", str(error), next_steps=(_HOW_TO_PLAN,)
         ) from error
+
+
+def _kind_of(plain: object) -> type[SealedPlan]:
+    """The class of a plan: those of restores, which came first, do not name theirs."""
+    named = plain.get("kind") if isinstance(plain, dict) else None
+    return BackupPlan if named == "backup" else Plan
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
 from pgrescue.run.records import AnyRecord, Failure, Purpose
@@ -40,6 +40,18 @@ class Meter:
     lsn: Lsn | None
     time: datetime | None
     at: datetime | None
+    disk_bytes: int | None = None
+    wal_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBackup:
+    """The backup that a run has taken."""
+
+    id: str
+    path: str
+    size_bytes: int
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ class RunState:
     """Programs that were started and are not known to have ended."""
     retired_whole: tuple[str, ...] = ()
     """Those of `retired` whose rename is known to be complete."""
+    backup: TakenBackup | None = None
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
 
@@ -130,13 +143,13 @@ class RunState:
         return replace(self, state=state)
 
 
-def fold(plan: Plan, journal: Iterable[AnyRecord]) -> RunState:
+def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
     """The state after these records."""
     state = RunState(
         run="",
         plan=plan.id,
         cluster=plan.cluster,
-        data_directory=plan.work.data_directory,
+        data_directory=plan.place,
         operator=plan.operator,
         created_at=None,
         state="interrupted",
@@ -181,6 +194,9 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             return replace(state, abort_requested=True)
         case records.Note():
             return replace(state, notes=(*state.notes, record.message))
+        case records.Entered():
+            taken = TakenBackup(record.backup, record.path, record.size_bytes, record.verified)
+            return replace(state, backup=taken)
         case records.Reached():
             point = ReachedPoint(record.lsn, record.time, record.xid, record.timeline)
             return replace(state, reached=point)
@@ -213,6 +229,8 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
                 record.lsn,
                 record.time,
                 record.at,
+                record.disk_bytes,
+                record.wal_bytes,
             )
             return replace(state, progress=meter)
         case records.CommandBegan():

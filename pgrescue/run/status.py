@@ -31,6 +31,7 @@ def status_of(state: RunState) -> dict[str, Any]:
         ],
         "progress": None if progress is None else to_plain(progress),
         "reached": None if state.reached is None else to_plain(state.reached),
+        "backup": None if state.backup is None else to_plain(state.backup),
         "set_aside": state.set_aside,
         "undone": list(state.retired),
         "notes": list(state.notes),

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
+from pgrescue.catalog.entries import CHUNK_BYTES, SourceFile
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Work
-from pgrescue.postgres.manifest import Manifest
+from pgrescue.postgres.manifest import CHANGEABLE, Manifest
 
-CHUNK_BYTES = 256 * 1024
-_UNCHECKED = ("backup_manifest", "postgresql.auto.conf", "recovery.signal", "standby.signal")
-"""Files that pg_verifybackup leaves out too: tools and people may change them."""
 _DAMAGED: tuple[type[Exception], ...] = (TruncatedArchive, DamagedArchive, *DECOMPRESSION_ERRORS)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One entry of a backup: a directory, or a file with its data."""
-
-    name: str
-    is_directory: bool
-    chunks: Iterable[bytes]
 
 
 @dataclass(slots=True)
@@ -76,7 +65,7 @@ class Unpacker:
         """Raise `StepFailed` if the manifest lists files that were not there."""
         if self._manifest is None:
             return
-        missing = set(self._manifest.files) - self.written.files - set(_UNCHECKED)
+        missing = set(self._manifest.files) - self.written.files - CHANGEABLE
         if missing:
             raise StepFailed(
                 f"The backup lacks {len(missing)} of its files.",
@@ -113,7 +102,7 @@ class Unpacker:
                     digest.update(chunk)
                 self.written.bytes += len(chunk)
                 self._report(self.written.bytes, listed)
-        if expected is not None and listed not in _UNCHECKED:
+        if expected is not None and listed not in CHANGEABLE:
             if size != expected.size:
                 raise _mismatch(listed, f"it has {size} bytes, the manifest says {expected.size}")
             if digest is not None and digest.hexdigest() != (expected.checksum or "").lower():
@@ -148,30 +137,6 @@ def tar_entries(path: Path) -> Iterator[SourceFile]:
         raise damaged(path, error) from error
 
 
-def directory_entries(root: Path, *, follow: frozenset[str] = frozenset()) -> Iterator[SourceFile]:
-    """The entries of a plain backup; links are skipped but for those named in `follow`."""
-    for directory, names, files in os.walk(root):
-        names.sort()
-        where = os.path.relpath(directory, root)
-        prefix = "" if where == "." else f"{where}/"
-        for name in names:
-            yield SourceFile(prefix + name, True, ())
-        for name in sorted(files):
-            path = Path(directory, name)
-            if path.is_symlink():
-                continue
-            yield SourceFile(prefix + name, False, _file_chunks(path))
-        for name in [name for name in names if prefix + name in follow]:
-            for entry in directory_entries(Path(directory, name).resolve()):
-                yield SourceFile(f"{prefix}{name}/{entry.name}", entry.is_directory, entry.chunks)
-
-
-def _file_chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-
-
 def damaged(path: Path, error: Exception) -> StepFailed:
     """The error for an archive that cannot be read to its end."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -199,7 +164,7 @@ def _safe_name(name: str) -> str:
 
 
 def _must_be_listed(name: str) -> bool:
-    return not name.startswith("pg_wal/") and name not in _UNCHECKED
+    return not name.startswith("pg_wal/") and name not in CHANGEABLE
 
 
 def _mismatch(name: str, what: str) -> StepFailed:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pgrescue.catalog.model import Backup
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.config.model import ClusterConfig
+from pgrescue.history.own_wal import own_segments
 from pgrescue.plan.facts import ArchiveFacts, WalReach
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.history_file import TimelineHistory
@@ -165,7 +166,7 @@ class WalAtHand:
             path=self.pg_wal,
             segments={
                 **tail,
-                **_own_segments(self.backup, size),
+                **own_segments(self.backup, size),
                 **archived,
                 **{name: tail[name] for name in cut_off & tail.keys()},
             },
@@ -194,22 +195,3 @@ class WalAtHand:
             fork_missing=path.fork_missing,
             only_partial=bool(self.archive and path.missing.name(size) in self.archive.partials),
         )
-
-
-def _own_segments(backup: Backup, size: int) -> dict[str, ArchivedFile]:
-    """The segments that the backup carries itself: listed, or those from its start to its stop."""
-    details = backup.details
-    if details is None or details.wal_inside == "none" or backup.start_lsn is None:
-        return {}
-    if details.wal_segments:
-        names = details.wal_segments
-    else:
-        timeline = backup.timeline or 1
-        first = SegmentId.at(backup.start_lsn, timeline, size).number
-        last = SegmentId.before(backup.stop_lsn or Lsn(backup.start_lsn + 1), timeline, size).number
-        names = tuple(SegmentId(number, timeline).name(size) for number in range(first, last + 1))
-    place = f"{backup.path}/pg_wal" if backup.format == "plain" else backup.path
-    if backup.format == "plain":
-        return {name: ArchivedFile(name, f"{place}/{name}", size) for name in names}
-    holder = details.wal_archive or details.base_archive
-    return {name: ArchivedFile(name, f"{place}/{holder}", size) for name in names}

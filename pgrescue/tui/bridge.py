@@ -13,6 +13,7 @@ from pgrescue.plan.facts import ClusterFacts
 from pgrescue.plan.model import Plan
 from pgrescue.plan.render_text import render_text
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
 from pgrescue.run.journal import parse_line
@@ -101,7 +102,7 @@ class DeskBridge(PastBridge):
 
     def start(self, plan: Plan) -> str:
         """Start executing the plan; returns the run's id."""
-        return desk.start_restore(plan).id
+        return desk.start(plan).id
 
     def watch(self, run: str) -> RunWatch:
         """Begin to observe a run."""
@@ -167,7 +168,7 @@ class JournalWatch:
             state=state,
             directory=str(self._run.path),
             log=tuple(_last_lines(self._run.tool_log, _TAIL_BYTES)),
-            server=_server_on(Path(self._plan.work.data_directory)),
+            server=_server_on(self._plan),
             discardable=self._to_discard if ended else (),
             report=str(report) if ended and report.exists() else None,
         )
@@ -214,7 +215,11 @@ def _server(facts: ClusterFacts) -> tuple[Server, str]:
     return "stopped", facts.control.state if facts.control else facts.control_problem or ""
 
 
-def _server_on(data_directory: Path) -> Server:
+def _server_on(plan: SealedPlan) -> Server:
+    """The server that a run is about, where it is about one of this machine."""
+    if not isinstance(plan, Plan):
+        return "unknown"
+    data_directory = Path(plan.place)
     if find_postmaster(data_directory) is not None:
         return "running"
     return "stopped" if (data_directory / "PG_VERSION").exists() else "gone"
@@ -227,7 +232,7 @@ def _row(run: RunDirectory) -> RunRow:
         cluster=state.cluster,
         state=state.state,
         purpose=state.purpose,
-        target=str(plan.target),
+        target=plan.subject,
         created_at=state.created_at,
         set_aside=state.set_aside,
     )

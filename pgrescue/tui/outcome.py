@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pgrescue.run.records import Purpose
 from pgrescue.tui.view import RunView
 from pgrescue.tui.words import moment
 
@@ -20,6 +21,14 @@ class Verb:
     about: str
     asks: tuple[str, ...] = ()
     typed: str | None = None
+
+
+_WHAT: dict[Purpose, str] = {
+    "restore": "The restore",
+    "undo": "The undo",
+    "discard": "The deletion",
+    "backup": "The backup",
+}
 
 
 def verbs_of(view: RunView) -> tuple[Verb, ...]:
@@ -78,7 +87,7 @@ def reached_text(view: RunView) -> str:
 
 def _verdict(view: RunView) -> str:
     state = view.state
-    what = {"restore": "The restore", "undo": "The undo", "discard": "The deletion"}[state.purpose]
+    what = _WHAT[state.purpose]
     match state.state:
         case "waiting":
             return "AT THE TARGET. The server is open for reading; recovery is paused."

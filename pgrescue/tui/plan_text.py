@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from pgrescue.findings import Finding
-from pgrescue.plan.model import Plan, Step
+from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import Step
 from pgrescue.plan.stop import kept_and_lost
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell

@@ -12,6 +12,7 @@ from pgrescue.catalog.model import Backup
 from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
 from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.state import RunState
 
@@ -70,7 +71,7 @@ class RunRow:
 class RunView:
     """Everything the run screen shows."""
 
-    plan: Plan
+    plan: SealedPlan
     state: RunState
     directory: str
     log: tuple[str, ...]

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pgrescue.plan.model import Move, Plan, Step, Stop, Work, seal
+from pgrescue.plan.model import Move, Plan, Stop, Work
+from pgrescue.plan.sealed import Step, seal
 from pgrescue.plan.settings import recovery_settings
 from pgrescue.plan.steps import restore_steps
 from pgrescue.plan.target import Target
@@ -80,7 +81,6 @@ def make_plan(data: str, moves: tuple[Move, ...] = (), steps: tuple[Step, ...] =
         space=(),
         reversible=True,
         time_zone=None,
-        identity="db1/main",
         work=work,
     )
     return seal(plan)

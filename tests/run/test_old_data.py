@@ -12,7 +12,7 @@ import pytest
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Move
 from pgrescue.run import old_data
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import NAME, Journal
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory
@@ -44,9 +44,9 @@ class Scene:
         """The data directory as it is, without what pgrescue keeps in it."""
         return file_tree(self.data, ignore=(".pgrescue",))
 
-    def execution(self) -> Execution:
+    def execution(self) -> RestoreExecution:
         """A runner's life in this run."""
-        return Execution(self.plan, self.directory, Journal(self.directory.journal_path))
+        return RestoreExecution(self.plan, self.directory, Journal(self.directory.journal_path))
 
     def restore_something(self) -> None:
         """What a run does after setting aside."""

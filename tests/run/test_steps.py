@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import get_args
 
 from pgrescue.plan import commands
-from pgrescue.plan.model import Move, Plan, StepId
+from pgrescue.plan.model import Move, Plan
+from pgrescue.plan.sealed import StepId
 from pgrescue.plan.steps import restore_steps
 from pgrescue.run.executors.table import EXECUTORS
 from tests.run.conftest import make_work

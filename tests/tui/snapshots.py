@@ -12,11 +12,10 @@ from pgrescue.plan.model import (
     Move,
     Plan,
     Space,
-    Step,
-    StepId,
     Stop,
     Work,
 )
+from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.target import Target
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.lsn import Lsn
@@ -209,7 +208,6 @@ def plan() -> Plan:
         space=(Space("/var/lib/postgresql", 412 * GIB, 430 * GIB),),
         reversible=True,
         time_zone=None,
-        identity="db1/main",
         work=_work(),
     )
 

@@ -15,12 +15,12 @@ from pgrescue.postgres.conf_file import without_block, without_settings
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.tablespace_map import format_tablespace_map
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.extract import HELD_BACK
 from pgrescue.run.run_directory import sync_directory
 
 
-def configure(execution: Execution) -> str:
+def configure(execution: RestoreExecution) -> str:
     """Write the recovery settings and the signal file, remove leftovers of the backup."""
     work = execution.work
     data = Path(work.data_directory)
@@ -41,7 +41,7 @@ def configure(execution: Execution) -> str:
     return f"{work.signal_file} and {len(work.settings)} settings"
 
 
-def _write_tablespace_map(execution: Execution, data: Path) -> None:
+def _write_tablespace_map(execution: RestoreExecution, data: Path) -> None:
     mapping = tablespace_mapping(execution.work)
     if mapping:
         text = format_tablespace_map(mapping, execution.work.major)
@@ -51,7 +51,7 @@ def _write_tablespace_map(execution: Execution, data: Path) -> None:
         (data / "tablespace_map").unlink(missing_ok=True)
 
 
-def _link_wal(execution: Execution, data: Path, target: str) -> None:
+def _link_wal(execution: RestoreExecution, data: Path, target: str) -> None:
     """Give the new cluster a `pg_wal` on the same disk as the old one had."""
     link = data / "pg_wal"
     if link.is_symlink():
@@ -65,7 +65,7 @@ def _link_wal(execution: Execution, data: Path, target: str) -> None:
     link.symlink_to(target)
 
 
-def complete(execution: Execution) -> str:
+def complete(execution: RestoreExecution) -> str:
     """Put `pg_control` in place and have everything on disk before anything is started."""
     work = execution.work
     data = Path(work.data_directory)
@@ -103,7 +103,7 @@ def sync_filesystem(path: Path) -> None:
         os.close(fd)
 
 
-def tidy(execution: Execution) -> str:
+def tidy(execution: RestoreExecution) -> str:
     """Take the recovery block out of the configuration, so that it misleads nobody later."""
     work = execution.work
     path = Path(work.data_directory, AUTO_CONF)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pgrescue.catalog.entries import SourceFile, directory_entries
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import BackupPart, TablespaceWork
@@ -13,22 +14,16 @@ from pgrescue.plan.work import chain_directory, combine_command, combined_tables
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, parse_manifest
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.old_data import clear_own
-from pgrescue.run.unpack import (
-    Destination,
-    SourceFile,
-    Unpacker,
-    directory_entries,
-    tar_entries,
-)
+from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
 HELD_BACK = "pg_control"
 """Name under which `pg_control` waits in the staging directory."""
 _COMBINE_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 
 
-def extract(execution: Execution) -> str:
+def extract(execution: RestoreExecution) -> str:
     """Fill the new data directory, or the directories that a chain is combined from."""
     work = execution.work
     execution.make_directory(work.staging)
@@ -44,7 +39,7 @@ def extract(execution: Execution) -> str:
     return f"{files} files of {len(work.chain)} backups"
 
 
-def _extract_full(execution: Execution) -> str:
+def _extract_full(execution: RestoreExecution) -> str:
     work, part = execution.work, execution.work.chain[0]
     data = Path(work.data_directory)
     _make_anew(execution, work.data_directory)
@@ -70,7 +65,7 @@ def _extract_full(execution: Execution) -> str:
     return _result(unpacker, part)
 
 
-def _extract_member(execution: Execution, number: int, part: BackupPart) -> int:
+def _extract_member(execution: RestoreExecution, number: int, part: BackupPart) -> int:
     """Unpack one member of an incremental chain, tablespaces beside it."""
     work = execution.work
     root = Path(chain_directory(work, number))
@@ -100,7 +95,7 @@ def _extract_member(execution: Execution, number: int, part: BackupPart) -> int:
     return len(unpacker.written.files)
 
 
-def combine(execution: Execution) -> str:
+def combine(execution: RestoreExecution) -> str:
     """Make a full data directory of the chain; then take its `pg_control` away again."""
     work = execution.work
     data = Path(work.data_directory)
@@ -129,7 +124,7 @@ def _first_error(output: str) -> str:
     return next((line for line in lines if ": error: " in line), lines[-1] if lines else "")
 
 
-def _settle_tablespace(execution: Execution, data: Path, item: TablespaceWork) -> None:
+def _settle_tablespace(execution: RestoreExecution, data: Path, item: TablespaceWork) -> None:
     """Move what was combined to its place and point the link in `pg_tblspc` there."""
     combined = Path(combined_tablespace(execution.work, item))
     for version in combined.iterdir():
@@ -142,13 +137,13 @@ def _settle_tablespace(execution: Execution, data: Path, item: TablespaceWork) -
     link.symlink_to(item.destination)
 
 
-def _make_anew(execution: Execution, path: str) -> None:
+def _make_anew(execution: RestoreExecution, path: str) -> None:
     """An empty directory of this run's own; what an interrupted try left in it goes."""
     execution.make_directory(path)
     clear_own(execution, path)
 
 
-def _keep_own_wal(execution: Execution, data: Path) -> None:
+def _keep_own_wal(execution: RestoreExecution, data: Path) -> None:
     """Plain chains carry WAL in pg_wal: it is served from the staging directory like any other."""
     place = Path(execution.work.staging, "backup")
     for entry in sorted((data / "pg_wal").iterdir()):
@@ -165,7 +160,7 @@ def _wal_redirect(name: str, staging: Path) -> Path | None:
     return None if rest.startswith("archive_status/") else staging / "backup" / rest
 
 
-def _make_wal_directory(execution: Execution, data: Path) -> None:
+def _make_wal_directory(execution: RestoreExecution, data: Path) -> None:
     for name in ("pg_wal", "pg_wal/archive_status"):
         place = data / name
         place.mkdir(mode=execution.work.mode, exist_ok=True)
@@ -197,7 +192,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def _tablespace_entries(
-    execution: Execution, part: BackupPart, item: TablespaceWork, root: Path
+    execution: RestoreExecution, part: BackupPart, item: TablespaceWork, root: Path
 ) -> Iterator[SourceFile]:
     """A tablespace's entries; its version directory is this run's own from the start."""
     entries = (
@@ -211,7 +206,7 @@ def _tablespace_entries(
         yield entry
 
 
-def _tablespace_root(execution: Execution, item: TablespaceWork) -> Path:
+def _tablespace_root(execution: RestoreExecution, item: TablespaceWork) -> Path:
     root = Path(item.destination)
     if not root.exists():
         root.mkdir(mode=execution.work.mode, parents=True)
@@ -219,7 +214,7 @@ def _tablespace_root(execution: Execution, item: TablespaceWork) -> Path:
     return root
 
 
-def _reporter(execution: Execution, total: int | None) -> Callable[[int, str], None]:
+def _reporter(execution: RestoreExecution, total: int | None) -> Callable[[int, str], None]:
     def report(done: int, name: str) -> None:
         execution.check_abort()
         execution.progress(done, total, name)

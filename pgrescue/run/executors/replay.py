@@ -22,7 +22,7 @@ from pgrescue.postgres.postmaster import (
 )
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.arrival import arrival, surprise
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
@@ -38,7 +38,7 @@ _REFUSED_SECONDS = 20.0
 class Watch:
     """One look after another at a recovering server."""
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: RestoreExecution) -> None:
         self._execution = execution
         self._data = Path(execution.work.data_directory)
         self._follower = LogFollower(Path(log_of(execution.work)), execution.state().log_position)
@@ -124,7 +124,7 @@ class Watch:
             )
 
 
-def replay(execution: Execution) -> str:
+def replay(execution: RestoreExecution) -> str:
     """Watch until recovery has ended as planned; raises `TargetNotReached` or `StepFailed`."""
     watch = Watch(execution)
     while True:
@@ -142,7 +142,7 @@ def replay(execution: Execution) -> str:
         execution.wait(_POLL_SECONDS)
 
 
-def _is_there(execution: Execution, status: RecoveryStatus) -> bool:
+def _is_there(execution: RestoreExecution, status: RecoveryStatus) -> bool:
     work = execution.work
     if not status.in_recovery:
         return True
@@ -151,7 +151,7 @@ def _is_there(execution: Execution, status: RecoveryStatus) -> bool:
     return status.paused and work.settings["recovery_target_action"] == "pause"
 
 
-def _arrived(execution: Execution, watch: Watch, status: RecoveryStatus) -> str:
+def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) -> str:
     work, log = execution.work, watch.log
     # Since 13 a server that does not meet its target goes down instead of opening.
     may_have_missed = work.major <= 12 and has_stop_target(work) and log.stop is None
@@ -177,7 +177,7 @@ def _arrived(execution: Execution, watch: Watch, status: RecoveryStatus) -> str:
 
 
 def _journal_reached(
-    execution: Execution,
+    execution: RestoreExecution,
     lsn: Lsn | None,
     moment: datetime | None,
     log: RecoveryLog,
@@ -198,7 +198,7 @@ def _journal_reached(
     execution.journal.append(point)
 
 
-def _paused_half_way(execution: Execution, log: RecoveryLog) -> StepFailed:
+def _paused_half_way(execution: RestoreExecution, log: RecoveryLog) -> StepFailed:
     """Recovery waits at a place that is not the target, and would go down if told to go on."""
     return StepFailed(
         "Recovery has paused before its target: a setting is too low for the WAL that follows.",
@@ -211,7 +211,7 @@ def _paused_half_way(execution: Execution, log: RecoveryLog) -> StepFailed:
     )
 
 
-def cannot_be_asked(execution: Execution, error: psycopg.Error) -> StepFailed:
+def cannot_be_asked(execution: RestoreExecution, error: psycopg.Error) -> StepFailed:
     """The error for a running server that lets nobody in who could look."""
     return StepFailed(
         "The restored server runs but could not be asked.",
@@ -223,7 +223,7 @@ def cannot_be_asked(execution: Execution, error: psycopg.Error) -> StepFailed:
     )
 
 
-def _after_the_end(execution: Execution, watch: Watch) -> str:
+def _after_the_end(execution: RestoreExecution, watch: Watch) -> str:
     """The server is down: as planned (action shutdown), or because recovery failed."""
     work = execution.work
     deadline = time.monotonic() + _GRACE_SECONDS
@@ -247,7 +247,7 @@ def _is_down(state: str) -> bool:
     return state == "shut down in recovery"
 
 
-def _failed(execution: Execution, log: RecoveryLog) -> StepFailed:
+def _failed(execution: RestoreExecution, log: RecoveryLog) -> StepFailed:
     run = execution.directory.id
     evidence = "; ".join(log.failures) or f"The log {log_of(execution.work)} does not say why."
     steps = (

@@ -17,7 +17,7 @@ from pgrescue.postgres.postmaster import (
     server_processes,
 )
 from pgrescue.postgres.server_log import LogFollower, end_of_log
-from pgrescue.run.execution import Execution, Running
+from pgrescue.run.execution import RestoreExecution, Running
 from pgrescue.run.records import ServerStarting
 
 _POLL_SECONDS = 0.2
@@ -28,7 +28,7 @@ _FAILED_SECONDS = 3.0
 """The same for a start command that has failed."""
 
 
-def stop(execution: Execution) -> str:
+def stop(execution: RestoreExecution) -> str:
     """Stop the server by its service and see that no process of it is left."""
     data = Path(execution.work.data_directory)
     was_running = bool(server_processes(data))
@@ -46,7 +46,7 @@ def stop(execution: Execution) -> str:
     return "stopped" if was_running else "it was not running"
 
 
-def _interrupt_without_pid_file(execution: Execution, data: Path) -> None:
+def _interrupt_without_pid_file(execution: RestoreExecution, data: Path) -> None:
     """Ask for a fast shutdown where pg_ctl cannot: the files were deleted under the server."""
     postmaster = find_postmaster(data)
     if postmaster is None:
@@ -58,7 +58,9 @@ def _interrupt_without_pid_file(execution: Execution, data: Path) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _still_running(execution: Execution, command: str, output: str, left: list[int]) -> StepFailed:
+def _still_running(
+    execution: RestoreExecution, command: str, output: str, left: list[int]
+) -> StepFailed:
     pids = ", ".join(str(pid) for pid in left[:5])
     # Before anything was set aside that is true; after an undo or an abort it need not be.
     untouched = execution.step == "stop" and not execution.state().asides
@@ -74,7 +76,7 @@ def _still_running(execution: Execution, command: str, output: str, left: list[i
     )
 
 
-def start(execution: Execution) -> str:
+def start(execution: RestoreExecution) -> str:
     """Give the start command and wait until the postmaster is there; recovery goes on by itself."""
     data = Path(execution.work.data_directory)
     if find_postmaster(data) is not None:
@@ -90,7 +92,9 @@ def start(execution: Execution) -> str:
     return "started"
 
 
-def wait_for_postmaster(execution: Execution, running: Running, follower: LogFollower) -> None:
+def wait_for_postmaster(
+    execution: RestoreExecution, running: Running, follower: LogFollower
+) -> None:
     """Until there is a postmaster, or it was there and has ended; raises `StepFailed` otherwise."""
     data = Path(execution.work.data_directory)
     deadline: float | None = None
@@ -120,14 +124,14 @@ def wait_for_postmaster(execution: Execution, running: Running, follower: LogFol
         execution.wait(_POLL_SECONDS)
 
 
-def _await_reaping(execution: Execution) -> None:
+def _await_reaping(execution: RestoreExecution) -> None:
     """Some containers reap late; a killed server's lock files would keep the new one out."""
     deadline = time.monotonic() + _REAPING_SECONDS
     while has_zombies() and time.monotonic() < deadline:
         execution.wait(_POLL_SECONDS)
 
 
-def _went_down_as_planned(execution: Execution) -> bool:
+def _went_down_as_planned(execution: RestoreExecution) -> bool:
     """Whether the server reached its target and shut down before anybody saw it run."""
     if execution.work.settings["recovery_target_action"] != "shutdown":
         return False
@@ -135,7 +139,7 @@ def _went_down_as_planned(execution: Execution) -> bool:
     return control is not None and control.state == "shut down in recovery"
 
 
-def await_start_command(execution: Execution) -> None:
+def await_start_command(execution: RestoreExecution) -> None:
     """Until a start command that was given has ended, and its server had time to appear."""
     deadline = time.monotonic() + _APPEAR_SECONDS
     data = Path(execution.work.data_directory)
@@ -145,7 +149,7 @@ def await_start_command(execution: Execution) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _prepare_log(execution: Execution, log: Path) -> None:
+def _prepare_log(execution: RestoreExecution, log: Path) -> None:
     """pg_ctl opens the log as the server's account, which may not create files beside the data."""
     if execution.work.service.kind == "pg_ctl" and not log.exists():
         log.touch(mode=0o600)

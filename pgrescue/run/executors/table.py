@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from pgrescue.plan.model import StepId
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
 from pgrescue.run.executors.replay import replay
@@ -14,9 +13,9 @@ from pgrescue.run.executors.verify import promote, verify
 from pgrescue.run.executors.wal import place_wal, rescue_wal
 from pgrescue.run.old_data import delete_old, set_aside
 
-Executor = Callable[[Execution], str]
+Executor = Callable[[RestoreExecution], str]
 
-EXECUTORS: dict[StepId, Executor] = {
+EXECUTORS: Mapping[str, Executor] = {
     "stop": stop,
     "rescue_wal": rescue_wal,
     "set_aside": set_aside,

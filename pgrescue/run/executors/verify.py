@@ -12,11 +12,11 @@ from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.postgres.probe import Probe, connection_parameters
 from pgrescue.postgres.service import Command
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.replay import cannot_be_asked, replay
 
 
-def verify(execution: Execution) -> str:
+def verify(execution: RestoreExecution) -> str:
     """Check that it is the right cluster and that its databases can be entered."""
     work = execution.work
     data = Path(work.data_directory)
@@ -53,7 +53,7 @@ def psql_command(postmaster: Postmaster, work: Work) -> str:
     return f"{limit} {Command((f'{work.bin_directory}/psql', named), work.run_as)}"
 
 
-def _verify_offline(execution: Execution) -> str:
+def _verify_offline(execution: RestoreExecution) -> str:
     if execution.work.settings["recovery_target_action"] != "shutdown":
         raise StepFailed(
             "The restored server is not running any more.",
@@ -71,7 +71,7 @@ def _verify_offline(execution: Execution) -> str:
     return f"the server is down as planned: {control.state}"
 
 
-def is_paused(execution: Execution) -> bool:
+def is_paused(execution: RestoreExecution) -> bool:
     """Whether the server waits at its target; one that cannot be asked is taken to."""
     work = execution.work
     postmaster = find_postmaster(Path(work.data_directory))
@@ -83,7 +83,7 @@ def is_paused(execution: Execution) -> bool:
         return True
 
 
-def promote(execution: Execution) -> str:
+def promote(execution: RestoreExecution) -> str:
     """End the pause at the target and see the server open for writing."""
     work = execution.work
     postmaster = find_postmaster(Path(work.data_directory))
@@ -105,7 +105,7 @@ def promote(execution: Execution) -> str:
     return _until_open(execution)
 
 
-def _until_open(execution: Execution) -> str:
+def _until_open(execution: RestoreExecution) -> str:
     work = execution.work
     while True:
         postmaster = find_postmaster(Path(work.data_directory))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.work import fetch_wal_text
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.old_data import clear_own
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 from pgrescue.survey.archive import unarchived_segments
 from pgrescue.wal.archive import WalArchive, scan_archive
 
 
-def rescue_wal(execution: Execution) -> str:
+def rescue_wal(execution: RestoreExecution) -> str:
     """Copy the segments that the archive lacks from the old `pg_wal`, before it moves."""
     work = execution.work
     execution.make_directory(work.staging)
@@ -35,7 +35,7 @@ def rescue_wal(execution: Execution) -> str:
     return f"{len(names)} segments that the archive lacks"
 
 
-def place_wal(execution: Execution) -> str:
+def place_wal(execution: RestoreExecution) -> str:
     """Unpack the backup's WAL into the staging directory and write the script that serves it."""
     work, part = execution.work, execution.work.chain[-1]
     place = Path(work.staging, "backup")
@@ -53,7 +53,7 @@ def place_wal(execution: Execution) -> str:
     return f"{len(os.listdir(place))} WAL files, served by {script}"
 
 
-def copy_owned(execution: Execution, source: Path, destination: Path) -> None:
+def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> None:
     """Copy a file for the server's account, whole or not at all, and sync it."""
     temporary = destination.with_name(f"{destination.name}.pgrescue-new")
     shutil.copyfile(source, temporary)

@@ -233,11 +233,8 @@ class RunScreen(RescueScreen):
 def headline(view: RunView) -> str:
     """What this run is about, and how far it is."""
     done = sum(step.state == "done" for step in view.state.steps)
-    purpose = {"restore": "Restore", "undo": "Undo of the restore", "discard": "Discard after"}
-    return (
-        f"{done}/{len(view.state.steps)} steps  {purpose[view.state.purpose]} to {view.plan.target}"
-        f" from {view.plan.backup}"
-    )
+    purpose = {"undo": "Undo: ", "discard": "Discard after: "}.get(view.state.purpose, "")
+    return f"{done}/{len(view.state.steps)} steps  {purpose}{view.plan.subject}"
 
 
 def step_cells(number: int, step: StepStatus, glyphs: Glyphs) -> list[Text]:

@@ -1,0 +1,1 @@
+"""What a base backup should be: choices, checks, the command, the sealed plan; pure."""

@@ -1,0 +1,1 @@
+"""Whether a backup can be taken as asked, and what should be known before."""

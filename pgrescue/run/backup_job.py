@@ -1,0 +1,67 @@
+"""Taking a base backup step by step, and removing what was left of one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from pgrescue.errors import PgRescueError
+from pgrescue.plan.sealed import check_seal
+from pgrescue.run.execution import BackupExecution
+from pgrescue.run.executors.basebackup import EXECUTORS
+from pgrescue.run.failures import failure_of
+from pgrescue.run.job import Job
+from pgrescue.run.old_data import delete_tree
+from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.state import RunState
+
+
+class BackupJob(Job[BackupExecution]):
+    """A backup, or the removal of what an interrupted one has left."""
+
+    def work(self, purpose: Purpose, before: RunState) -> FinalState:
+        """Do what the runner was started for."""
+        if purpose == "undo":
+            self._remove()
+            return "undone"
+        execution = self.execution
+        if before.step is None:
+            check_seal(execution.plan)
+            for finding in execution.plan.preflight:
+                if finding.status == "warning":
+                    execution.note(f"Known before the start: {finding.message}")
+        # What was taken before the directory was emptied again is not there any more.
+        whole = before.done("take") and Path(execution.work.partial).exists()
+        for step in execution.plan.steps:
+            if before.done(step.id) and (whole or before.done("publish")):
+                continue
+            try:
+                execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+            except (PgRescueError, OSError):
+                if step.id == "take":
+                    self._remove()
+                raise
+        return "succeeded"
+
+    def after_abort(self) -> Failure | None:
+        """What was taken so far is worth nothing."""
+        try:
+            self._remove()
+        except PgRescueError as problem:
+            return failure_of(problem)
+        return None
+
+    @property
+    def ways_on(self) -> tuple[str, ...]:
+        """Once more, or away with it."""
+        run = self.execution.directory.id
+        return (f"pgrescue resume {run}", f"pgrescue undo {run}")
+
+    def _remove(self) -> None:
+        """Delete what this run has made, unless it has become a backup."""
+        state = self.execution.state()
+        if state.done("publish") or state.backup is not None:
+            return
+        for path in reversed(state.made):
+            if path != self.execution.work.root:
+                delete_tree(self.execution, path)

@@ -1,0 +1,217 @@
+"""Taking, verifying and entering a base backup."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pgrescue.backup.progress import Taken, after_line
+from pgrescue.backup.steps import take_command
+from pgrescue.backup.trouble import take_failed
+from pgrescue.catalog.basebackup import read_backup
+from pgrescue.catalog.cache import CatalogCache
+from pgrescue.catalog.model import Backup
+from pgrescue.errors import StepFailed
+from pgrescue.run.execution import BackupExecution, Running
+from pgrescue.run.executors.basebackup_watch import ServerView, size_on_disk
+from pgrescue.run.old_data import clear_own
+from pgrescue.run.records import Entered
+from pgrescue.run.run_directory import sync_directory
+from pgrescue.verify.backup import verify_backup
+from pgrescue.wal.archive import scan_archive
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
+
+_POLL_SECONDS = 0.25
+_ARCHIVED_WITHIN_SECONDS = 30.0
+_SHOWN_PROBLEMS = 3
+
+
+def prepare(execution: BackupExecution) -> str:
+    """Empty directories of this run's own."""
+    work = execution.work
+    for path in (work.partial, *(item.destination for item in work.tablespaces)):
+        execution.make_directory(path)
+        clear_own(execution, path)
+    return work.partial
+
+
+def take(execution: BackupExecution) -> str:
+    """Run pg_basebackup to its end, telling how far it is."""
+    prepare(execution)
+    running = execution.start(take_command(execution.work))
+    try:
+        taken, said = _follow(execution, running)
+    except BaseException:
+        running.end()
+        raise
+    completed = running.poll()
+    assert completed is not None
+    if completed.exit_code != 0:
+        raise take_failed(execution.work, completed.exit_code, said or completed.output)
+    size, _ = size_on_disk(execution.work)
+    return f"{taken.done_bytes} bytes of files, {size} bytes on disk, WAL to {taken.stop_lsn}"
+
+
+def _follow(execution: BackupExecution, running: Running) -> tuple[Taken, str]:
+    """Until it ends; its last words, for the case that they are a complaint."""
+    view = ServerView(execution.work)
+    taken, position, pending, said = Taken(), 0, b"", ""
+    began = time.monotonic()
+    while True:
+        ended = running.poll() is not None
+        data, position = running.said(position)
+        *lines, pending = (pending + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            taken = after_line(taken, line.decode(errors="replace"))
+        said = (said + data.decode(errors="replace"))[-8192:]
+        if ended:
+            return taken, said
+        taken = view.added_to(taken)
+        _tell(execution, taken, time.monotonic() - began)
+        execution.wait(_POLL_SECONDS)
+
+
+def _tell(execution: BackupExecution, taken: Taken, seconds: float) -> None:
+    work = execution.work
+    disk, wal = size_on_disk(work)
+    detail: str = taken.phase
+    if taken.phase == "waiting for checkpoint" and work.checkpoint == "spread":
+        detail = f"waiting for a gentle checkpoint: {seconds:.0f} s of {work.checkpoint_bound:.0f}"
+    elif taken.phase == "streaming database files" and taken.tablespaces is not None:
+        detail = f"{taken.phase}, {taken.tablespaces[0]} of {taken.tablespaces[1]} tablespaces"
+    execution.progress(
+        taken.done_bytes,
+        taken.total_bytes or work.estimated_bytes or None,
+        detail,
+        lsn=taken.start_lsn,
+        disk_bytes=disk,
+        wal_bytes=wal,
+    )
+
+
+def verify(execution: BackupExecution) -> str:
+    """Read all of it again, and compare it with its manifest."""
+    backup = _read(execution, execution.work.partial)
+
+    def report(done: int, name: str) -> None:
+        execution.check_abort()
+        execution.progress(done, backup.restore_bytes, name)
+
+    found = verify_backup(backup, report)
+    if not found.ok:
+        shown = " ".join(problem.message for problem in found.problems[:_SHOWN_PROBLEMS])
+        run = execution.directory.id
+        raise StepFailed(
+            f"The backup is not what its manifest says: {len(found.problems)} problems.",
+            shown,
+            unchanged=f"It stays hidden at {execution.work.partial}, for you to look at.",
+            next_steps=(
+                "look at the disk and its cabling: dmesg",
+                f"pgrescue undo {run}   removes it",
+                "then take another backup",
+            ),
+        )
+    against = "compared with its manifest" if found.is_proved else "read; it has no manifest"
+    return f"{found.files} files, {found.bytes} bytes, {against}"
+
+
+def publish(execution: BackupExecution) -> str:
+    """Rename it, sync, and enter it in the catalog."""
+    work = execution.work
+    partial, destination = Path(work.partial), Path(work.destination)
+    if partial.exists():
+        if destination.exists():
+            raise StepFailed(
+                f"{destination} exists already.",
+                "Something appeared there since the plan was made.",
+                next_steps=(f"move it away, then: pgrescue resume {execution.directory.id}",),
+            )
+        os.rename(partial, destination)
+    sync_directory(destination.parent)
+    backup = _read(execution, work.destination)
+    verified = execution.state().done("verify") and backup.has_manifest
+    if verified:
+        cache = CatalogCache(Path(work.catalog_cache))
+        cache.set_verified(destination, datetime.now(UTC))
+        cache.save()
+    execution.journal.append(
+        Entered(
+            backup=backup.id,
+            path=work.destination,
+            size_bytes=backup.size_bytes,
+            verified=verified,
+        )
+    )
+    _see_that_it_is_archived(execution, backup)
+    return f"{backup.id}, {backup.size_bytes} bytes"
+
+
+def _read(execution: BackupExecution, path: str) -> Backup:
+    """The backup as its files say; raises `StepFailed` if it is not usable."""
+    backup = read_backup(Path(path), whole=False)
+    if not backup.usable:
+        problems = " ".join(problem.message for problem in backup.problems if problem.fatal)
+        raise StepFailed(
+            "What was taken is no usable backup.",
+            problems or "No reason is known.",
+            unchanged=f"It is at {path}, for you to look at.",
+            next_steps=(f"pgrescue undo {execution.directory.id}   removes it",),
+        )
+    identifier = execution.work.system_identifier
+    if backup.system_identifier not in (None, identifier):
+        raise StepFailed(
+            "Another cluster than the planned one was backed up.",
+            f"Its system identifier is {backup.system_identifier}, not {identifier}.",
+            unchanged=f"It is at {path}, for you to look at.",
+            next_steps=("look which server answers there now, then make a new plan",),
+        )
+    return backup
+
+
+def _see_that_it_is_archived(execution: BackupExecution, backup: Backup) -> None:
+    """Tell, without failing, whether recovery can go beyond the backup's end."""
+    work = execution.work
+    if work.wal_archive is None or not work.archives:
+        execution.note("WAL is not archived: this backup leads back to its own end only.")
+        return
+    if backup.stop_lsn is None or backup.details is None:
+        return
+    size = backup.details.wal_segment_size or DEFAULT_SEGMENT_SIZE
+    last = SegmentId.before(backup.stop_lsn, backup.timeline or 1, size)
+    deadline = time.monotonic() + _ARCHIVED_WITHIN_SECONDS
+    while True:
+        try:
+            archive = scan_archive(Path(work.wal_archive))
+        except OSError as error:
+            execution.note(f"The archive {work.wal_archive} cannot be read: {error.strerror}.")
+            return
+        if last.name(size) in archive.segments:
+            break
+        if time.monotonic() > deadline:
+            execution.note(
+                f"{last.name(size)}, with which the backup ends, has not arrived in "
+                f"{work.wal_archive}: look at the server's archiving (pgrescue doctor)."
+            )
+            return
+        execution.progress(0, None, f"waiting for {last.name(size)} in the archive")
+        execution.wait(_POLL_SECONDS)
+    later = [number for number in archive.numbers(last.timeline, size) if number > last.number]
+    behind = replace(last, number=last.number + 1)
+    if later and later[0] != behind.number:
+        execution.note(
+            f"In the archive {behind.name(size)} is missing behind the backup: recovery cannot go "
+            "beyond it."
+        )
+
+
+EXECUTORS: Mapping[str, Callable[[BackupExecution], str]] = {
+    "prepare": prepare,
+    "take": take,
+    "verify": verify,
+    "publish": publish,
+}
+"""Which executor does which step. A test holds this equal to the planner's steps."""

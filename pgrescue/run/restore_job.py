@@ -1,0 +1,136 @@
+"""Executing a restore step by step, taking it back, and deleting what it had set aside."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+from pgrescue.errors import PgRescueError, Refused
+from pgrescue.plan.sealed import check_seal
+from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.run import old_data
+from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.executors.service import await_start_command, start, stop
+from pgrescue.run.executors.table import EXECUTORS
+from pgrescue.run.executors.verify import is_paused
+from pgrescue.run.failures import failure_of
+from pgrescue.run.job import Job
+from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.state import RunState
+from pgrescue.survey.seen import differences, seen_again
+
+_SERVER_STEPS = ("start", "replay")
+
+
+class RestoreJob(Job[RestoreExecution]):
+    """A restore, its undo, or the deletion of what it had set aside."""
+
+    def work(self, purpose: Purpose, before: RunState) -> FinalState:
+        """Do what the runner was started for."""
+        match purpose:
+            case "undo":
+                return self._undo(before)
+            case "discard":
+                return self._discard(before)
+            case _:
+                return self._restore(before)
+
+    def after_abort(self) -> Failure | None:
+        """Leave no half-recovered server running behind an aborted run; never stop the old one."""
+        state = self.execution.state()
+        if state.purpose != "restore" or not state.begun("start"):
+            return None
+        try:
+            await_start_command(self.execution)
+            stop(self.execution)
+        except PgRescueError as problem:
+            return failure_of(problem)
+        return None
+
+    @property
+    def ways_on(self) -> tuple[str, ...]:
+        """Forwards or backwards."""
+        run = self.execution.directory.id
+        return (f"pgrescue resume {run}", f"pgrescue undo {run}")
+
+    def _restore(self, before: RunState) -> FinalState:
+        execution = self.execution
+        if before.step is None:
+            check_seal(execution.plan)
+            self._check_facts()
+            for finding in execution.plan.preflight:
+                # Whether its transaction is there the run itself will tell.
+                if finding.status == "warning" and finding.code != "target.xid":
+                    execution.note(f"Known before the start: {finding.message}")
+        goes_on = before.state == "waiting"
+        replayed = before.done("replay") and not self._must_run_again()
+        for step in execution.plan.steps:
+            again = (step.id in _SERVER_STEPS and not replayed) or (
+                step.id == "stop" and not before.asides and not before.begun("extract")
+            )
+            if before.done(step.id) and not again:
+                continue
+            if step.id == "promote" and not goes_on and is_paused(execution):
+                return "waiting"
+            execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+        return "succeeded"
+
+    def _must_run_again(self) -> bool:
+        """Whether the restored server should be up and is not: stopped by an abort or a reboot."""
+        work = self.execution.work
+        down = find_postmaster(Path(work.data_directory)) is None
+        return down and work.settings["recovery_target_action"] != "shutdown"
+
+    def _check_facts(self) -> None:
+        plan = self.execution.plan
+        changed = differences(plan.seen, seen_again(plan))
+        if changed:
+            raise Refused(
+                "The plan is out of date.",
+                "Since it was made, this changed: " + "; ".join(changed),
+                next_steps=("make a new plan with the same options and look at it again",),
+            )
+
+    def _undo(self, before: RunState) -> FinalState:
+        execution = self.execution
+        old_data.check_still_there(execution)
+        if before.asides or before.begun("start"):
+            execution.do("undo_stop", "Stop the restored server", partial(stop, execution))
+        put_back = partial(old_data.put_back, execution)
+        execution.do("undo_move", "Put the old data back", put_back)
+        if execution.work.start_again:
+            execution.do("undo_start", "Start the old cluster", self._start_old)
+        return "undone"
+
+    def _start_old(self) -> str:
+        """Start the old cluster; it may have been broken before, so a failure is only told."""
+        execution = self.execution
+        try:
+            result = start(execution)
+        except PgRescueError as error:
+            execution.note(f"The old data is back, but its server did not start: {error.cause}")
+            return "it did not start"
+        data = Path(execution.work.data_directory)
+        deadline = time.monotonic() + execution.work.start_timeout
+        while time.monotonic() < deadline:
+            postmaster = find_postmaster(data)
+            if postmaster is None:
+                execution.note("The old data is back, but its server went down again.")
+                return "it went down again"
+            if postmaster.status == "ready":
+                return result
+            execution.wait(0.2)
+        return "it is still starting"
+
+    def _discard(self, before: RunState) -> FinalState:
+        execution = self.execution
+        paths = [item.aside for item in before.asides] + list(before.retired)
+        staging, undone = execution.work.staging, before.done("undo_move")
+        # Until its settings are taken out again, the restored server fetches WAL from there.
+        if staging in before.made and (undone or before.done("tidy")):
+            paths.append(staging)
+        for path in paths:
+            delete = partial(old_data.delete_tree, execution, path)
+            execution.do(f"discard {path}", f"Delete {path}", delete)
+        return "undone" if undone else "succeeded"

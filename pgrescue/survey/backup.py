@@ -1,0 +1,94 @@
+"""The look at the world that fills a backup's facts; reads, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pgrescue.backup.build import USUAL_NAME, name_of
+from pgrescue.backup.facts import BackupFacts, SourceFacts
+from pgrescue.backup.parent import newest_parent
+from pgrescue.catalog.discover import find_backup
+from pgrescue.catalog.model import Backup
+from pgrescue.config.backup_request import NEWEST, BackupRequest
+from pgrescue.config.binaries import program_version
+from pgrescue.config.model import ClusterConfig
+from pgrescue.errors import UsageError
+from pgrescue.plan.facts import UnfinishedRun
+from pgrescue.postgres.account import Account, can_access
+from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.survey.cluster import owner_of
+from pgrescue.survey.filesystem import existing_ancestor, filesystem_facts, path_facts
+from pgrescue.survey.host import host_facts
+from pgrescue.survey.programs import programs_for
+from pgrescue.survey.source import look_at_source
+
+
+def survey_backup(
+    cluster: ClusterConfig,
+    request: BackupRequest,
+    backups: Sequence[Backup],
+    unfinished: Sequence[UnfinishedRun],
+) -> BackupFacts:
+    """The facts for a backup; raises `UsageError` for choices that make no sense."""
+    host = host_facts()
+    owner = owner_of(cluster, path_facts(cluster.data_directory))
+    source = look_at_source(cluster, owner, request.source)
+    root = _root(cluster, request)
+    destination = root / name_of(request.name or USUAL_NAME, host, request, cluster.name)
+    programs = programs_for(source.server.major if source.server else None, cluster.bin_directory)
+    control, _ = read_control_file(cluster.data_directory)
+    mapped = {path: path_facts(Path(path)) for path in request.tablespaces.values()}
+    return BackupFacts(
+        host=host,
+        owner=owner,
+        source=source,
+        programs=programs,
+        client_major=_client_major(programs.bin_directory),
+        root=path_facts(root),
+        destination=path_facts(destination),
+        filesystem=filesystem_facts(root),
+        writable=_writable(owner, root),
+        backups=tuple(backups),
+        parent=_parent(backups, request, source),
+        unfinished=tuple(unfinished),
+        mapped=mapped,
+        cluster_identifier=control.system_identifier if control is not None else None,
+        wal_archive=str(cluster.wal_archive) if cluster.wal_archive else None,
+    )
+
+
+def _root(cluster: ClusterConfig, request: BackupRequest) -> Path:
+    if request.destination is not None:
+        return Path(os.path.abspath(request.destination))
+    if cluster.backups:
+        return cluster.backups[0]
+    raise UsageError(
+        "Where shall the backup go?",
+        f"The configuration names no directory for backups of {cluster.name}.",
+        next_steps=("--destination DIR", 'backups = ["DIR"] in the configuration'),
+    )
+
+
+def _client_major(directory: str | None) -> int | None:
+    version = program_version(Path(directory, "pg_basebackup")) if directory else None
+    return int(version.split(".")[0]) if version else None
+
+
+def _writable(owner: Account, root: Path) -> bool | None:
+    """Whether the account may make entries there; where nothing is yet, root will make it."""
+    place = existing_ancestor(root)
+    if place != Path(os.path.realpath(root)) and owner.must_switch:
+        return True
+    return can_access(owner, place, write=True)
+
+
+def _parent(
+    backups: Sequence[Backup], request: BackupRequest, source: SourceFacts
+) -> Backup | None:
+    if request.parent is None or source.server is None:
+        return None
+    if request.parent == NEWEST:
+        return newest_parent(backups, source.server)
+    return find_backup(backups, request.parent)

@@ -1,0 +1,56 @@
+"""One backup, verified from its first byte to its last."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pgrescue.catalog.model import Backup
+from pgrescue.errors import PgRescueError
+from pgrescue.postgres.manifest import NAME as MANIFEST
+from pgrescue.postgres.manifest import Manifest, parse_manifest
+from pgrescue.verify.files import FileCheck, Report
+from pgrescue.verify.model import FileProblem, Verification
+from pgrescue.verify.own_wal import check_own_wal
+
+
+def verify_backup(backup: Backup, report: Report = lambda _bytes, _name: None) -> Verification:
+    """Read everything; whatever is wrong is among the problems, never raised.
+
+    What `report` raises ends it: that is how it is stopped.
+    """
+    began = time.monotonic()
+    problems = [
+        FileProblem(Path(backup.path).name, "damaged", problem.message)
+        for problem in backup.problems
+        if problem.fatal
+    ]
+    check: FileCheck | None = None
+    if backup.details is not None:
+        manifest = _manifest(backup, problems)
+        check = FileCheck(manifest, report)
+        check.read(backup)
+        problems += check.problems
+        if not check.problems:
+            problems += check_own_wal(backup)
+    unproved = all(problem.code == "no_manifest" for problem in problems)
+    return Verification(
+        backup=backup.id,
+        ok=unproved and check is not None,
+        files=check.files if check else 0,
+        bytes=check.size if check else 0,
+        seconds=round(time.monotonic() - began, 3),
+        problems=tuple(problems),
+    )
+
+
+def _manifest(backup: Backup, problems: list[FileProblem]) -> Manifest | None:
+    if not backup.has_manifest:
+        message = "There is no manifest: the files can be read, but not compared with anything."
+        problems.append(FileProblem(MANIFEST, "no_manifest", message))
+        return None
+    try:
+        return parse_manifest(Path(backup.path, MANIFEST).read_bytes())
+    except (OSError, ValueError, PgRescueError) as error:
+        problems.append(FileProblem(MANIFEST, "manifest", f"{MANIFEST} cannot be used: {error}"))
+        return None

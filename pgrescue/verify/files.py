@@ -1,0 +1,111 @@
+"""Comparing the files of a backup with its manifest, as `pg_verifybackup` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgrescue.catalog.entries import CHUNK_BYTES, directory_entries
+from pgrescue.catalog.model import Backup, BackupDetails
+from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
+from pgrescue.compression import DECOMPRESSION_ERRORS
+from pgrescue.postgres.manifest import CHANGEABLE, Manifest
+from pgrescue.verify.model import FileProblem, ProblemCode
+
+Report = Callable[[int, str], None]
+"""Called with how many bytes have been read, and of which file; what it raises ends the reading."""
+
+_DAMAGED: tuple[type[Exception], ...] = (TruncatedArchive, DamagedArchive, *DECOMPRESSION_ERRORS)
+
+
+@dataclass(slots=True)
+class FileCheck:
+    """One pass over a backup's files."""
+
+    manifest: Manifest | None
+    report: Report
+    files: int = 0
+    size: int = 0
+    """Bytes of them."""
+    problems: list[FileProblem] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+    _whole: bool = True
+    """Whether every archive could be read to its end."""
+
+    def read(self, backup: Backup) -> None:
+        """Read every file; what is wrong is added to `problems`."""
+        details = backup.details
+        assert details is not None
+        if details.base_archive is not None:
+            self._archive(Path(backup.path, details.base_archive), "")
+            for oid, name in sorted(details.tablespace_archives.items()):
+                self._archive(Path(backup.path, name), f"pg_tblspc/{oid}/")
+            if details.wal_archive is not None:
+                self._archive(Path(backup.path, details.wal_archive), "pg_wal/")
+        else:
+            self._directories(backup, details)
+        self._missing()
+
+    def _archive(self, path: Path, prefix: str) -> None:
+        """Read a tar file to its very end, so that truncation is seen wherever it is."""
+        try:
+            with TarStream(path) as stream:
+                for member in stream.members():
+                    if member.is_file:
+                        self._file(prefix + member.name, stream.chunks(member, CHUNK_BYTES))
+        except _DAMAGED as error:
+            self._whole = False
+            if isinstance(error, TruncatedArchive | EOFError):
+                message = "ends too early"
+            else:
+                message = f"is damaged: {error or type(error).__name__}"
+            self.problems.append(FileProblem(path.name, "damaged", f"{path.name} {message}."))
+
+    def _directories(self, backup: Backup, details: BackupDetails) -> None:
+        for prefix, root in [
+            ("", backup.path),
+            *((f"pg_tblspc/{oid}/", place) for oid, place in details.tablespace_archives.items()),
+        ]:
+            for entry in directory_entries(Path(root)):
+                if entry.is_directory or (not prefix and entry.name.startswith("pg_tblspc/")):
+                    continue
+                name = prefix + entry.name
+                try:
+                    self._file(name, entry.chunks)
+                except OSError as error:
+                    message = f"{name} cannot be read: {error.strerror}."
+                    self.problems.append(FileProblem(name, "unreadable", message))
+
+    def _file(self, name: str, chunks: Iterable[bytes]) -> None:
+        expected = self.manifest.files.get(name) if self.manifest else None
+        digest = expected.digest() if expected is not None else None
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if digest is not None:
+                digest.update(chunk)
+            self.size += len(chunk)
+            self.report(self.size, name)
+        self.files += 1
+        if name in self._seen:
+            self._add(name, "duplicate", "is there twice")
+        self._seen.add(name)
+        if self.manifest is None or name in CHANGEABLE or name.startswith("pg_wal/"):
+            return
+        if expected is None:
+            self._add(name, "extra", "is not in the manifest")
+        elif size != expected.size:
+            self._add(name, "size", f"has {size} bytes, the manifest says {expected.size}")
+        elif digest is not None and digest.hexdigest() != (expected.checksum or "").lower():
+            self._add(name, "checksum", "is damaged: its checksum is not the manifest's")
+
+    def _add(self, name: str, code: ProblemCode, message: str) -> None:
+        self.problems.append(FileProblem(name, code, f"{name} {message}."))
+
+    def _missing(self) -> None:
+        """Files that the manifest lists; behind damage in an archive nothing can be missed."""
+        if self.manifest is None or not self._whole:
+            return
+        for name in sorted(set(self.manifest.files) - self._seen - CHANGEABLE):
+            self._add(name, "missing", "is in the manifest, but not in the backup")

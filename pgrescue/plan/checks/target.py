@@ -9,6 +9,7 @@ from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.choose import ends_before, is_newer, is_on_branch
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 
+_BEFORE_BACKUP = "target.before_backup"
 _LABEL = timedelta(seconds=1)
 """How exactly a backup's label says when it began: what it holds from before is not in its WAL."""
 
@@ -48,14 +49,16 @@ def after_the_backups_end(context: Context) -> list[Finding]:
     backup, target = context.facts.backup, context.request.target
     if ends_before(backup, target):
         return []
-    begun = backup.started_at
+    foretold, begun = context.facts.foretold, backup.started_at
+    if foretold and foretold.unreachable and foretold.unreachable.code == _BEFORE_BACKUP:
+        return []  # said already, and more exactly
     holds_later = target.time is not None and begun is not None and target.time < begun + _LABEL
-    if context.facts.foretold and not holds_later:
+    if foretold and not holds_later:
         return []  # the WAL has told whether anything between the backup's ends is too late
     end = backup.stopped_at if target.kind == "time" else backup.stop_lsn
     where = f"{end:%Y-%m-%d %H:%M:%S+00:00}" if target.kind == "time" and end else f"LSN {end}"
     return blocker(
-        "target.before_backup",
+        _BEFORE_BACKUP,
         f"The target, {target}, lies before the end of backup {backup.id} ({where}). "
         "A backup can only be recovered to moments after its own end.",
         "choose an earlier backup (leave --backup out to have it chosen), or a later target",

@@ -9,11 +9,11 @@ from pgrescue.findings import Finding
 from pgrescue.history.ends import LineEnds
 from pgrescue.history.lines import locate
 from pgrescue.history.namebook import NameBook
-from pgrescue.history.nearest import BEFORE_BACKUP, unreadable
+from pgrescue.history.nearest import unreadable
 from pgrescue.history.replayed import Replayed, limits_in
 from pgrescue.history.stop_point import StopPoint, consistent_at, nowhere, stop_point
 from pgrescue.history.traps.every import traps
-from pgrescue.plan.foretold import Foretold, Unreachable
+from pgrescue.plan.foretold import BEFORE_BACKUP, Foretold, Unreachable
 from pgrescue.plan.model import Stop
 from pgrescue.plan.target import Target
 from pgrescue.postgres.lsn import Lsn

@@ -6,7 +6,7 @@ import difflib
 
 import numpy as np
 
-from pgrescue.plan.foretold import Alternative, Unreachable
+from pgrescue.plan.foretold import BEFORE_BACKUP, Alternative, Unreachable
 from pgrescue.plan.target import Target, format_for_server
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.events import RestorePoint
@@ -15,7 +15,6 @@ from pgrescue.wal.stretch import Stretch
 from pgrescue.wal.summary import Mark
 from pgrescue.wal.transactions import moment_of
 
-BEFORE_BACKUP = "target.before_backup"
 NOT_CONSISTENT = "target.not_consistent"
 _NAMES_OFFERED = 5
 _PIECES_LOOKED_AT = 4

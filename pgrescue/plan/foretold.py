@@ -10,6 +10,9 @@ from pgrescue.plan.model import Stop
 from pgrescue.postgres.control_file import StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 
+BEFORE_BACKUP = "target.before_backup"
+"""The code for targets that lie before the backup's end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alternative:

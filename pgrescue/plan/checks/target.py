@@ -7,9 +7,9 @@ from datetime import timedelta
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.choose import ends_before, is_newer, is_on_branch
+from pgrescue.plan.foretold import BEFORE_BACKUP
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 
-_BEFORE_BACKUP = "target.before_backup"
 _LABEL = timedelta(seconds=1)
 """How exactly a backup's label says when it began: what it holds from before is not in its WAL."""
 
@@ -50,7 +50,7 @@ def after_the_backups_end(context: Context) -> list[Finding]:
     if ends_before(backup, target):
         return []
     foretold, begun = context.facts.foretold, backup.started_at
-    if foretold and foretold.unreachable and foretold.unreachable.code == _BEFORE_BACKUP:
+    if foretold and foretold.unreachable and foretold.unreachable.code == BEFORE_BACKUP:
         return []  # said already, and more exactly
     holds_later = target.time is not None and begun is not None and target.time < begun + _LABEL
     if foretold and not holds_later:
@@ -58,7 +58,7 @@ def after_the_backups_end(context: Context) -> list[Finding]:
     end = backup.stopped_at if target.kind == "time" else backup.stop_lsn
     where = f"{end:%Y-%m-%d %H:%M:%S+00:00}" if target.kind == "time" and end else f"LSN {end}"
     return blocker(
-        _BEFORE_BACKUP,
+        BEFORE_BACKUP,
         f"The target, {target}, lies before the end of backup {backup.id} ({where}). "
         "A backup can only be recovered to moments after its own end.",
         "choose an earlier backup (leave --backup out to have it chosen), or a later target",

@@ -9,15 +9,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pgrescue.backup.progress import Taken, after_line
+from pgrescue.backup.model import BackupWork
 from pgrescue.backup.steps import take_command
 from pgrescue.backup.trouble import take_failed
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import StepFailed
-from pgrescue.run.execution import BackupExecution, Running
-from pgrescue.run.executors.basebackup_watch import ServerView, size_on_disk
+from pgrescue.run.execution import BackupExecution
+from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
 from pgrescue.run.old_data import clear_own
 from pgrescue.run.records import Entered
 from pgrescue.run.run_directory import sync_directory
@@ -44,7 +44,7 @@ def take(execution: BackupExecution) -> str:
     prepare(execution)
     running = execution.start(take_command(execution.work))
     try:
-        taken, said = _follow(execution, running)
+        taken, said = follow(execution, running, _watched(execution.work))
     except BaseException:
         running.end()
         raise
@@ -52,44 +52,21 @@ def take(execution: BackupExecution) -> str:
     assert completed is not None
     if completed.exit_code != 0:
         raise take_failed(execution.work, completed.exit_code, said or completed.output)
-    size, _ = size_on_disk(execution.work)
+    size, _ = size_on_disk(_watched(execution.work))
     return f"{taken.done_bytes} bytes of files, {size} bytes on disk, WAL to {taken.stop_lsn}"
 
 
-def _follow(execution: BackupExecution, running: Running) -> tuple[Taken, str]:
-    """Until it ends; its last words, for the case that they are a complaint."""
-    view = ServerView(execution.work)
-    taken, position, pending, said = Taken(), 0, b"", ""
-    began = time.monotonic()
-    while True:
-        ended = running.poll() is not None
-        data, position = running.said(position)
-        *lines, pending = (pending + data).replace(b"\r", b"\n").split(b"\n")
-        for line in lines:
-            taken = after_line(taken, line.decode(errors="replace"))
-        said = (said + data.decode(errors="replace"))[-8192:]
-        if ended:
-            return taken, said
-        taken = view.added_to(taken)
-        _tell(execution, taken, time.monotonic() - began)
-        execution.wait(_POLL_SECONDS)
-
-
-def _tell(execution: BackupExecution, taken: Taken, seconds: float) -> None:
-    work = execution.work
-    disk, wal = size_on_disk(work)
-    detail: str = taken.phase
-    if taken.phase == "waiting for checkpoint" and work.checkpoint == "spread":
-        detail = f"waiting for a gentle checkpoint: {seconds:.0f} s of {work.checkpoint_bound:.0f}"
-    elif taken.phase == "streaming database files" and taken.tablespaces is not None:
-        detail = f"{taken.phase}, {taken.tablespaces[0]} of {taken.tablespaces[1]} tablespaces"
-    execution.progress(
-        taken.done_bytes,
-        taken.total_bytes or work.estimated_bytes or None,
-        detail,
-        lsn=taken.start_lsn,
-        disk_bytes=disk,
-        wal_bytes=wal,
+def _watched(work: BackupWork) -> Watched:
+    return Watched(
+        place=work.partial,
+        format=work.format,
+        owner=work.owner,
+        conninfo=work.conninfo,
+        application=work.application,
+        major=work.major,
+        checkpoint=work.checkpoint,
+        checkpoint_bound=work.checkpoint_bound,
+        estimated_bytes=work.estimated_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,16 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from pgrescue.backup.choices import PROGRESS_VIEW_SINCE
-from pgrescue.backup.model import BackupWork
-from pgrescue.backup.progress import VIEW_PHASES, Taken
+from pgrescue.backup.progress import VIEW_PHASES, Taken, after_line
+from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.basebackup_options import BackupFormat, Checkpoint
 from pgrescue.postgres.probe import connect
+from pgrescue.run.execution import Execution, Running
 from pgrescue.survey.source import as_account
 
+_POLL_SECONDS = 0.25
+_LAST_WORDS = 8192
 _EVERY_SECONDS = 2.0
 _AGAIN_AFTER_SECONDS = 30.0
 _ASK = """
@@ -26,11 +31,68 @@ where a.application_name = %s and p.phase is not null
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A pg_basebackup at work: what it writes, from which server, and what is known beforehand."""
+
+    place: str
+    """The directory that it fills."""
+    format: BackupFormat
+    owner: Account
+    conninfo: str
+    application: str
+    """The name under which it connects."""
+    major: int
+    checkpoint: Checkpoint
+    checkpoint_bound: float
+    """Seconds that a spread checkpoint takes at most."""
+    estimated_bytes: int
+
+
+def follow(
+    execution: Execution[SealedPlan], running: Running, watched: Watched
+) -> tuple[Taken, str]:
+    """Tell how far it is until it ends; its last words, for the case that they are a complaint."""
+    view = ServerView(watched)
+    taken, position, pending, said = Taken(), 0, b"", ""
+    began = time.monotonic()
+    while True:
+        ended = running.poll() is not None
+        data, position = running.said(position)
+        *lines, pending = (pending + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            taken = after_line(taken, line.decode(errors="replace"))
+        said = (said + data.decode(errors="replace"))[-_LAST_WORDS:]
+        if ended:
+            return taken, said
+        taken = view.added_to(taken)
+        _tell(execution, watched, taken, time.monotonic() - began)
+        execution.wait(_POLL_SECONDS)
+
+
+def _tell(execution: Execution[SealedPlan], watched: Watched, taken: Taken, seconds: float) -> None:
+    disk, wal = size_on_disk(watched)
+    detail: str = taken.phase
+    if taken.phase == "waiting for checkpoint" and watched.checkpoint == "spread":
+        bound = watched.checkpoint_bound
+        detail = f"waiting for a gentle checkpoint: {seconds:.0f} s of {bound:.0f}"
+    elif taken.phase == "streaming database files" and taken.tablespaces is not None:
+        detail = f"{taken.phase}, {taken.tablespaces[0]} of {taken.tablespaces[1]} tablespaces"
+    execution.progress(
+        taken.done_bytes,
+        taken.total_bytes or watched.estimated_bytes or None,
+        detail,
+        lsn=taken.start_lsn,
+        disk_bytes=disk,
+        wal_bytes=wal,
+    )
+
+
 class ServerView:
     """`pg_stat_progress_basebackup`, where the role may look at it."""
 
-    def __init__(self, work: BackupWork) -> None:
-        self._work = work
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._next = 0.0
 
@@ -49,13 +111,13 @@ class ServerView:
 
     def _row(self) -> tuple[Any, ...] | None:
         now = time.monotonic()
-        if self._work.major < PROGRESS_VIEW_SINCE or now < self._next:
+        if self._watched.major < PROGRESS_VIEW_SINCE or now < self._next:
             return None
         self._next = now + _EVERY_SECONDS
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            return self._connection.execute(_ASK, [self._work.application]).fetchone()
+            return self._connection.execute(_ASK, [self._watched.application]).fetchone()
         except (psycopg.Error, OSError):
             # The backup needs nothing of this; pg_basebackup's own words have to do for a while.
             self._connection = None
@@ -63,20 +125,20 @@ class ServerView:
             return None
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        named = {key: str(value) for key, value in conninfo_to_dict(self._work.conninfo).items()}
+        named = {key: str(value) for key, value in conninfo_to_dict(self._watched.conninfo).items()}
         options = "-c statement_timeout=2000"
         parameters = {"dbname": "postgres", "connect_timeout": "3", "options": options, **named}
-        with as_account(self._work.owner):
-            return connect(parameters, self._work.owner)
+        with as_account(self._watched.owner):
+            return connect(parameters, self._watched.owner)
 
 
-def size_on_disk(work: BackupWork) -> tuple[int, int]:
+def size_on_disk(watched: Watched) -> tuple[int, int]:
     """Bytes of the backup so far, and of its WAL among them.
 
     Of a plain backup only the WAL is looked at: it has too many files to go through every second.
     """
-    place = Path(work.partial)
-    if work.format == "plain":
+    place = Path(watched.place)
+    if watched.format == "plain":
         wal = _sizes(place / "pg_wal")
         return wal, wal
     return _sizes(place), _sizes(place, "pg_wal.tar")

@@ -29,6 +29,7 @@ from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
 from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan, check_seal
+from pgrescue.reseed.model import ReseedRequest
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import launch
 from pgrescue.run.records import AnyRecord
@@ -44,7 +45,7 @@ from pgrescue.run.state import ENDED
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.past import Past, open_archive
-from pgrescue.survey.seen import seen_now
+from pgrescue.survey.seen import observe, seen_now
 from pgrescue.survey.survey import survey
 from pgrescue.verify.backup import verify_backup
 from pgrescue.verify.files import Report
@@ -122,6 +123,22 @@ class Desk:
             cluster=self.cluster.name,
             catalog_cache=str(catalog_cache_file()),
         )
+        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        return plan
+
+    def reseed_plan(self, request: ReseedRequest) -> Plan:
+        """A sealed plan of a re-seed, kept in the state directory.
+
+        Raises `Refused` where the source cannot be asked, `UsageError` for senseless choices.
+        """
+        from pgrescue.reseed.build import make_reseed_plan
+        from pgrescue.survey.reseed import survey_reseed
+
+        check_paths(self.cluster, self.config.path, backups_may_miss=True)
+        place = str(self.cluster.data_directory)
+        facts = survey_reseed(self.cluster, request, unfinished_runs(place))
+        seen = observe(facts.cluster.directory.real_path, [], [])
+        plan = make_reseed_plan(facts, request, self.config, self.cluster, seen)
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
 
@@ -276,7 +293,8 @@ def discardable(run: RunDirectory) -> list[str]:
     state = run.state()
     paths = [item.aside for item in state.asides] + list(state.retired)
     plan = run.plan()
-    if isinstance(plan, Plan) and (state.done("tidy") or state.done("undo_move")):
+    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
+    if isinstance(plan, Plan) and needed_no_more:
         paths += [path for path in state.made if path == plan.work.staging]
     return [path for path in paths if Path(path).exists()]
 

@@ -22,6 +22,7 @@ FLOORS = (
     ("config",),
     ("plan",),
     ("backup",),
+    ("reseed",),
     ("history",),
     ("verify",),
     ("survey",),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pgrescue.backup.checks.asked import Asked
 from pgrescue.backup.checks.every import preflight
-from pgrescue.backup.checks.source import not_reached
+from pgrescue.backup.checks.source import unreachable
 from pgrescue.backup.choices import MANIFEST_SINCE
 from pgrescue.backup.command import basebackup_command
 from pgrescue.backup.estimate import Estimate, estimate
@@ -60,7 +60,7 @@ def make_backup_plan(
     """
     server = facts.source.server
     if server is None:
-        finding = not_reached(facts)
+        finding = unreachable(facts.source)
         raise Refused(finding.message, next_steps=(finding.fix or "",))
     expected = estimate(facts, server, request)
     tablespaces = _tablespaces(facts, request, server)
@@ -110,7 +110,7 @@ def _work(asked: Asked, catalog_cache: str) -> BackupWork:
         directory=partial,
         label=request.label or name,
         server_major=server.major,
-        tablespaces=asked.tablespaces,
+        tablespaces=[(item.location, item.destination) for item in asked.tablespaces],
         parent_manifest=f"{asked.parent.path}/{MANIFEST}" if asked.parent else None,
     )
     mode = server.settings.get("archive_mode", "off")

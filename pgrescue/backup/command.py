@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pgrescue.backup.choices import CLIENT_LZ4_SINCE, MANIFEST_SINCE
-from pgrescue.backup.model import TablespaceCopy
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.postgres.basebackup_options import Compression
 
@@ -16,10 +17,13 @@ def basebackup_command(
     directory: str,
     label: str,
     server_major: int,
-    tablespaces: tuple[TablespaceCopy, ...] = (),
+    tablespaces: Sequence[tuple[str, str]] = (),
     parent_manifest: str | None = None,
 ) -> tuple[str, ...]:
-    """The program and its arguments. It never asks for a password."""
+    """The program and its arguments. It never asks for a password.
+
+    `tablespaces`: the location of each, and where its files go instead.
+    """
     arguments = [
         program,
         f"--dbname={conninfo}",
@@ -37,8 +41,8 @@ def basebackup_command(
         arguments.append(f"--max-rate={max(request.max_rate // 1024, 1)}k")
     if server_major >= MANIFEST_SINCE:
         arguments.append(f"--manifest-checksums={request.manifest_checksums}")
-    for item in tablespaces:
-        old, new = (path.replace("=", r"\=") for path in (item.location, item.destination))
+    for mapping in tablespaces:
+        old, new = (path.replace("=", r"\=") for path in mapping)
         arguments.append(f"--tablespace-mapping={old}={new}")
     if parent_manifest is not None:
         arguments.append(f"--incremental={parent_manifest}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pgrescue.backup.model import BackupWork
 from pgrescue.backup.progress import complaint
 from pgrescue.errors import StepFailed
 
@@ -76,7 +75,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
 )
 
 
-def take_failed(work: BackupWork, exit_code: int, output: str) -> StepFailed:
+def take_failed(exit_code: int, output: str, unchanged: str) -> StepFailed:
     """The error for a pg_basebackup that has ended with this exit code and these last words."""
     error, more = complaint(output)
     title = "pg_basebackup could not take the backup."
@@ -89,6 +88,6 @@ def take_failed(work: BackupWork, exit_code: int, output: str) -> StepFailed:
     return StepFailed(
         title,
         f"{said}. {more}".strip(),
-        unchanged=f"Nothing of it is left; {work.root} has no half backup.",
+        unchanged=unchanged,
         next_steps=(step, "then take it again: pgrescue resume"),
     )

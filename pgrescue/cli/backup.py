@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pgrescue.cli.output import narrate, print_json, print_lines, size_text
 from pgrescue.cli.session import confirm, open_desk
-from pgrescue.errors import ExitCode, UsageError
+from pgrescue.errors import ExitCode
 from pgrescue.printable import printable
 
 if TYPE_CHECKING:
@@ -100,9 +100,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_backup(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
     from pgrescue.backup.text import render_text, summary
-    from pgrescue.cli.watch import watch
+    from pgrescue.cli.start import start_and_watch
     from pgrescue.codec import to_plain
-    from pgrescue.desk import start
 
     desk = open_desk(arguments)
     plan = desk.backup_plan(request_from(arguments, desk.cluster.backup))
@@ -118,13 +117,7 @@ def run_backup(arguments: argparse.Namespace) -> int:
             narrate(f"{finding.status.upper()}: {finding.message}")
     if not plan.blockers:
         confirm(f"{plan.subject}?", given=arguments.yes, option="--yes")
-    directory = start(plan)
-    if arguments.detach:
-        narrate(f"The run {directory.id} has started; pgrescue attach {directory.id} shows it.")
-        if arguments.json:
-            print_json({"event": "started", "run": directory.id})
-        return ExitCode.DONE
-    return watch(directory, as_json=arguments.json)
+    return start_and_watch(plan, arguments)
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
@@ -175,7 +168,7 @@ def request_from(arguments: argparse.Namespace, configured: BackupRequest) -> Ba
     """What was asked for: the configured choices, with those of the command line over them."""
     from dataclasses import replace
 
-    from pgrescue.postgres.basebackup_options import compression_from, rate_from
+    from pgrescue.postgres.basebackup_options import compression_from, mapping_from, rate_from
 
     changes = {
         "source": arguments.source,
@@ -191,21 +184,10 @@ def request_from(arguments: argparse.Namespace, configured: BackupRequest) -> Ba
         "manifest_checksums": arguments.manifest_checksums,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    tablespaces = dict(_mapping(text) for text in arguments.tablespace)
+    tablespaces = dict(mapping_from(text) for text in arguments.tablespace)
     return replace(
         configured,
         **given,
         tablespaces={**configured.tablespaces, **tablespaces},
         verify=configured.verify and not arguments.no_verify,
     )
-
-
-def _mapping(text: str) -> tuple[str, str]:
-    old, equals, new = text.partition("=")
-    if not (equals and old.startswith("/") and new.startswith("/")):
-        raise UsageError(
-            f"'{text}' is no mapping of a tablespace.",
-            "It is LOCATION=DIRECTORY, both absolute.",
-            next_steps=("--tablespace /srv/ts=/backup/ts",),
-        )
-    return old, new

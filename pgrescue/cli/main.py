@@ -18,6 +18,7 @@ from pgrescue.cli import (
     incidents,
     init,
     plan,
+    reseed,
     restore,
     runs,
     timeline,
@@ -66,7 +67,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cluster", metavar="NAME", help="which of the configured clusters")
     parser.add_argument("--version", action="version", version=f"pgrescue {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (init, doctor, catalog, timeline, incidents, plan, restore, backup, runs, demo):
+    for module in (
+        init,
+        doctor,
+        catalog,
+        timeline,
+        incidents,
+        plan,
+        restore,
+        backup,
+        reseed,
+        runs,
+        demo,
+    ):
         module.register(commands)
     return parser
 

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json
+from pgrescue.cli.output import narrate
 from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import confirm, open_desk
 from pgrescue.cli.wal_range import progress_teller
-from pgrescue.errors import ExitCode, Refused, UsageError
+from pgrescue.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from pgrescue.plan.model import Plan
@@ -48,8 +48,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.watch import watch
-    from pgrescue.desk import start
+    from pgrescue.cli.start import start_and_watch
     from pgrescue.plan.render_text import summary
 
     plan = _plan(arguments)
@@ -59,13 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             narrate(f"{finding.status.upper()}: {finding.message}")
     if not plan.blockers:
         _confirm(plan, arguments)
-    directory = start(plan)
-    if arguments.detach:
-        narrate(f"The run {directory.id} has started; pgrescue attach {directory.id} shows it.")
-        if arguments.json:
-            print_json({"event": "started", "run": directory.id})
-        return ExitCode.DONE
-    return watch(directory, as_json=arguments.json)
+    return start_and_watch(plan, arguments)
 
 
 def _question(plan: Plan) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pgrescue.config.backup_table import read_backup_table
 from pgrescue.config.errors import nearest
 from pgrescue.config.model import ClusterConfig
+from pgrescue.config.retention_table import read_retention_table
 from pgrescue.config.table import Table
 from pgrescue.postgres.service import SERVICE_KINDS, ServiceKind, ServiceSpec
 
@@ -22,6 +23,7 @@ CLUSTER_KEYS = (
     "owner",
     "conninfo",
     "backup",
+    "retention",
     "log",
     "sudo",
 )
@@ -75,6 +77,7 @@ def _cluster(name: str, table: Table) -> ClusterConfig:
         conninfo=_conninfo(table),
         log=table.path("log"),
         backup=read_backup_table(table),
+        retention=read_retention_table(table),
         sudo=table.flag("sudo", False),
     )
 

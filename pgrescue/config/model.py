@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgrescue.config.backup_request import BackupRequest
+from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.errors import UsageError
 from pgrescue.postgres.service import ServiceSpec
 
@@ -33,6 +34,8 @@ class ClusterConfig:
     """The server's log file, if pgrescue cannot find it by itself."""
     backup: BackupRequest = field(default_factory=BackupRequest)
     """The choices of backups that are taken without others."""
+    retention: RetentionPolicy = RetentionPolicy()
+    """Which backups are to be kept."""
     sudo: bool = False
     """Whether an ordinary user's pgrescue runs itself again through sudo for this cluster."""
 

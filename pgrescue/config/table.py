@@ -76,6 +76,17 @@ class Table:
             return default
         return float(value)
 
+    def number(self, key: str) -> int | None:
+        """A whole number from 1 on."""
+        value = self._values.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            self.complain(key, f"must be a whole number, not {_shown(value)}")
+            return None
+        if value is not None and value < 1:
+            self.complain(key, f"must be 1 or more, not {value}; leave the key out instead")
+            return None
+        return value
+
     def path(self, key: str) -> Path | None:
         """An absolute path."""
         value = self.text(key)

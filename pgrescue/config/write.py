@@ -69,9 +69,11 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _cluster(cluster: ClusterConfig) -> dict[str, object]:
-    values = _changed(cluster, leave_out=("name", "service", "backup"))
+    values = _changed(cluster, leave_out=("name", "service", "backup", "retention"))
     if cluster.backup != BackupRequest():
         values["backup"] = _backup(cluster.backup)
+    if not cluster.retention.keeps_everything:
+        values["retention"] = _changed(cluster.retention, leave_out=())
     values["service"] = {"kind": cluster.service.kind} | _changed(
         cluster.service, leave_out=("kind",)
     )

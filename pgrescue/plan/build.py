@@ -93,7 +93,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
     assert details is not None
     in_place = request.into is None
     tag = tag_of(facts.host.now)
-    staging = staging_directory(facts, tag)
+    staging = staging_directory(facts.destination, tag)
     segment_size = details.wal_segment_size or DEFAULT_SEGMENT_SIZE
     destination = facts.destination.real_path
     lasting = {} if in_place else _clone_settings(facts, request, destination)
@@ -121,7 +121,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         config_directory=facts.cluster.config_directory if in_place else None,
         chain=chain_parts(facts, tablespace_destinations(request, backup, facts.cluster)),
         restore_bytes=backup.restore_bytes,
-        moves=moves_of(facts, tag) if in_place else (),
+        moves=moves_of(facts.cluster, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
         wal_link_text=facts.cluster.wal_link_text if in_place else None,
         old_wal=_old_wal(facts) if in_place else None,

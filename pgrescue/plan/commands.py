@@ -174,24 +174,27 @@ def configure(work: Work, recovery_why: str) -> tuple[str, ...]:
 
 def complete(work: Work) -> tuple[str, ...]:
     """Put pg_control in place, hand everything to the owner, sync."""
-    part = work.chain[-1]
-    target = f"{work.data_directory}/{PG_CONTROL}"
-    if len(work.chain) > 1:
-        lines = []
-    elif part.format == "tar":
-        archive = f"{part.path}/{part.base_archive}"
-        lines = [_untar(archive, work.data_directory, f"--wildcards '*{PG_CONTROL}'")]
-    else:
-        lines = [f"cp -p {quote(part.path)}/{PG_CONTROL} {quote(target)}"]
-    places = [work.data_directory, *(item.destination for item in part.tablespaces)]
+    places = [work.data_directory, *(item.destination for item in work.tablespaces)]
+    lines = _put_control_file(work)
     for place in places:
         lines += [f"chown -R {_owner(work)} {quote(place)}", f"chmod {work.mode:o} {quote(place)}"]
     return (*lines, "sync")
 
 
+def _put_control_file(work: Work) -> list[str]:
+    """A copy from a live server and a combined chain have it in place already."""
+    if len(work.chain) != 1:
+        return []
+    part = work.chain[0]
+    if part.format == "tar":
+        archive = f"{part.path}/{part.base_archive}"
+        return [_untar(archive, work.data_directory, f"--wildcards '*{PG_CONTROL}'")]
+    return [f"cp -p {quote(part.path)}/{PG_CONTROL} {quote(f'{work.data_directory}/{PG_CONTROL}')}"]
+
+
 def start(work: Work) -> tuple[str, ...]:
     """Start the server and wait until it says where it listens."""
-    if work.settings["recovery_target_action"] == "shutdown":
+    if work.at_the_end == "shutdown":
         return (str(service_of(work).start),)  # it may be gone again before anybody looks
     pid_file = quote(f"{work.data_directory}/postmaster.pid")
     # Line 8, the status, comes after the lines with the socket's directory and the address.
@@ -204,10 +207,10 @@ def start(work: Work) -> tuple[str, ...]:
 
 def replay(work: Work) -> tuple[str, ...]:
     """Wait for the end of recovery, and give up when the server does."""
-    if work.settings["recovery_target_action"] == "shutdown":
+    if work.at_the_end == "shutdown":
         down = _is_down(work)
         return (f"until {down}; do sleep 2; {down} || {_gone(work)}; done",)
-    if work.settings["recovery_target_action"] == "pause":
+    if work.at_the_end == "pause":
         paused = "select pg_is_wal_replay_paused()"
         if work.major >= 14:
             paused = "select pg_get_wal_replay_pause_state() = 'paused'"
@@ -219,7 +222,7 @@ def replay(work: Work) -> tuple[str, ...]:
 
 def verify(work: Work) -> tuple[str, ...]:
     """Look into the restored databases."""
-    if work.settings["recovery_target_action"] == "shutdown":
+    if work.at_the_end == "shutdown":
         return (str(_control_data(work)),)
     return (
         sql(work, "select pg_is_in_recovery(), system_identifier from pg_control_system()"),

@@ -20,29 +20,24 @@ def tag_of(moment: datetime) -> str:
     return f"pgrescue-{moment:%Y%m%dT%H%M%S}Z"
 
 
-def stays_in_place(facts: Facts) -> bool:
-    """Whether the data directory cannot be renamed: a mount point, or a parent we cannot write."""
-    return _cannot_be_renamed(facts.cluster.directory)
-
-
-def _cannot_be_renamed(directory: PathFacts) -> bool:
+def stays_in_place(directory: PathFacts) -> bool:
+    """Whether a data directory cannot be renamed: a mount point, or a parent we cannot write."""
     return directory.exists and (directory.is_mount_point or not directory.parent_writable)
 
 
-def staging_directory(facts: Facts, tag: str) -> str:
+def staging_directory(destination: PathFacts, tag: str) -> str:
     """The directory for WAL and fetch-wal, on the data directory's filesystem, outside it."""
-    if _cannot_be_renamed(facts.destination):
-        return f"{facts.destination.real_path}/{INSIDE}/{tag}/wal"
-    return f"{facts.destination.real_path}.{tag}-wal"
+    if stays_in_place(destination):
+        return f"{destination.real_path}/{INSIDE}/{tag}/wal"
+    return f"{destination.real_path}.{tag}-wal"
 
 
-def moves_of(facts: Facts, tag: str) -> tuple[Move, ...]:
+def moves_of(cluster: ClusterFacts, tag: str) -> tuple[Move, ...]:
     """What is renamed out of the way: data directory, linked pg_wal, tablespace directories."""
-    cluster = facts.cluster
     moves: list[Move] = []
     directory = cluster.directory
     if directory.exists and not directory.is_empty:
-        inside = stays_in_place(facts)
+        inside = stays_in_place(directory)
         aside = f"{directory.real_path}/{INSIDE}/{tag}/old" if inside else None
         moves.append(Move(directory.real_path, aside or f"{directory.real_path}.{tag}", inside))
     wal = cluster.wal_directory

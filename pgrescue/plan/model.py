@@ -12,7 +12,7 @@ from pgrescue.postgres.account import Account
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 
-Mode = Literal["in_place", "clone"]
+Mode = Literal["in_place", "clone", "reseed"]
 StopKind = Literal[
     "before_commit", "after_commit", "at_lsn", "at_name", "end_of_wal", "consistency", "at_time"
 ]
@@ -87,6 +87,27 @@ class BackupPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """A live server from which a standby is filled, instead of a backup."""
+
+    command: tuple[str, ...]
+    """pg_basebackup with all its arguments."""
+    place: str
+    """Where it writes, until all of it is there."""
+    conninfo: str
+    """Of the server, for asking it; without a password."""
+    application: str
+    """The name under which pg_basebackup connects."""
+    checkpoint: Literal["auto", "fast", "spread"]
+    checkpoint_bound: float
+    estimated_bytes: int
+    tablespaces: tuple[TablespaceWork, ...]
+    """`archive` is where pg_basebackup puts the files of one."""
+    keeps_configuration: bool
+    """Whether the configuration files of the old data directory are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What the executors need to know; everything is decided here, nothing while running."""
 
@@ -139,6 +160,18 @@ class Work:
     port: int | None
     stop_timeout: float
     start_timeout: float
+    seed: Seed | None = None
+    """Set where the data comes from a live server; then `chain` is empty."""
+
+    @property
+    def tablespaces(self) -> tuple[TablespaceWork, ...]:
+        """The tablespaces that are restored."""
+        return self.seed.tablespaces if self.seed is not None else self.chain[-1].tablespaces
+
+    @property
+    def at_the_end(self) -> str:
+        """`recovery_target_action`; nothing where the server just goes on following."""
+        return self.settings.get("recovery_target_action", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +198,8 @@ class Plan(SealedPlan):
     @property
     def subject(self) -> str:
         """Where to and what from."""
+        if self.mode == "reseed":
+            return f"Standby in {self.place}, filled from {self.backup}"
         return f"Restore to {self.target} from {self.backup}"
 
     @property

@@ -14,6 +14,7 @@ from pgrescue.printable import printable, printable_lines
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
 _WIDTH = 96
+_MODES = {"in_place": "in place", "clone": "clone", "reseed": "standby from a live server"}
 
 
 def render_text(plan: Plan) -> str:
@@ -22,7 +23,7 @@ def render_text(plan: Plan) -> str:
         summary(plan),
         "\n".join(preflight_lines(plan)),
         "Steps\n" + "\n".join(step_lines(n, step) for n, step in enumerate(plan.steps, 1)),
-        "Settings\n" + textwrap.indent(printable_lines(plan.settings_diff), "  "),
+        _settings(plan),
         _space(plan),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -39,8 +40,8 @@ def summary(plan: Plan) -> str:
     rows = [
         ("Plan", plan.id),
         ("Cluster", printable(f"{plan.identity}, {plan.work.data_directory}")),
-        ("Mode", "in place" if plan.mode == "in_place" else "clone"),
-        ("Backup", printable(plan.backup)),
+        ("Mode", _MODES[plan.mode]),
+        ("Backup" if plan.mode != "reseed" else "Source", printable(plan.backup)),
         ("Target", printable(_target(plan))),
         ("Can be undone", way_back),
     ]
@@ -54,6 +55,8 @@ def summary(plan: Plan) -> str:
 
 
 def _target(plan: Plan) -> str:
+    if plan.mode == "reseed":
+        return "a standby that follows the source"
     return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"
 
 
@@ -81,6 +84,12 @@ def step_lines(number: int, step: Step) -> str:
             # Whole files are not for reading here; the shell form has them in full.
             lines.append(f"       ({len(rest) - 1} lines, in full with --format shell)")
     return "\n".join(lines)
+
+
+def _settings(plan: Plan) -> str:
+    if not plan.settings_diff:
+        return ""
+    return "Settings\n" + textwrap.indent(printable_lines(plan.settings_diff), "  ")
 
 
 def _space(plan: Plan) -> str:

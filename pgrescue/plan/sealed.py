@@ -27,6 +27,9 @@ StepId = Literal[
     "promote",
     "tidy",
     "delete_old",
+    "receive",
+    "own_configuration",
+    "stream",
 ]
 
 

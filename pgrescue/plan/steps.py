@@ -39,6 +39,11 @@ def restore_steps(work: Work, target: Target, *, standby: bool) -> tuple[Step, .
     )
 
 
+def shared_step(step_id: StepId, work: Work) -> Step:
+    """A step that other plans take as a restore does."""
+    return _BUILDERS[step_id](work)
+
+
 def _step(
     step_id: StepId,
     title: str,

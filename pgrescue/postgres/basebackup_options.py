@@ -81,3 +81,15 @@ def rate_text(rate: int) -> str:
         if rate % _UNITS[letter] == 0:
             return f"{rate // _UNITS[letter]}{letter.upper()}"
     return f"{rate // 1024}k"
+
+
+def mapping_from(text: str) -> tuple[str, str]:
+    """`OLD=NEW`: a tablespace's location and where its files go; raises `UsageError`."""
+    old, equals, new = text.partition("=")
+    if not (equals and old.startswith("/") and new.startswith("/")):
+        raise UsageError(
+            f"'{text}' is no mapping of a tablespace.",
+            "It is OLD=NEW, both absolute.",
+            next_steps=("--tablespace /srv/ts=/backup/ts",),
+        )
+    return old, new

@@ -18,6 +18,10 @@ select pg_is_in_recovery(), pg_last_wal_replay_lsn()::text, pg_last_xact_replay_
        case when pg_is_in_recovery() then {paused} else false end,
        case when pg_is_in_recovery() then null else pg_walfile_name(pg_current_wal_lsn()) end
 """
+_RECEIVER = """
+select status, pg_last_wal_receive_lsn()::text, received_tli, sender_host, sender_port
+from pg_stat_wal_receiver
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,16 @@ class RecoveryStatus:
     last_commit: datetime | None
     timeline: int | None
     """Only once recovery has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStatus:
+    """Whether a standby receives WAL (`pg_stat_wal_receiver`)."""
+
+    streaming: bool
+    received: Lsn | None
+    timeline: int | None
+    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,19 @@ class Probe:
             replayed=Lsn.parse(str(replayed)) if replayed else None,
             last_commit=commit.astimezone(UTC) if isinstance(commit, datetime) else None,
             timeline=int(str(segment)[:8], 16) if segment else None,
+        )
+
+    def receiving(self) -> ReceiverStatus | None:
+        """How the WAL receiver is; None while there is none. Raises `psycopg.Error`."""
+        rows = self._rows(_RECEIVER)
+        if not rows:
+            return None
+        status, received, timeline, host, port = rows[0]
+        return ReceiverStatus(
+            streaming=status == "streaming",
+            received=Lsn.parse(str(received)) if received else None,
+            timeline=int(str(timeline)) if timeline else None,
+            sender=f"{host or 'the source'}:{port}" if port else str(host or "the source"),
         )
 
     def system_identifier(self) -> str:

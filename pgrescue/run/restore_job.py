@@ -80,7 +80,7 @@ class RestoreJob(Job[RestoreExecution]):
         """Whether the restored server should be up and is not: stopped by an abort or a reboot."""
         work = self.execution.work
         down = find_postmaster(Path(work.data_directory)) is None
-        return down and work.settings["recovery_target_action"] != "shutdown"
+        return down and work.at_the_end != "shutdown"
 
     def _check_facts(self) -> None:
         plan = self.execution.plan
@@ -128,7 +128,8 @@ class RestoreJob(Job[RestoreExecution]):
         paths = [item.aside for item in before.asides] + list(before.retired)
         staging, undone = execution.work.staging, before.done("undo_move")
         # Until its settings are taken out again, the restored server fetches WAL from there.
-        if staging in before.made and (undone or before.done("tidy")):
+        needed_no_more = before.done("tidy") or before.done("stream")
+        if staging in before.made and (undone or needed_no_more):
             paths.append(staging)
         for path in paths:
             delete = partial(old_data.delete_tree, execution, path)

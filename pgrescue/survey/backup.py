@@ -12,7 +12,6 @@ from pgrescue.backup.parent import newest_parent
 from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
 from pgrescue.config.backup_request import NEWEST, BackupRequest
-from pgrescue.config.binaries import program_version
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import UnfinishedRun
@@ -21,7 +20,7 @@ from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.survey.cluster import owner_of
 from pgrescue.survey.filesystem import existing_ancestor, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
-from pgrescue.survey.programs import programs_for
+from pgrescue.survey.programs import client_major, programs_for
 from pgrescue.survey.source import look_at_source
 
 
@@ -45,7 +44,7 @@ def survey_backup(
         owner=owner,
         source=source,
         programs=programs,
-        client_major=_client_major(programs.bin_directory),
+        client_major=client_major(programs.bin_directory),
         root=path_facts(root),
         destination=path_facts(destination),
         filesystem=filesystem_facts(root),
@@ -69,11 +68,6 @@ def _root(cluster: ClusterConfig, request: BackupRequest) -> Path:
         f"The configuration names no directory for backups of {cluster.name}.",
         next_steps=("--destination DIR", 'backups = ["DIR"] in the configuration'),
     )
-
-
-def _client_major(directory: str | None) -> int | None:
-    version = program_version(Path(directory, "pg_basebackup")) if directory else None
-    return int(version.split(".")[0]) if version else None
 
 
 def _writable(owner: Account, root: Path) -> bool | None:

@@ -21,3 +21,9 @@ def programs_for(major: int | None, configured: Path | None) -> Programs:
         return Programs(None, None, f"PostgreSQL {major} is not installed on this machine.")
     version = program_version(found.directory / "postgres")
     return Programs(str(found.directory), f"PostgreSQL {version}", None)
+
+
+def client_major(bin_directory: str | None) -> int | None:
+    """The major version of the pg_basebackup that is there."""
+    version = program_version(Path(bin_directory, "pg_basebackup")) if bin_directory else None
+    return int(version.split(".")[0]) if version else None

@@ -29,7 +29,7 @@ def seen_again(plan: Plan) -> dict[str, str]:
     work = plan.work
     return observe(
         work.data_directory,
-        [str(path_facts(Path(item.destination)).real_path) for item in work.chain[-1].tablespaces],
+        [str(path_facts(Path(item.destination)).real_path) for item in work.tablespaces],
         [
             path
             for part in work.chain

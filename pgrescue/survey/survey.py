@@ -98,7 +98,7 @@ def survey(
         unfinished=tuple(unfinished),
         unreadable=_unreadable(chain, found.owner),
     )
-    staging = staging_directory(facts, tag_of(host.now))
+    staging = staging_directory(facts.destination, tag_of(host.now))
     paths = [destination.real_path, staging, *places.values()]
     return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgrescue.backup.checks.asked import Asked, ago, size_text
-from pgrescue.backup.facts import BackupFacts
+from pgrescue.backup.facts import SourceFacts
 from pgrescue.findings import Finding
 
 _OLDEST, _NEWEST = 12, 18
 _MANY_GIGABYTES = 16 << 30
 
 
-def not_reached(facts: BackupFacts) -> Finding:
+def unreachable(source: SourceFacts) -> Finding:
     """The finding where the server could not be asked at all."""
-    problem = facts.source.problem or "no reason is known"
+    problem = source.problem or "no reason is known"
     return Finding(
         "source.connection",
         "blocker",
-        f"{facts.source.words} cannot be asked: {problem}",
+        f"{source.words} cannot be asked: {problem}",
         _connection_fix(problem),
     )
 

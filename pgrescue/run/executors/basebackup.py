@@ -51,7 +51,8 @@ def take(execution: BackupExecution) -> str:
     completed = running.poll()
     assert completed is not None
     if completed.exit_code != 0:
-        raise take_failed(execution.work, completed.exit_code, said or completed.output)
+        unchanged = f"Nothing of it is left; {execution.work.root} has no half backup."
+        raise take_failed(completed.exit_code, said or completed.output, unchanged)
     size, _ = size_on_disk(_watched(execution.work))
     return f"{taken.done_bytes} bytes of files, {size} bytes on disk, WAL to {taken.stop_lsn}"
 

@@ -37,7 +37,7 @@ def configure(execution: RestoreExecution) -> str:
     execution.write_owned(data / work.signal_file, "")
     _write_tablespace_map(execution, data)
     if work.wal_link is not None:
-        _link_wal(execution, data, work.wal_link)
+        link_wal(execution, data, work.wal_link)
     return f"{work.signal_file} and {len(work.settings)} settings"
 
 
@@ -51,7 +51,7 @@ def _write_tablespace_map(execution: RestoreExecution, data: Path) -> None:
         (data / "tablespace_map").unlink(missing_ok=True)
 
 
-def _link_wal(execution: RestoreExecution, data: Path, target: str) -> None:
+def link_wal(execution: RestoreExecution, data: Path, target: str) -> None:
     """Give the new cluster a `pg_wal` on the same disk as the old one had."""
     link = data / "pg_wal"
     if link.is_symlink():
@@ -71,7 +71,7 @@ def complete(execution: RestoreExecution) -> str:
     data = Path(work.data_directory)
     held = Path(work.staging, HELD_BACK)
     target = data / PG_CONTROL
-    places = {data, Path(work.staging), *(Path(t.destination) for t in work.chain[-1].tablespaces)}
+    places = {data, Path(work.staging), *(Path(t.destination) for t in work.tablespaces)}
     for place in places:
         sync_filesystem(place)
     if held.exists():

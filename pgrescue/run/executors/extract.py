@@ -27,11 +27,11 @@ def extract(execution: RestoreExecution) -> str:
     """Fill the new data directory, or the directories that a chain is combined from."""
     work = execution.work
     execution.make_directory(work.staging)
-    _make_anew(execution, f"{work.staging}/backup")
+    make_anew(execution, f"{work.staging}/backup")
     Path(work.staging, HELD_BACK).unlink(missing_ok=True)
     if len(work.chain) == 1:
         return _extract_full(execution)
-    _make_anew(execution, f"{work.staging}/chain")
+    make_anew(execution, f"{work.staging}/chain")
     files = 0
     for number, part in enumerate(work.chain):
         if part.format == "tar":
@@ -42,7 +42,7 @@ def extract(execution: RestoreExecution) -> str:
 def _extract_full(execution: RestoreExecution) -> str:
     work, part = execution.work, execution.work.chain[0]
     data = Path(work.data_directory)
-    _make_anew(execution, work.data_directory)
+    make_anew(execution, work.data_directory)
     unpacker = Unpacker(work, _manifest(part), _reporter(execution, work.restore_bytes))
     staging = Path(work.staging)
 
@@ -53,7 +53,7 @@ def _extract_full(execution: RestoreExecution) -> str:
 
     unpacker.write_all(_entries(part), Destination(data, "", redirect))
     for item in part.tablespaces:
-        root = _tablespace_root(execution, item)
+        root = tablespace_root(execution, item)
         unpacker.write_all(
             _tablespace_entries(execution, part, item, root),
             Destination(root, f"pg_tblspc/{item.oid}/", lambda _: None),
@@ -61,7 +61,7 @@ def _extract_full(execution: RestoreExecution) -> str:
         if part.format == "plain":
             (data / "pg_tblspc" / str(item.oid)).symlink_to(item.destination)
     unpacker.check_complete()
-    _make_wal_directory(execution, data)
+    make_wal_directory(execution, data)
     return _result(unpacker, part)
 
 
@@ -99,10 +99,10 @@ def combine(execution: RestoreExecution) -> str:
     """Make a full data directory of the chain; then take its `pg_control` away again."""
     work = execution.work
     data = Path(work.data_directory)
-    _make_anew(execution, work.data_directory)
+    make_anew(execution, work.data_directory)
     for item in work.chain[-1].tablespaces:
-        _tablespace_root(execution, item)
-        _make_anew(execution, combined_tablespace(work, item))
+        tablespace_root(execution, item)
+        make_anew(execution, combined_tablespace(work, item))
     completed = execution.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
     if completed.exit_code != 0:
         raise StepFailed(
@@ -112,7 +112,8 @@ def combine(execution: RestoreExecution) -> str:
             next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
         )
     for item in work.chain[-1].tablespaces:
-        _settle_tablespace(execution, data, item)
+        source = Path(combined_tablespace(work, item))
+        settle_tablespace(execution, data, item, source)
     os.rename(data / PG_CONTROL, Path(work.staging, HELD_BACK))
     _keep_own_wal(execution, data)
     return f"{len(work.chain)} backups combined"
@@ -124,20 +125,21 @@ def _first_error(output: str) -> str:
     return next((line for line in lines if ": error: " in line), lines[-1] if lines else "")
 
 
-def _settle_tablespace(execution: RestoreExecution, data: Path, item: TablespaceWork) -> None:
-    """Move what was combined to its place and point the link in `pg_tblspc` there."""
-    combined = Path(combined_tablespace(execution.work, item))
-    for version in combined.iterdir():
+def settle_tablespace(
+    execution: RestoreExecution, data: Path, item: TablespaceWork, source: Path
+) -> None:
+    """Move a tablespace's files to their place and point the link in `pg_tblspc` there."""
+    for version in source.iterdir():
         target = Path(item.destination, version.name)
-        _make_anew(execution, str(target))
+        make_anew(execution, str(target))
         os.rename(version, target)
-    combined.rmdir()
+    source.rmdir()
     link = data / "pg_tblspc" / str(item.oid)
     link.unlink()
     link.symlink_to(item.destination)
 
 
-def _make_anew(execution: RestoreExecution, path: str) -> None:
+def make_anew(execution: RestoreExecution, path: str) -> None:
     """An empty directory of this run's own; what an interrupted try left in it goes."""
     execution.make_directory(path)
     clear_own(execution, path)
@@ -149,7 +151,7 @@ def _keep_own_wal(execution: RestoreExecution, data: Path) -> None:
     for entry in sorted((data / "pg_wal").iterdir()):
         if entry.is_file():
             os.rename(entry, place / entry.name)
-    _make_wal_directory(execution, data)
+    make_wal_directory(execution, data)
 
 
 def _wal_redirect(name: str, staging: Path) -> Path | None:
@@ -160,7 +162,7 @@ def _wal_redirect(name: str, staging: Path) -> Path | None:
     return None if rest.startswith("archive_status/") else staging / "backup" / rest
 
 
-def _make_wal_directory(execution: RestoreExecution, data: Path) -> None:
+def make_wal_directory(execution: RestoreExecution, data: Path) -> None:
     for name in ("pg_wal", "pg_wal/archive_status"):
         place = data / name
         place.mkdir(mode=execution.work.mode, exist_ok=True)
@@ -202,11 +204,11 @@ def _tablespace_entries(
     )
     for entry in entries:
         if entry.is_directory and "/" not in entry.name:
-            _make_anew(execution, str(root / entry.name))
+            make_anew(execution, str(root / entry.name))
         yield entry
 
 
-def _tablespace_root(execution: RestoreExecution, item: TablespaceWork) -> Path:
+def tablespace_root(execution: RestoreExecution, item: TablespaceWork) -> Path:
     root = Path(item.destination)
     if not root.exists():
         root.mkdir(mode=execution.work.mode, parents=True)

@@ -148,7 +148,7 @@ def _is_there(execution: RestoreExecution, status: RecoveryStatus) -> bool:
         return True
     if work.signal_file == "standby.signal" and not has_stop_target(work):
         return True
-    return status.paused and work.settings["recovery_target_action"] == "pause"
+    return status.paused and work.at_the_end == "pause"
 
 
 def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) -> str:
@@ -167,7 +167,7 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
         )
     timeline = status.timeline or log.new_timeline or execution.plan.stop.timeline
     _journal_reached(execution, status.replayed, status.last_commit, log, timeline)
-    if work.settings["recovery_target_action"] == "pause" and not status.in_recovery:
+    if work.at_the_end == "pause" and not status.in_recovery:
         execution.note(
             "The server did not pause at the target but opened for writing: it was not ready for "
             "read-only queries when it got there."
@@ -233,7 +233,7 @@ def _after_the_end(execution: RestoreExecution, watch: Watch) -> str:
         execution.wait(_POLL_SECONDS)
     log = watch.log
     control, _ = read_control_file(Path(work.data_directory))
-    planned = work.settings["recovery_target_action"] == "shutdown"
+    planned = work.at_the_end == "shutdown"
     if planned and (log.shut_down_at_target or (control and _is_down(control.state))):
         timeline = execution.plan.stop.timeline
         _journal_reached(

@@ -133,7 +133,7 @@ def _await_reaping(execution: RestoreExecution) -> None:
 
 def _went_down_as_planned(execution: RestoreExecution) -> bool:
     """Whether the server reached its target and shut down before anybody saw it run."""
-    if execution.work.settings["recovery_target_action"] != "shutdown":
+    if execution.work.at_the_end != "shutdown":
         return False
     control, _ = read_control_file(Path(execution.work.data_directory))
     return control is not None and control.state == "shut down in recovery"

@@ -8,6 +8,7 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
 from pgrescue.run.executors.replay import replay
+from pgrescue.run.executors.reseed import own_configuration, receive, stream
 from pgrescue.run.executors.service import start, stop
 from pgrescue.run.executors.verify import promote, verify
 from pgrescue.run.executors.wal import place_wal, rescue_wal
@@ -30,4 +31,7 @@ EXECUTORS: Mapping[str, Executor] = {
     "promote": promote,
     "tidy": tidy,
     "delete_old": delete_old,
+    "receive": receive,
+    "own_configuration": own_configuration,
+    "stream": stream,
 }

@@ -37,7 +37,7 @@ def verify(execution: RestoreExecution) -> str:
     for database in databases:
         if not database.usable:
             execution.note(f"Database {database.name} cannot be entered: {database.problem}")
-    if work.settings["recovery_target_action"] == "pause" or work.lasting_settings:
+    if work.at_the_end == "pause" or work.lasting_settings:
         execution.note(f"Look around: {psql_command(postmaster, work)}")
     usable = [database for database in databases if database.usable]
     tables = sum(database.tables or 0 for database in usable)
@@ -54,7 +54,7 @@ def psql_command(postmaster: Postmaster, work: Work) -> str:
 
 
 def _verify_offline(execution: RestoreExecution) -> str:
-    if execution.work.settings["recovery_target_action"] != "shutdown":
+    if execution.work.at_the_end != "shutdown":
         raise StepFailed(
             "The restored server is not running any more.",
             f"No server works in {execution.work.data_directory}.",

@@ -1,0 +1,1 @@
+"""Filling a standby from a live server: checks, steps, the sealed plan; pure."""

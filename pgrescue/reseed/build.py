@@ -1,0 +1,161 @@
+"""From facts and choices to a sealed plan of a re-seed; pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgrescue.backup.build import checkpoint_bound, checkpoint_of
+from pgrescue.backup.checks.source import unreachable
+from pgrescue.backup.command import basebackup_command
+from pgrescue.backup.facts import ServerFacts
+from pgrescue.config.backup_request import BackupRequest
+from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.errors import Refused
+from pgrescue.plan.layout import moves_of, staging_directory, tag_of
+from pgrescue.plan.model import Plan, Seed, Space, Stop, TablespaceWork, Work
+from pgrescue.plan.sealed import seal
+from pgrescue.plan.target import Target
+from pgrescue.postgres.conninfo import without_address
+from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.reseed.checks import Asked, preflight
+from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
+from pgrescue.reseed.steps import reseed_steps
+
+
+def make_reseed_plan(
+    facts: ReseedFacts,
+    request: ReseedRequest,
+    config: Config,
+    cluster: ClusterConfig,
+    seen: dict[str, str],
+) -> Plan:
+    """The sealed plan; findings that forbid it are in its preflight.
+
+    Raises `Refused` where the source cannot be asked: then there is nothing to plan with.
+    """
+    server = facts.source.server
+    if server is None:
+        finding = unreachable(facts.source)
+        raise Refused(finding.message, next_steps=(finding.fix or "",))
+    work = _work(facts, server, request, config, cluster)
+    seed = work.seed
+    assert seed is not None
+    plan = Plan(
+        id="",
+        created_at=facts.host.now,
+        host=facts.host.name,
+        operator=facts.host.operator,
+        cluster=cluster.name,
+        mode="reseed",
+        backup=facts.source.words,
+        target=Target("latest", True, "promote", server.timeline),
+        stop=Stop("end_of_wal", None, None, None, None, server.timeline),
+        preflight=preflight(Asked(facts, server, request, work)),
+        steps=reseed_steps(work),
+        settings={},
+        settings_diff="",
+        space=(
+            Space(facts.filesystem.mount_point, seed.estimated_bytes, facts.filesystem.free_bytes),
+        ),
+        reversible=True,
+        time_zone=config.time_zone,
+        work=work,
+        seen=seen,
+    )
+    return seal(plan)
+
+
+def _work(
+    facts: ReseedFacts,
+    server: ServerFacts,
+    request: ReseedRequest,
+    config: Config,
+    cluster: ClusterConfig,
+) -> Work:
+    found, tag = facts.cluster, tag_of(facts.host.now)
+    directory = found.directory
+    staging = staging_directory(directory, tag)
+    control = found.control
+    crashed = control is not None and control.state not in SHUT_DOWN_CLEANLY
+    wal = found.wal_directory
+    return Work(
+        tag=tag,
+        data_directory=directory.real_path,
+        owner=found.owner,
+        run_as=found.owner.name if facts.host.is_root else None,
+        mode=0o750 if directory.mode is not None and directory.mode & 0o777 == 0o750 else 0o700,
+        bin_directory=facts.programs.bin_directory or "",
+        major=server.major,
+        service=cluster.service,
+        stop_service=True,
+        was_running=found.postmaster is not None,
+        start_again=found.postmaster is not None or crashed,
+        config_directory=found.config_directory,
+        chain=(),
+        restore_bytes=server.database_bytes,
+        moves=moves_of(found, tag),
+        wal_link=wal.real_path if wal is not None else None,
+        wal_link_text=found.wal_link_text,
+        old_wal=None,
+        staging=staging,
+        wal_archive=None,
+        restore_command=None,
+        wal_segment_size=int(server.number("wal_segment_size")),
+        system_identifier=server.system_identifier,
+        start_lsn=Lsn(0),
+        wal_end=None,
+        settings={},
+        lasting_settings={},
+        signal_file="standby.signal",
+        added_files={},
+        removed_files=(),
+        old_data="keep",
+        conninfo=without_address(cluster.conninfo),
+        log=str(cluster.log) if cluster.log else None,
+        port=None,
+        stop_timeout=config.stop_timeout,
+        start_timeout=config.start_timeout,
+        seed=_seed(facts, server, request, tag, f"{staging}/new"),
+    )
+
+
+def _seed(
+    facts: ReseedFacts, server: ServerFacts, request: ReseedRequest, tag: str, place: str
+) -> Seed:
+    tablespaces = tuple(
+        TablespaceWork(
+            item.oid,
+            f"{(here := place_of(item, request, facts.cluster))}/{tag}-new",
+            here,
+        )
+        for item in server.tablespaces
+    )
+    choices = BackupRequest(format="plain", checkpoint=request.checkpoint)
+    chosen = replace(choices, checkpoint=checkpoint_of(choices, server), max_rate=request.max_rate)
+    at_source = {item.oid: item.location for item in server.tablespaces}
+    conninfo = f"{facts.source.conninfo} application_name={tag}".strip()
+    command = basebackup_command(
+        chosen,
+        program=f"{facts.programs.bin_directory or ''}/pg_basebackup",
+        conninfo=conninfo,
+        directory=place,
+        label=tag,
+        server_major=server.major,
+        tablespaces=tuple((at_source[item.oid], item.archive) for item in tablespaces),
+    )
+    follow = ["--write-recovery-conf"]
+    if request.slot is not None:
+        follow.append(f"--slot={request.slot}")
+        follow += ["--create-slot"] if request.create_slot else []
+    return Seed(
+        command=(*command, *follow),
+        place=place,
+        conninfo=facts.source.conninfo,
+        application=tag,
+        checkpoint=chosen.checkpoint,
+        checkpoint_bound=checkpoint_bound(server),
+        estimated_bytes=server.database_bytes or 0,
+        tablespaces=tablespaces,
+        keeps_configuration=request.own_configuration and facts.has_configuration,
+    )

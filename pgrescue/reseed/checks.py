@@ -1,0 +1,250 @@
+"""Whether the standby can be filled from there, and what should be known before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pgrescue.backup.checks.asked import size_text
+from pgrescue.backup.facts import ServerFacts
+from pgrescue.findings import Finding
+from pgrescue.plan.model import Work
+from pgrescue.reseed.model import ReseedFacts, ReseedRequest
+
+_LIMITS = (
+    "max_connections",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+    "max_wal_senders",
+    "max_worker_processes",
+)
+"""Settings that a hot standby needs at least as high as its primary has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a check looks at."""
+
+    facts: ReseedFacts
+    server: ServerFacts
+    request: ReseedRequest
+    work: Work
+
+
+def preflight(asked: Asked) -> tuple[Finding, ...]:
+    """Every check's findings, blockers first."""
+    order = {"blocker": 0, "warning": 1, "ok": 2}
+    findings = [finding for check in CHECKS for finding in check(asked)]
+    return tuple(sorted(findings, key=lambda finding: order[finding.status]))
+
+
+def not_itself(asked: Asked) -> Iterator[Finding]:
+    """A server is not filled from itself."""
+    if asked.facts.is_itself:
+        yield Finding(
+            "reseed.itself",
+            "blocker",
+            f"{asked.facts.source.words} is the very server whose data would be replaced.",
+            "name the primary: --source 'host=PRIMARY user=ROLE'",
+        )
+
+
+def same_cluster(asked: Asked) -> Iterator[Finding]:
+    """What is replaced is a copy of the same cluster, or nothing."""
+    control, code = asked.facts.cluster.control, "reseed.cluster"
+    identifier = asked.server.system_identifier
+    if control is not None and control.system_identifier != identifier:
+        yield Finding(
+            code,
+            "blocker",
+            f"The data directory is of another cluster: system identifier "
+            f"{control.system_identifier}, the source has {identifier}.",
+            "name the right source, or the right cluster with --cluster; if another cluster is "
+            "really meant to come here, move the old data directory away by hand first",
+        )
+    elif control is not None:
+        yield Finding(code, "ok", "The data directory is a copy of the same cluster.")
+    else:
+        yield Finding(code, "ok", "There is no cluster in the data directory yet.")
+
+
+def was_no_primary(asked: Asked) -> Iterator[Finding]:
+    """A primary that becomes a standby loses what only it has committed."""
+    control = asked.facts.cluster.control
+    if control is None or "recovery" in control.state:
+        return
+    running = asked.facts.cluster.postmaster is not None
+    state = "is running as a primary" if running else "was a primary when it last ran"
+    yield Finding(
+        "reseed.primary",
+        "warning",
+        f"This server {state}. What was committed here and not there will not be in the standby; "
+        "the old data directory is set aside with it.",
+        "be sure that clients are led to the source",
+    )
+
+
+def source_is_fit(asked: Asked) -> Iterator[Finding]:
+    """The server answers, and lets a copy be taken."""
+    server, words = asked.server, asked.facts.source.words
+    place = "standby" if server.in_recovery else "primary"
+    message = f"{words} answers: PostgreSQL {server.version}, a {place}."
+    yield Finding("reseed.source", "ok", message)
+    if not (server.is_superuser or server.may_replicate):
+        fix = f'alter role "{server.role}" replication'
+        message = f"The role {server.role} may not replicate."
+        yield Finding("role.replication", "blocker", message, fix)
+    elif server.replication_problem is not None:
+        yield Finding(
+            "hba.replication",
+            "blocker",
+            f"A replication connection was refused: {server.replication_problem}",
+            f"on the source, pg_hba.conf: host replication {server.role} ADDRESS scram-sha-256",
+        )
+    free = int(server.number("max_wal_senders")) - server.senders
+    if free < 2:
+        yield Finding(
+            "server.max_wal_senders",
+            "blocker",
+            f"2 WAL senders are needed, {max(free, 0)} are free.",
+            "raise max_wal_senders on the source (restart), or end one",
+        )
+    if server.settings.get("wal_level") == "minimal":
+        message = "wal_level is minimal: the source cannot be followed."
+        yield Finding("server.wal_level", "blocker", message, "wal_level = replica, restart")
+
+
+def programs(asked: Asked) -> Iterator[Finding]:
+    """The same major version is installed here."""
+    found = asked.facts.programs
+    if found.problem is not None or asked.facts.client_major is None:
+        yield Finding(
+            "host.programs",
+            "blocker",
+            found.problem or "pg_basebackup is not installed.",
+            f"install PostgreSQL {asked.server.major}, or set bin_directory",
+        )
+    else:
+        yield Finding("host.programs", "ok", f"{found.version} in {found.bin_directory}.")
+
+
+def place(asked: Asked) -> Iterator[Finding]:
+    """What is set aside is a data directory, and nobody else manages it."""
+    cluster = asked.facts.cluster
+    directory = cluster.directory
+    known = cluster.pg_version is not None or cluster.control is not None
+    if directory.exists and not directory.is_empty and not known:
+        yield Finding(
+            "cluster.directory",
+            "blocker",
+            f"{directory.path} holds files but is no PostgreSQL data directory.",
+            "check data_directory in the configuration, or move the files away by hand",
+        )
+    elif not directory.exists and not directory.parent_writable:
+        owner = asked.work.owner.name
+        fix = f"create it as root: install -d -m 700 -o {owner} {directory.path}"
+        message = f"{directory.path} cannot be created."
+        yield Finding("host.privileges", "blocker", message, fix)
+    if cluster.manager is not None:
+        yield Finding(
+            "cluster.manager",
+            "blocker",
+            f"{cluster.manager} manages this cluster and would restart or fill it itself.",
+            "patronictl reinit does this there",
+        )
+    service, host = asked.work.service, asked.facts.host
+    if service.kind == "systemd" and not host.is_root:
+        message = f"{host.account.name} may not stop and start the unit {service.unit}."
+        yield Finding("host.privileges", "blocker", message, "run pgrescue as root")
+
+
+def space(asked: Asked) -> Iterator[Finding]:
+    """The copy fits beside the old data, which stays until it is discarded."""
+    filesystem, needed = asked.facts.filesystem, asked.server.database_bytes or 0
+    message = (
+        f"{filesystem.mount_point}: {size_text(needed)} needed, "
+        f"{size_text(filesystem.free_bytes)} free."
+    )
+    if needed > filesystem.free_bytes:
+        yield Finding("host.space", "blocker", message, f"make room: df -h {filesystem.path}")
+    else:
+        yield Finding("host.space", "ok", message)
+
+
+def limits(asked: Asked) -> Iterator[Finding]:
+    """Settings outside the data directory stay as they are, and may be too low to follow."""
+    own = asked.facts.cluster.configuration
+    low = [
+        f"{name} = {own[name]} (the source: {asked.server.settings[name]})"
+        for name in _LIMITS
+        if own.get(name, "").isdigit()
+        and asked.server.settings.get(name, "").isdigit()
+        and int(own[name]) < int(asked.server.settings[name])
+    ]
+    if low:
+        yield Finding(
+            "reseed.limits",
+            "blocker",
+            f"Lower here than at the source, so that no hot standby can start: {', '.join(low)}.",
+            f"raise them in {asked.facts.cluster.config_directory}/postgresql.conf",
+        )
+
+
+def tablespaces(asked: Asked) -> Iterator[Finding]:
+    """Mappings are of tablespaces that there are."""
+    known = {item.location for item in asked.server.tablespaces}
+    for location in asked.request.tablespaces:
+        if location not in known:
+            listed = ", ".join(sorted(known)) or "it has none"
+            message = f"No tablespace of the source is at {location}."
+            yield Finding("choice.tablespace", "blocker", message, f"there are: {listed}")
+    own = {move.path for move in asked.work.moves}
+    for path in asked.facts.in_places:
+        if path not in own:
+            yield Finding(
+                "reseed.tablespace",
+                "blocker",
+                f"{path} is not this cluster's, and the files of a tablespace would go there: "
+                "perhaps another server's, such as the source's own on this machine.",
+                "--tablespace OLD=NEW",
+            )
+
+
+def slot(asked: Asked) -> Iterator[Finding]:
+    """Without a slot or an archive the source may recycle WAL that the standby still needs."""
+    if asked.request.slot is not None:
+        return
+    archives = asked.server.settings.get("archive_mode", "off") != "off"
+    yield Finding(
+        "reseed.slot",
+        "ok" if archives else "warning",
+        "Without a replication slot the source keeps WAL only for a while when the standby is "
+        "away.",
+        "--slot NAME --create-slot",
+    )
+
+
+def other_runs(asked: Asked) -> Iterator[Finding]:
+    """No other run is at work here."""
+    for run in asked.facts.unfinished:
+        message = f"The run {run.run} on this directory has not ended: {run.state}."
+        fix = f"pgrescue status {run.run}"
+        if run.state == "running":
+            yield Finding("cluster.run", "blocker", message, fix)
+        else:
+            yield Finding("cluster.run", "warning", message, fix)
+
+
+CHECKS: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
+    not_itself,
+    same_cluster,
+    was_no_primary,
+    source_is_fit,
+    programs,
+    place,
+    space,
+    limits,
+    tablespaces,
+    slot,
+    other_runs,
+)

@@ -1,0 +1,54 @@
+"""A standby that is to be filled from a live server: what was asked for, what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pgrescue.backup.facts import SourceFacts, SourceTablespace
+from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, HostFacts, Programs, UnfinishedRun
+from pgrescue.postgres.basebackup_options import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ReseedRequest:
+    """A re-seed as it was asked for."""
+
+    source: str
+    """Connection string of the live server."""
+    slot: str | None = None
+    """A physical replication slot for the standby to use."""
+    create_slot: bool = False
+    checkpoint: Checkpoint = "auto"
+    max_rate: int | None = None
+    tablespaces: dict[str, str] = field(default_factory=dict)
+    """Location at the source to location here."""
+    own_configuration: bool = True
+    """Whether this server's own configuration files stay in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReseedFacts:
+    """Everything a re-seed's plan is made from."""
+
+    host: HostFacts
+    cluster: ClusterFacts
+    """What is replaced."""
+    source: SourceFacts
+    programs: Programs
+    client_major: int | None
+    filesystem: FilesystemFacts
+    unfinished: tuple[UnfinishedRun, ...]
+    is_itself: bool
+    """Whether the source is the very server that would be replaced."""
+    has_configuration: bool
+    """Whether the old data directory holds a configuration of its own."""
+    in_places: tuple[str, ...]
+    """Directories of this major version's files where tablespaces are to go."""
+
+
+def place_of(tablespace: SourceTablespace, request: ReseedRequest, cluster: ClusterFacts) -> str:
+    """Where a tablespace goes: as mapped, else where this server has it, else as at the source."""
+    if tablespace.location in request.tablespaces:
+        return request.tablespaces[tablespace.location]
+    own = {item.oid: item.path for item in cluster.tablespaces}
+    return own.get(tablespace.oid, tablespace.location)

@@ -1,0 +1,192 @@
+"""Filling a data directory from a live server, and seeing that it follows it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import psycopg
+
+from pgrescue.backup.trouble import take_failed
+from pgrescue.errors import StepFailed
+from pgrescue.plan.model import Seed
+from pgrescue.plan.settings import AUTO_CONF
+from pgrescue.plan.work import log_of
+from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
+from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.postgres.probe import Probe, is_listening
+from pgrescue.postgres.server_log import LogFollower
+from pgrescue.reseed.steps import receive_command
+from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.executors.basebackup_watch import Watched, follow
+from pgrescue.run.executors.configure import link_wal
+from pgrescue.run.executors.extract import (
+    HELD_BACK,
+    make_anew,
+    settle_tablespace,
+    tablespace_root,
+)
+from pgrescue.run.records import Reached
+from pgrescue.run.run_directory import sync_directory
+
+_OWN_FILES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+_OF_THE_PRIMARY = ("primary_conninfo", "primary_slot_name")
+"""Settings that tell whom to follow: those that pg_basebackup wrote are the right ones."""
+_OUR_NAME = re.compile(r" application_name=''[^']*''")
+"""The name under which the copy was taken; the standby has one of its own (`cluster_name`)."""
+_POLL_SECONDS = 0.3
+
+
+def receive(execution: RestoreExecution) -> str:
+    """Run pg_basebackup beside the data directory, then move what came into it."""
+    work, seed = execution.work, _seed(execution)
+    execution.make_directory(work.staging)
+    make_anew(execution, seed.place)
+    for item in seed.tablespaces:
+        tablespace_root(execution, item)
+        make_anew(execution, item.archive)
+    running = execution.start(receive_command(work, seed))
+    watched = Watched(
+        place=seed.place,
+        format="plain",
+        owner=work.owner,
+        conninfo=seed.conninfo,
+        application=seed.application,
+        major=work.major,
+        checkpoint=seed.checkpoint,
+        checkpoint_bound=seed.checkpoint_bound,
+        estimated_bytes=seed.estimated_bytes,
+    )
+    try:
+        taken, said = follow(execution, running, watched)
+    except BaseException:
+        running.end()
+        raise
+    completed = running.poll()
+    assert completed is not None
+    if completed.exit_code != 0:
+        unchanged = "The old data is untouched where it was set aside."
+        raise take_failed(completed.exit_code, said or completed.output, unchanged)
+    _move_in(execution, seed)
+    return f"{taken.done_bytes} bytes of files, WAL to {taken.stop_lsn}"
+
+
+def _move_in(execution: RestoreExecution, seed: Seed) -> None:
+    """Into the data directory, but for `pg_control`, which waits in the staging directory."""
+    work = execution.work
+    source, data = Path(seed.place), Path(work.data_directory)
+    make_anew(execution, work.data_directory)
+    os.rename(source / PG_CONTROL, Path(work.staging, HELD_BACK))
+    for entry in sorted(source.iterdir()):
+        os.rename(entry, data / entry.name)
+    sync_directory(data)
+    auto_conf = data / AUTO_CONF
+    text = auto_conf.read_text(errors="surrogateescape")
+    execution.write_owned(auto_conf, _OUR_NAME.sub("", text))
+    for item in seed.tablespaces:
+        settle_tablespace(execution, data, item, Path(item.archive))
+    if work.wal_link is not None:
+        wal = data / "pg_wal"
+        kept = data / "pg_wal.received"
+        os.rename(wal, kept)
+        link_wal(execution, data, work.wal_link)
+        for entry in sorted(kept.iterdir()):
+            if entry.is_file():
+                shutil.move(entry, Path(work.wal_link, entry.name))
+        shutil.rmtree(kept)
+
+
+def own_configuration(execution: RestoreExecution) -> str:
+    """Copy this server's own files over the source's; keep only whom to follow of those."""
+    work = execution.work
+    data = Path(work.data_directory)
+    aside = next(item.aside for item in execution.state().asides if item.path == str(data))
+    kept = []
+    for name in _OWN_FILES:
+        old = Path(aside, name)
+        if old.is_file():
+            execution.write_owned(data / name, old.read_text(errors="surrogateescape"))
+            kept.append(name)
+    old = Path(aside, AUTO_CONF)
+    own = [line for line in _lines(old) if not _is_of_the_primary(line)] if old.is_file() else []
+    following = [line for line in _lines(data / AUTO_CONF) if _is_of_the_primary(line)]
+    execution.write_owned(data / AUTO_CONF, "\n".join([*own, *following, ""]))
+    return ", ".join(kept) or "there was none"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(errors="surrogateescape").splitlines()
+
+
+def _is_of_the_primary(line: str) -> bool:
+    return line.partition("=")[0].strip() in _OF_THE_PRIMARY
+
+
+def stream(execution: RestoreExecution) -> str:
+    """Until the standby receives WAL from the source; raises `StepFailed` if it goes down."""
+    work = execution.work
+    data = Path(work.data_directory)
+    log = LogFollower(Path(log_of(work)), execution.state().log_position)
+    deadline = time.monotonic() + work.start_timeout
+    while True:
+        for running in execution.background:
+            running.poll()
+        recovery = log.poll()
+        postmaster = find_postmaster(data)
+        if postmaster is None:
+            raise StepFailed(
+                "The standby went down.",
+                "; ".join(recovery.failures) or f"Its log {log_of(work)} tells why.",
+                unchanged="The old data is untouched where it was set aside.",
+                next_steps=(
+                    f"look into {log_of(work)}",
+                    f"pgrescue resume {execution.directory.id}",
+                    f"pgrescue undo {execution.directory.id}",
+                ),
+            )
+        if is_listening(postmaster):
+            probe = Probe(postmaster, work.owner, work.conninfo)
+            try:
+                found = probe.receiving()
+                identifier = probe.system_identifier()
+            except psycopg.Error:
+                found = None
+            else:
+                _check_identity(execution, identifier)
+            if found is not None and found.streaming:
+                execution.journal.append(
+                    Reached(lsn=found.received, time=None, xid=None, timeline=found.timeline)
+                )
+                return f"it follows {found.sender} on timeline {found.timeline}"
+            position = found.received if found is not None else None
+            execution.progress(0, None, "waiting until it streams", lsn=position)
+        if time.monotonic() > deadline:
+            raise StepFailed(
+                "The standby runs, but receives no WAL.",
+                f"Within {work.start_timeout:.0f} s it did not begin to stream from the source.",
+                unchanged="It is a complete copy; the old data is where it was set aside.",
+                next_steps=(
+                    f"look into {log_of(work)}: 'could not connect to the primary'?",
+                    f"mend it, then: pgrescue resume {execution.directory.id}",
+                    f"pgrescue undo {execution.directory.id}",
+                ),
+            )
+        execution.wait(_POLL_SECONDS)
+
+
+def _check_identity(execution: RestoreExecution, identifier: str) -> None:
+    if identifier != execution.work.system_identifier:
+        raise StepFailed(
+            "The server that answers is another one.",
+            f"Its system identifier is {identifier}, the source's "
+            f"{execution.work.system_identifier}.",
+        )
+
+
+def _seed(execution: RestoreExecution) -> Seed:
+    seed = execution.work.seed
+    assert seed is not None
+    return seed

@@ -1,0 +1,62 @@
+"""The look at the world that fills a re-seed's facts; reads, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pgrescue.backup.facts import SourceFacts
+from pgrescue.config.model import ClusterConfig
+from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
+from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
+from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.filesystem import filesystem_facts
+from pgrescue.survey.host import host_facts
+from pgrescue.survey.programs import client_major, programs_for
+from pgrescue.survey.source import look_at_source
+
+
+def survey_reseed(
+    cluster: ClusterConfig, request: ReseedRequest, unfinished: Sequence[UnfinishedRun]
+) -> ReseedFacts:
+    """The facts for a re-seed; raises `UsageError` for a source that is no connection string."""
+    found = cluster_facts(cluster)
+    source = look_at_source(cluster, found.owner, request.source)
+    programs = programs_for(source.server.major if source.server else None, cluster.bin_directory)
+    directory = Path(found.directory.real_path)
+    return ReseedFacts(
+        host=host_facts(),
+        cluster=found,
+        source=source,
+        programs=programs,
+        client_major=client_major(programs.bin_directory),
+        filesystem=filesystem_facts(directory),
+        unfinished=tuple(unfinished),
+        is_itself=_is_itself(found, source),
+        has_configuration=(directory / "postgresql.conf").is_file(),
+        in_places=_in_places(found, source, request),
+    )
+
+
+def _in_places(
+    cluster: ClusterFacts, source: SourceFacts, request: ReseedRequest
+) -> tuple[str, ...]:
+    if source.server is None:
+        return ()
+    start = f"PG_{source.server.major}_"
+    found = []
+    for tablespace in source.server.tablespaces:
+        place = Path(place_of(tablespace, request, cluster))
+        if place.is_dir():
+            found += [os.path.realpath(path) for path in place.glob(f"{start}*[0-9]")]
+    return tuple(found)
+
+
+def _is_itself(cluster: ClusterFacts, source: SourceFacts) -> bool:
+    """Whether the source is the server on the very directory, reached by whatever way."""
+    server, own = source.server, cluster.postmaster
+    if server is None or own is None or not source.is_local:
+        return False
+    place = os.path.realpath(server.settings.get("data_directory", ""))
+    return place == cluster.directory.real_path

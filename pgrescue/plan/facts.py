@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pgrescue.catalog.model import Backup
@@ -72,6 +72,9 @@ class ClusterFacts:
     """A high-availability manager in charge, such as Patroni."""
     log: str | None
     """The server's log file, where it could be found."""
+    used_elsewhere: dict[str, str] = field(default_factory=dict)
+    """Directories outside the data directory that another running server uses, each with that
+    server's data directory."""
 
 
 @dataclass(frozen=True, slots=True)

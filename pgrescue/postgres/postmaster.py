@@ -105,6 +105,17 @@ def server_processes(data_directory: Path) -> list[int]:
     return [pid for pid in _postgres_pids() if _works_in(pid, target)]
 
 
+def served_directories() -> list[str]:
+    """The data directories of all servers on this machine, as far as we may look."""
+    found = set()
+    for pid in _postgres_pids():
+        try:
+            found.add(os.readlink(_PROC / str(pid) / "cwd"))
+        except OSError:
+            continue  # it has ended, or is another account's
+    return sorted(place for place in found if os.path.isfile(f"{place}/PG_VERSION"))
+
+
 def has_zombies() -> bool:
     """Whether ended PostgreSQL processes wait for their parent to take notice.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pgrescue.backup.checks.asked import size_text
 from pgrescue.backup.facts import ServerFacts
 from pgrescue.findings import Finding
+from pgrescue.plan.checks.cluster import shared_directory
 from pgrescue.plan.model import Work
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest
 
@@ -158,6 +159,12 @@ def place(asked: Asked) -> Iterator[Finding]:
         yield Finding("host.privileges", "blocker", message, "run pgrescue as root")
 
 
+def not_used_elsewhere(asked: Asked) -> Iterator[Finding]:
+    """Nothing that would be set aside belongs to another server, such as the source here."""
+    for path, other in asked.facts.cluster.used_elsewhere.items():
+        yield shared_directory(path, other)
+
+
 def space(asked: Asked) -> Iterator[Finding]:
     """The copy fits beside the old data, which stays until it is discarded."""
     filesystem, needed = asked.facts.filesystem, asked.server.database_bytes or 0
@@ -242,6 +249,7 @@ CHECKS: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     source_is_fit,
     programs,
     place,
+    not_used_elsewhere,
     space,
     limits,
     tablespaces,

@@ -19,6 +19,7 @@ from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
+from pgrescue.survey.cluster import used_elsewhere
 from pgrescue.survey.filesystem import is_mount_point, mount_points
 
 _STAYS = frozenset({INSIDE, "lost+found"})
@@ -34,10 +35,24 @@ def set_aside(execution: RestoreExecution) -> str:
             "since it was stopped.",
             next_steps=(f"pgrescue resume {execution.directory.id}   stops it again",),
         )
+    _refuse_what_others_use(execution)
     for move in execution.work.moves:
         _move_away(execution, move)
     _point_link(execution, to_aside=True)
     return f"{len(execution.work.moves)} set aside"
+
+
+def _refuse_what_others_use(execution: RestoreExecution) -> None:
+    """Another server's tablespace must not be pulled away from under it."""
+    work = execution.work
+    paths = [move.path for move in work.moves if move.path != work.data_directory]
+    for path, other in used_elsewhere(paths, work.data_directory).items():
+        raise StepFailed(
+            f"{path} is used by another server.",
+            f"The server that runs in {other} keeps files there; it has been started since the "
+            "plan was made.",
+            next_steps=("make a new plan with the same options and look at it again",),
+        )
 
 
 def _has_begun(execution: RestoreExecution) -> bool:

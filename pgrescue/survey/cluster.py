@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.config.model import ClusterConfig
@@ -15,7 +16,7 @@ from pgrescue.postgres.data_directory import (
     read_control_file,
     read_pg_version,
 )
-from pgrescue.postgres.postmaster import Postmaster, find_postmaster
+from pgrescue.postgres.postmaster import Postmaster, find_postmaster, served_directories
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
 
 _PATRONI_FILE = "patroni.dynamic.json"
@@ -29,6 +30,9 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
     control, problem = read_control_file(real)
     postmaster = find_postmaster(real) if directory.exists else None
     config_directory = _config_directory(config, real)
+    tablespaces, wal = tablespaces_of(real), linked_wal_directory(real)
+    outside = [t.version_directory.real_path for t in tablespaces]
+    outside += [wal.real_path] if wal is not None else []
     return ClusterFacts(
         name=config.name,
         directory=directory,
@@ -37,8 +41,9 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         control_problem=problem,
         postmaster=postmaster,
         owner=owner_of(config, directory),
-        tablespaces=tablespaces_of(real),
-        wal_directory=linked_wal_directory(real),
+        tablespaces=tablespaces,
+        wal_directory=wal,
+        used_elsewhere=used_elsewhere(outside, str(real)),
         wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
         configuration=_outside_settings(config_directory),
@@ -89,6 +94,23 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
             if "." not in version.name:
                 found.append(TablespaceFacts(int(name), str(location), path_facts(version)))
     return tuple(found)
+
+
+def used_elsewhere(paths: Sequence[str], data_directory: str) -> dict[str, str]:
+    """Which of these directories another running server uses, each with its data directory.
+
+    A standby on its primary's machine, or a copy of a data directory, has links to the original's
+    tablespaces.
+    """
+    found: dict[str, str] = {}
+    for other in served_directories():
+        if os.path.realpath(other) == os.path.realpath(data_directory):
+            continue
+        used = {t.version_directory.real_path for t in tablespaces_of(Path(other))}
+        link = linked_wal_directory(Path(other))
+        used |= {link.real_path} if link is not None else set()
+        found |= {path: other for path in paths if os.path.realpath(path) in used}
+    return found
 
 
 def linked_wal_directory(data_directory: Path) -> PathFacts | None:

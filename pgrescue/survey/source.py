@@ -75,7 +75,7 @@ _SIZE = "select sum(pg_tablespace_size(oid))::bigint from pg_tablespace"
 def look_at_source(cluster: ClusterConfig, owner: Account, source: str | None) -> SourceFacts:
     """Ask the named server, or else the cluster's own; a failure is a fact, too."""
     try:
-        wanted = _named(source) if source is not None else _own(cluster, owner)
+        wanted = _named(source, owner) if source is not None else _own(cluster, owner)
     except _NotRunning as error:
         return SourceFacts("", f"The cluster {cluster.name}", True, None, str(error))
     try:
@@ -122,7 +122,7 @@ def _own(cluster: ClusterConfig, owner: Account) -> dict[str, str]:
     return _of_the_source(parameters)
 
 
-def _named(source: str) -> dict[str, str]:
+def _named(source: str, owner: Account) -> dict[str, str]:
     """What the connection string says, and the environment beside it, as libpq takes them."""
     try:
         parameters = {key: str(value) for key, value in conninfo_to_dict(source).items()}
@@ -143,7 +143,7 @@ def _named(source: str) -> dict[str, str]:
         variable = option.envvar.decode() if option.envvar else ""
         if name not in _FROM_ENVIRONMENT and os.environ.get(variable):
             parameters.setdefault(name, os.environ[variable])
-    return _of_the_source(parameters)
+    return {"user": owner.name, **_of_the_source(parameters)}
 
 
 def _of_the_source(parameters: dict[str, str]) -> dict[str, str]:

@@ -6,18 +6,30 @@ from dataclasses import replace
 from typing import get_args
 
 from pgrescue.plan import commands
-from pgrescue.plan.model import Move, Plan
+from pgrescue.plan.model import Move, Plan, Seed
 from pgrescue.plan.sealed import StepId
 from pgrescue.plan.steps import restore_steps
+from pgrescue.reseed.steps import reseed_steps
 from pgrescue.run.executors.table import EXECUTORS
 from tests.run.conftest import make_work
 
-STEP_IDS = set(get_args(StepId))
+OF_A_RESEED = {"receive", "own_configuration", "stream"}
+STEP_IDS = set(get_args(StepId)) - OF_A_RESEED
 
 
 def test_each_step_has_commands_and_an_executor() -> None:
-    assert set(EXECUTORS) == STEP_IDS
+    assert set(EXECUTORS) == STEP_IDS | OF_A_RESEED
     assert all(callable(getattr(commands, step_id)) for step_id in STEP_IDS)
+
+
+def test_a_reseed_has_the_others(plan: Plan) -> None:
+    seed = Seed(("pg_basebackup",), "/srv/new", "", "", "fast", 1, 1, (), keeps_configuration=True)
+    move = Move("/srv/main", "/srv/aside", False)
+    work = replace(make_work("/srv/main", plan.target, (move,)), seed=seed, chain=())
+    made = reseed_steps(work)
+    assert {step.id for step in made} >= OF_A_RESEED
+    for step in made:
+        assert all((step.title, step.why, step.commands, step.changes, step.undo)), step.id
 
 
 def test_the_planner_makes_every_step(plan: Plan) -> None:

@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     backup.raised_limits,
     cluster.is_a_data_directory,
     cluster.not_a_shared_path,
+    cluster.not_used_elsewhere,
     cluster.can_be_stopped,
     cluster.manager,
     cluster.unfinished_runs,

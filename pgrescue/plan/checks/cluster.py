@@ -63,6 +63,25 @@ def _running(postmaster: Postmaster, service: ServiceSpec) -> str:
     return f"A server is running (pid {postmaster.pid}); it is stopped through {service.kind}."
 
 
+def not_used_elsewhere(context: Context) -> list[Finding]:
+    """Nothing that would be set aside belongs to another server that runs on this machine."""
+    if not context.in_place:
+        return []
+    return [shared_directory(p, o) for p, o in context.facts.cluster.used_elsewhere.items()]
+
+
+def shared_directory(path: str, other: str) -> Finding:
+    """The finding for a directory that another server uses."""
+    return Finding(
+        "cluster.shared",
+        "blocker",
+        f"{path} would be set aside, but the server that runs in {other} uses it, too: its data "
+        "would be gone.",
+        "this data directory is a copy with links into another cluster: take the links out of "
+        "pg_tblspc (or pg_wal) by hand, or move the copy away",
+    )
+
+
 def manager(context: Context) -> list[Finding]:
     """No high-availability manager would start the server again behind our back."""
     found = context.facts.cluster.manager

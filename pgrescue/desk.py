@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pgrescue.codec import dumps
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
+from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.config.state import (
     catalog_cache_file,
     names_cache_directory,
@@ -30,9 +32,16 @@ from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.reseed.model import ReseedRequest
+from pgrescue.retention.advise import advise
+from pgrescue.retention.build import advice_for, make_prune_plan
+from pgrescue.retention.facts import RetentionFacts
+from pgrescue.retention.model import Advice
+from pgrescue.retention.prune_model import PrunePlan, PruneRequest
+from pgrescue.retention.wal import files_by_directory
+from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import launch
-from pgrescue.run.records import AnyRecord
+from pgrescue.run.records import AnyRecord, Purpose
 from pgrescue.run.run_directory import (
     RunDirectory,
     create_run,
@@ -42,9 +51,12 @@ from pgrescue.run.run_directory import (
     write_file,
 )
 from pgrescue.run.state import ENDED
+from pgrescue.run.users import unfinished_removals, users_of
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.past import Past, open_archive
+from pgrescue.survey.prune_seen import observe as observe_removal
+from pgrescue.survey.retention import survey_prune, survey_retention
 from pgrescue.survey.seen import observe, seen_now
 from pgrescue.survey.survey import survey
 from pgrescue.verify.backup import verify_backup
@@ -122,6 +134,7 @@ class Desk:
             request,
             cluster=self.cluster.name,
             catalog_cache=str(catalog_cache_file()),
+            notify=self.cluster.notify or self.config.notify,
         )
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
@@ -141,6 +154,47 @@ class Desk:
         plan = make_reseed_plan(facts, request, self.config, self.cluster, seen)
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
+
+    def retention(self, policy: RetentionPolicy) -> Advice:
+        """What a policy keeps and what could go; changes nothing."""
+        return advise(self._retention_facts(), policy)
+
+    def prune_plan(self, request: PruneRequest) -> PrunePlan:
+        """A sealed plan of a removal, kept in the state directory; it may have nothing to do.
+
+        Raises `UsageError` for names of no backup, and where nothing says what is to go.
+        """
+        retention = self._retention_facts()
+        advice, removed = advice_for(retention, request)
+        wal = () if request.keep_wal else advice.wal.files
+        ids, paths = [b.id for b in removed], [os.path.realpath(b.path) for b in removed]
+        roots = [str(root) for root in self.cluster.backups]
+        facts = survey_prune(
+            self.cluster,
+            retention,
+            removed,
+            wal,
+            used_by=users_of(ids, paths),
+            unfinished=unfinished_removals(roots),
+        )
+        plan = make_prune_plan(
+            facts,
+            request,
+            cluster=self.cluster.name,
+            catalog_cache=str(catalog_cache_file()),
+            seen=observe_removal(
+                retention.backups, retention.archive, paths, files_by_directory(wal)
+            ),
+        )
+        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        return plan
+
+    def _retention_facts(self) -> RetentionFacts:
+        check_paths(self.cluster, self.config.path)
+        archive = listed_archive(self.cluster)
+        backups = self.backups(archive)
+        with open_index() as index:
+            return survey_retention(self.cluster, self.config.time_zone, backups, archive, index)
 
     def verify(self, name: str, report: Report) -> Verification:
         """Read one backup to its end; the catalog remembers if it is as its manifest says."""
@@ -207,8 +261,15 @@ def start(plan: SealedPlan) -> RunDirectory:
             next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
         )
     run = create_run(plan)
-    launch(run, "backup" if isinstance(plan, BackupPlan) else "restore")
+    launch(run, _purpose_of(plan))
     return run
+
+
+def _purpose_of(plan: SealedPlan) -> Purpose:
+    """What a runner is started for to do what a plan says."""
+    if isinstance(plan, PrunePlan):
+        return "prune"
+    return "backup" if isinstance(plan, BackupPlan) else "restore"
 
 
 def resume_run(run: RunDirectory) -> None:
@@ -250,6 +311,13 @@ def undo_run(run: RunDirectory) -> None:
             f"It has taken the backup {state.backup.id}; that is deleted by a plan of its own.",
             next_steps=("pgrescue retention",),
         )
+    plan = run.plan()
+    if isinstance(plan, BackupPlan) and was_renamed(plan.work, state):
+        raise Refused(
+            f"It has become a backup already: {plan.work.destination}.",
+            "The run ended between the renaming and the entry in its journal.",
+            next_steps=(f"pgrescue resume {run.id}   completes it",),
+        )
     if not state.asides and not state.made and not state.begun("stop"):
         raise UsageError(
             f"The run {run.id} cannot be undone.",
@@ -258,7 +326,8 @@ def undo_run(run: RunDirectory) -> None:
     newer = [
         other.id
         for other in list_runs()
-        if other.id > run.id
+        if state.kind != "prune"  # what a removal set aside lies beside that of others
+        and other.id > run.id
         and other.state().data_directory == state.data_directory
         and other.state().asides
     ]

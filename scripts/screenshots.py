@@ -17,7 +17,7 @@ os.environ["COLORTERM"] = "truecolor"
 os.environ["TERM"] = "xterm-256color"
 
 from pgrescue.tui.theme import PGRESCUE  # noqa: E402 - reads the environment
-from tests.tui import archives, snapshots  # noqa: E402 - imports the above
+from tests.tui import archives, backups, snapshots  # noqa: E402 - imports the above
 from tests.tui.fake_bridge import FakeBridge  # noqa: E402 - imports the above
 from tests.tui.screen_text import opened, press, see  # noqa: E402 - imports the above
 
@@ -40,8 +40,17 @@ def shots() -> tuple[Shot, ...]:
     busy = snapshots.extracting(datetime.now(UTC))
     log = tuple(f"base/16384/{n}: checked against the manifest" for n in range(2601, 2620))
     plan = ("enter",), ("enter",), XID, ("enter",)
+    chains = (backups.CHAINS,)
+    taking = backups.taking(datetime.now(UTC))
     forked = FakeBridge(archive=archives.FORKS, destroyed=(archives.incident(33.5, 3),))
     return (
+        # First, while its last sign of life is fresh.
+        Shot(
+            "backup-run",
+            FakeBridge(glances=chains, at_work=snapshots.RUN, view=taking),
+            (),
+            "WAL streamed",
+        ),
         Shot("overview", FakeBridge(), (), snapshots.GOOD.id),
         Shot("catalog", FakeBridge(), (("enter",), ("j",)), "PROBLEM"),
         Shot("incidents", FakeBridge(), (("i",),), "DROP TABLE"),
@@ -56,6 +65,7 @@ def shots() -> tuple[Shot, ...]:
             (),
             "AT THE TARGET",
         ),
+        Shot("backup", FakeBridge(glances=chains), (("b",), ("down",) * 4), "zstd: As small"),
     )
 
 
@@ -63,7 +73,8 @@ async def render(shot: Shot, directory: Path) -> None:
     """Lead the app there and write its picture."""
     async with opened(shot.bridge, SIZE) as pilot:
         pilot.app.theme = PGRESCUE.name
-        await see(pilot, snapshots.GOOD.id if shot.bridge.at_work is None else "steps")
+        newest = shot.bridge.glances[0].newest
+        await see(pilot, newest.id if newest and shot.bridge.at_work is None else "steps")
         for keys in shot.keys:
             await press(pilot, *keys)
             await pilot.pause(0.2)

@@ -13,6 +13,7 @@ from pgrescue.backup.command import basebackup_command
 from pgrescue.backup.estimate import Estimate, estimate
 from pgrescue.backup.facts import BackupFacts, ServerFacts
 from pgrescue.backup.model import BackupPlan, BackupWork, TablespaceCopy
+from pgrescue.backup.places import partial_path, tablespace_places
 from pgrescue.backup.steps import backup_steps
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.errors import Refused, UsageError
@@ -20,11 +21,16 @@ from pgrescue.plan.facts import HostFacts
 from pgrescue.plan.sealed import Step, seal
 from pgrescue.postgres.basebackup_options import Checkpoint
 from pgrescue.postgres.manifest import NAME as MANIFEST
+from pgrescue.printable import printable
 
 USUAL_NAME = "{cluster}-{time}"
+_FIELDS = re.compile(r"\{(\w*)\}")
+_LONGEST_NAME = 240
+"""Bytes: less than file systems take (255), for names that are made of it."""
+_LONGEST_LABEL = 1000
+"""Bytes that the server takes, with some to spare (`MAXPGPATH`)."""
 _LITTLE_WAL = 128 << 20
 """Bytes of WAL since the last checkpoint up to which another one is no burst of writing."""
-_FIELDS = re.compile(r"\{(\w*)\}")
 
 
 def name_of(pattern: str, host: HostFacts, request: BackupRequest, cluster: str) -> str:
@@ -37,14 +43,36 @@ def name_of(pattern: str, host: HostFacts, request: BackupRequest, cluster: str)
     }
     unknown = [name for name in _FIELDS.findall(pattern) if name not in values]
     name = _FIELDS.sub(lambda field: values.get(field[1], ""), pattern)
-    if unknown or not name or name.startswith(".") or "/" in name or "\0" in name:
+    if unknown or not _can_be_a_name(name):
         raise UsageError(
-            f"'{pattern}' is no name for a backup.",
-            "It is one directory's name, not hidden, in which {cluster}, {host}, {time} and {kind} "
-            "are filled in.",
+            f"'{printable(pattern)}' is no name for a backup.",
+            "It is one directory's name, visible, on one line, of at most "
+            f"{_LONGEST_NAME} bytes, in which {{cluster}}, {{host}}, {{time}} and {{kind}} are "
+            "filled in.",
             next_steps=(f"--name '{USUAL_NAME}'",),
         )
     return name
+
+
+def _can_be_a_name(name: str) -> bool:
+    return (
+        name not in ("", "lost+found")
+        and not name.startswith(".")
+        and "/" not in name
+        and name.isprintable()
+        and len(name.encode()) <= _LONGEST_NAME
+    )
+
+
+def checked_label(label: str) -> str:
+    """The label; raises `UsageError` for one that backup_label cannot hold on its one line."""
+    if not label.isprintable() or len(label.encode()) > _LONGEST_LABEL:
+        raise UsageError(
+            f"'{printable(label[:60])}' is no label for a backup.",
+            f"It is one line of at most {_LONGEST_LABEL} bytes, without control characters.",
+            next_steps=("--label 'before the upgrade'",),
+        )
+    return label
 
 
 def make_backup_plan(
@@ -53,6 +81,7 @@ def make_backup_plan(
     *,
     cluster: str,
     catalog_cache: str,
+    notify: str | None = None,
 ) -> BackupPlan:
     """The sealed plan; findings that forbid it are in its preflight.
 
@@ -78,6 +107,7 @@ def make_backup_plan(
         work=work,
         estimated_size=expected.disk_bytes,
         estimated_seconds=expected.seconds,
+        notify=notify,
     )
     return seal(plan)
 
@@ -100,7 +130,7 @@ def _work(asked: Asked, catalog_cache: str) -> BackupWork:
     facts, server, request = asked.facts, asked.server, asked.request
     tag = f"pgrescue-{facts.host.now:%Y%m%dT%H%M%SZ}"
     root, name = facts.root.real_path, facts.destination.real_path.rpartition("/")[2]
-    partial = f"{root}/.{name}.partial"
+    partial = partial_path(f"{root}/{name}")
     chosen = replace(request, checkpoint=checkpoint_of(request, server))
     conninfo = f"{facts.source.conninfo} application_name={tag}".strip()
     command = basebackup_command(
@@ -108,7 +138,7 @@ def _work(asked: Asked, catalog_cache: str) -> BackupWork:
         program=f"{facts.programs.bin_directory or ''}/pg_basebackup",
         conninfo=conninfo,
         directory=partial,
-        label=request.label or name,
+        label=checked_label(request.label or name),
         server_major=server.major,
         tablespaces=[(item.location, item.destination) for item in asked.tablespaces],
         parent_manifest=f"{asked.parent.path}/{MANIFEST}" if asked.parent else None,
@@ -155,14 +185,9 @@ def _with_estimate(work: BackupWork, expected: Estimate) -> tuple[Step, ...]:
 def _tablespaces(
     facts: BackupFacts, request: BackupRequest, server: ServerFacts
 ) -> tuple[TablespaceCopy, ...]:
-    if request.format != "plain":
-        return ()
-    beside = f"{facts.destination.real_path}.tablespaces"
+    places = tablespace_places(facts.destination.real_path, request, server)
     return tuple(
-        TablespaceCopy(
-            item.oid,
-            item.location,
-            request.tablespaces.get(item.location, f"{beside}/{item.name}"),
-        )
+        TablespaceCopy(item.oid, item.location, places[item.location])
         for item in server.tablespaces
+        if item.location in places
     )

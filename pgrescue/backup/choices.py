@@ -76,6 +76,25 @@ CHOICES: tuple[Choice, ...] = (
         ),
     ),
     Choice(
+        "side",
+        "--compress",
+        "Whose processor compresses.",
+        (
+            ("client", "This machine's: everything is sent as it is, the server is spared."),
+            (
+                "server",
+                "The server's: less goes over the network, and its processor is busy; PostgreSQL "
+                "15 and later.",
+            ),
+        ),
+    ),
+    Choice(
+        "level",
+        "--compress",
+        "How hard: gzip 1 to 9, lz4 1 to 12, zstd 1 to 22. A higher one is a little smaller for "
+        "much more processor time. Empty: the method's own.",
+    ),
+    Choice(
         "wal_method",
         "--wal-method",
         "The WAL that the backup itself needs.",
@@ -120,6 +139,17 @@ CHOICES: tuple[Choice, ...] = (
         "--incremental",
         "Only what has changed since another backup (PostgreSQL 17, summarize_wal = on). Smaller; "
         "but every link of the chain must be kept, and a restore combines them.",
+        (
+            ("no", "Everything: needs nothing but itself."),
+            ("newest", "Upon the newest whole one of this server: least to copy."),
+            ("chosen", "Upon one of your choice: the older it is, the more to copy."),
+        ),
+    ),
+    Choice(
+        "parent",
+        "--incremental",
+        "The id of the backup to build upon, or a beginning of it. It must have a manifest and be "
+        "kept as long as this one.",
     ),
     Choice(
         "manifest_checksums",
@@ -142,6 +172,10 @@ CHOICES: tuple[Choice, ...] = (
         "--no-verify",
         "Read the backup again at its end and compare it with its manifest: costs a second "
         "reading, and is the only way to know.",
+        (
+            ("yes", "Only what is whole gets its name and a place in the catalog."),
+            ("no", "Sooner done; whether it is whole shows at the restore, or by pgrescue verify."),
+        ),
     ),
 )
 

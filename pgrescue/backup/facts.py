@@ -106,9 +106,13 @@ class BackupFacts:
     source: SourceFacts
     programs: Programs
     client_major: int | None
+    client_problem: str | None
+    """Why this pg_basebackup cannot handle the compression that is asked for."""
     root: PathFacts
     """The directory for backups."""
     destination: PathFacts
+    partial: PathFacts
+    """Its hidden directory until it is whole."""
     filesystem: FilesystemFacts
     writable: bool | None
     """Whether the account may write there; None if we cannot tell."""
@@ -118,7 +122,9 @@ class BackupFacts:
     """What an incremental backup would build upon."""
     unfinished: tuple[UnfinishedRun, ...]
     mapped: dict[str, PathFacts]
-    """The places that tablespaces are mapped to."""
+    """The directories that are made for tablespaces."""
+    is_catalogued: bool
+    """Whether the catalog looks for backups in `root`."""
     cluster_identifier: str | None
     """System identifier of the cluster that the configuration means, as far as it is known."""
     wal_archive: str | None

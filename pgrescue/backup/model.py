@@ -87,7 +87,8 @@ class BackupPlan(SealedPlan):
     def subject(self) -> str:
         """What of, and where to."""
         what = "Incremental backup" if self.work.parent else "Base backup"
-        return f"{what} of {self.source} into {self.work.destination}"
+        source = self.source[:1].lower() + self.source[1:]
+        return f"{what} of {source} into {self.work.destination}"
 
     @property
     def owner(self) -> Account:

@@ -17,7 +17,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "put it into the account's ~/.pgpass (host:port:database:user:password)",
     ),
     (
-        ("no pg_hba.conf entry",),
+        ("no pg_hba.conf entry", "pg_hba.conf rejects"),
         "pg_hba.conf lets no replication connection through.",
         "add a 'replication' line to pg_hba.conf, then: select pg_reload_conf()",
     ),
@@ -31,7 +31,8 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "alter role ROLE replication",
     ),
     (
-        ("exceeds max_wal_senders",),
+        # Since 17 the setting's name is quoted.
+        ("requested standby connections exceeds",),
         "No WAL sender is free.",
         "raise max_wal_senders (restart), or end one: select * from pg_stat_replication",
     ),
@@ -63,7 +64,12 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "look for 'checksum' in the server's log: which file? The last good backup has it whole",
     ),
     (
-        ("WAL summar", "incremental"),
+        (
+            "WAL summar",
+            "incremental backups cannot be taken",
+            "found in manifest, but not in this server's history",
+            "manifest requires WAL from",
+        ),
         "The server cannot tell what has changed since the parent.",
         "take a full backup",
     ),

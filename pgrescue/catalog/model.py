@@ -81,6 +81,18 @@ class Backup:
         """The server's major version as a number."""
         return int(self.server_version) if self.server_version else None
 
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long it took, the wait for its checkpoint left out."""
+        if self.started_at is None or self.stopped_at is None:
+            return None
+        return (self.stopped_at - self.started_at).total_seconds()
+
+    @property
+    def ratio(self) -> float | None:
+        """Its size to the size of what it restores to: what compression (or a chain) saves."""
+        return round(self.size_bytes / self.restore_bytes, 3) if self.restore_bytes else None
+
     def with_problem(self, problem: Problem) -> Backup:
         """The same backup with one more problem."""
         return replace(

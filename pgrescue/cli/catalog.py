@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import print_json, print_lines, print_table, size_text, time_text
@@ -38,11 +39,15 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_catalog(arguments: argparse.Namespace) -> int:
     """Print the catalog."""
+    from pgrescue.catalog.freshness import freshness_of
+    from pgrescue.codec import to_plain
+
     desk = open_desk(arguments)
     backups = desk.backups()
     if arguments.json:
         listed = [public(backup) for backup in backups]
-        print_json({"cluster": desk.cluster.name, "backups": listed})
+        freshness = to_plain(freshness_of(backups, datetime.now(UTC)))
+        print_json({"cluster": desk.cluster.name, "backups": listed, "freshness": freshness})
         return 0
     print_table(
         ("ID", "KIND", "FORMAT", "VERSION", "ENDED (UTC)", "SIZE", "WAL UNTIL", "STATE", "PATH"),
@@ -88,6 +93,11 @@ def run_show(arguments: argparse.Namespace) -> int:
         ("stop LSN", str(backup.stop_lsn or "-")),
         ("size", size_text(backup.size_bytes)),
         ("restores to", size_text(backup.restore_bytes)),
+        ("that is", f"{backup.ratio:.0%}" if backup.ratio is not None else "-"),
+        (
+            "took",
+            f"{backup.duration_seconds:.0f} s" if backup.duration_seconds is not None else "-",
+        ),
         ("manifest", "yes" if backup.has_manifest else "no"),
         ("verified", time_text(backup.verified_at)),
         ("recoverable", f"{window.from_lsn} to {window.to_lsn}" if window else "-"),
@@ -109,6 +119,7 @@ def public(backup: Backup) -> dict[str, Any]:
     plain = to_plain(backup)
     assert isinstance(plain, dict)
     del plain["details"]
+    plain |= {"duration_seconds": backup.duration_seconds, "ratio": backup.ratio}
     return plain
 
 

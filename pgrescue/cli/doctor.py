@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json, print_lines
@@ -12,6 +13,8 @@ from pgrescue.errors import ExitCode
 from pgrescue.printable import printable, printable_lines
 
 if TYPE_CHECKING:
+    from pgrescue.catalog.model import Backup
+    from pgrescue.doctor.subject import Subject
     from pgrescue.findings import Finding
 
 _EXAMPLES = """\
@@ -31,9 +34,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "doctor",
         help="check tools, privileges, paths, backups and archive",
         description="Check whether the cluster could be rescued today; every finding comes with "
-        "its fix. Changes nothing.",
+        "its fix. Changes nothing, unless --test-archiving asks for it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--test-archiving",
+        action="store_true",
+        help="end the current WAL segment and wait until it has arrived in the archive",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(handler=run)
@@ -41,19 +49,39 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; the exit code says whether any of them is a blocker."""
+    from pgrescue.catalog.freshness import freshness_of
+    from pgrescue.codec import to_plain
     from pgrescue.config.load import load_config
     from pgrescue.doctor.examine import examine
+    from pgrescue.doctor.subject import look_at
 
     config = load_config(arguments.config)
     cluster = config.cluster(arguments.cluster)
-    findings = examine(config, cluster)
+    subject = look_at(config, cluster)
+    findings = examine(subject)
+    if arguments.test_archiving:
+        from pgrescue.doctor.archiving_trial import try_archiving
+
+        findings.append(try_archiving(subject))
     if arguments.json:
-        print_json({"cluster": cluster.name, "findings": findings})
+        freshness = to_plain(freshness_of(_with_last_commits(subject), datetime.now(UTC)))
+        print_json({"cluster": cluster.name, "findings": findings, "freshness": freshness})
     else:
         narrate(_summary(cluster.name, findings))
         print_lines(_table(findings))
     blocked = any(finding.status == "blocker" for finding in findings)
     return ExitCode.REFUSED if blocked else ExitCode.DONE
+
+
+def _with_last_commits(subject: Subject) -> list[Backup]:
+    """The backups as the catalog shows them: the ends of their windows are in the WAL only."""
+    from pgrescue.desk import open_index
+    from pgrescue.history.windows import with_last_commits
+
+    if subject.archive is None:
+        return list(subject.backups)
+    with open_index() as index:
+        return with_last_commits(subject.backups, subject.archive, index)
 
 
 def _table(findings: list[Finding]) -> str:

@@ -26,6 +26,8 @@ examples:
       asks, with what it detected as default answers
   pgrescue init --yes --backups /srv/backups/main
       takes the only cluster of this host as it is found
+  pgrescue init --archive /srv/wal/main
+      shows how the server's settings would change, and asks
   pgrescue init --yes --output ./pgrescue.toml --name main \\
       --data-directory /var/lib/postgresql/15/main --service systemd \\
       --backups /srv/backups/main --wal-archive /srv/wal/main
@@ -63,12 +65,33 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--wal-archive", type=Path, metavar="DIR", help="the directory of archived WAL"
     )
+    archiving = parser.add_argument_group("WAL archiving, once there is a configuration")
+    archiving.add_argument(
+        "--archive",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="have the server archive its WAL there (default: the configured wal_archive): shows "
+        "the difference to its settings, and changes them only once confirmed",
+    )
+    archiving.add_argument(
+        "--receivewal",
+        action="store_true",
+        help="with --archive: print a systemd unit for pg_receivewal instead",
+    )
+    archiving.add_argument(
+        "--dry-run", action="store_true", help="with --archive: show the difference only"
+    )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file and print its path; raises `UsageError` if it cannot be."""
+    if arguments.archive is not None:
+        from pgrescue.cli import archiving
+
+        return archiving.run(arguments)
     from pgrescue.config.proposal import configuration_text, path_warnings
     from pgrescue.config.write import ensure_absent, write_config
 

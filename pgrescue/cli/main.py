@@ -20,6 +20,7 @@ from pgrescue.cli import (
     plan,
     reseed,
     restore,
+    retention,
     runs,
     timeline,
 )
@@ -36,6 +37,7 @@ examples:
   pgrescue plan --to '2026-11-22 14:02:10+01:00'    see every step, change nothing
   pgrescue restore --before-xid 63886 --yes         restore to just before a transaction
   pgrescue backup                           take a base backup and verify it
+  pgrescue retention                        which backups and which WAL could go
   pgrescue status                           where the last run stands
   pgrescue undo                             put the old data directory back
   pgrescue demo                             practise on a sandbox cluster
@@ -77,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         restore,
         backup,
         reseed,
+        retention,
         runs,
         demo,
     ):

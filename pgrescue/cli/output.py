@@ -14,7 +14,7 @@ from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.errors import PgRescueError
 from pgrescue.printable import printable, printable_lines
 
-STREAMING = ("restore", "backup", "reseed", "attach", "resume", "undo", "discard")
+STREAMING = ("restore", "backup", "reseed", "prune", "attach", "resume", "undo", "discard")
 """Commands that print a run's events; with --json their errors are a last event, too."""
 _NOT_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON allows raw, and a terminal would obey."""

@@ -19,7 +19,7 @@ _HELP = {
     "attach": "watch a run",
     "resume": "go on after an interruption, or past the pause at the target",
     "abort": "stop a run where it is safe",
-    "undo": "put the old data directory back",
+    "undo": "put back what a run set aside, such as the old data directory",
     "discard": "delete what a run set aside",
 }
 
@@ -120,8 +120,13 @@ def run_undo(arguments: argparse.Namespace) -> int:
     from pgrescue.desk import undo_run
 
     directory = _find(arguments)
-    place = directory.state().data_directory
-    question = f"Put the old data back to {place}, as it was before the run {directory.id}?"
+    state = directory.state()
+    question = (
+        f"Put back the backups and the WAL that the run {directory.id} set aside?"
+        if state.kind == "prune"
+        else f"Put the old data back to {state.data_directory}, as it was before the run "
+        f"{directory.id}?"
+    )
     return _act(arguments, directory, question, undo_run)
 
 

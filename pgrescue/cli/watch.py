@@ -11,7 +11,7 @@ from pgrescue.errors import ExitCode
 from pgrescue.printable import printable
 from pgrescue.run import records
 from pgrescue.run.journal import plain_record
-from pgrescue.run.status import status_of
+from pgrescue.run.status import exit_code_of, status_of
 
 if TYPE_CHECKING:
     from pgrescue.run.records import AnyRecord
@@ -48,13 +48,6 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
     return exit_code_of(state)
 
 
-def exit_code_of(state: RunState) -> int:
-    """What a run's state means to the shell."""
-    if state.state in ("succeeded", "waiting", "undone", "running"):
-        return ExitCode.DONE
-    return state.error.exit_code if state.error is not None else ExitCode.STEP_FAILED
-
-
 def closing(state: RunState) -> str:
     """The last words on a run: what is the case, and what to do next."""
     run = state.run
@@ -70,6 +63,8 @@ def closing(state: RunState) -> str:
         lines += [f"  Next: {step}" for step in state.error.next]
     if state.purpose == "restore":
         lines += [f"  Note: {note}" for note in state.notes]
+    if state.kind == "prune":
+        return "\n".join([*lines, *_after_removal(state)])
     if state.set_aside is not None:
         lines.append(f"  The old data is at {state.set_aside}.")
     match state.state:
@@ -87,6 +82,27 @@ def closing(state: RunState) -> str:
         case _:
             pass
     return "\n".join(lines)
+
+
+def _after_removal(state: RunState) -> list[str]:
+    """Where the backups and the WAL are, and what to do next."""
+    run = state.run
+    lines = [f"  Set aside: {item.aside}" for item in state.asides]
+    match state.state:
+        case "succeeded" if state.asides:
+            lines.append(f"  Next: pgrescue discard {run}  deletes it and frees the space")
+            lines.append(f"  Next: pgrescue undo {run}     puts it back")
+        case "succeeded":
+            lines.append("  What was removed is deleted; the space is free.")
+        case "undone":
+            lines.append("  Everything is back in its place.")
+        case "interrupted" | "aborted" if state.deletion_begun:
+            lines.append(f"  Next: pgrescue resume {run}   goes on with the deletion")
+        case "interrupted" | "aborted":
+            lines.append(f"  Next: pgrescue resume {run}  or  pgrescue undo {run}")
+        case _:
+            pass
+    return lines
 
 
 class _Teller:

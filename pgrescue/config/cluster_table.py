@@ -25,6 +25,7 @@ CLUSTER_KEYS = (
     "backup",
     "retention",
     "log",
+    "notify",
     "sudo",
 )
 SERVICE_FIELDS: dict[ServiceKind, tuple[str, ...]] = {
@@ -76,6 +77,7 @@ def _cluster(name: str, table: Table) -> ClusterConfig:
         owner=table.text("owner"),
         conninfo=_conninfo(table),
         log=table.path("log"),
+        notify=table.text("notify"),
         backup=read_backup_table(table),
         retention=read_retention_table(table),
         sudo=table.flag("sudo", False),

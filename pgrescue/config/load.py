@@ -16,7 +16,7 @@ from pgrescue.errors import UsageError
 
 FILE_NAME = "pgrescue.toml"
 SYSTEM_FILE = Path("/etc/pgrescue") / FILE_NAME
-TOP_KEYS = ("time_zone", "stop_timeout", "start_timeout", "clusters")
+TOP_KEYS = ("time_zone", "notify", "stop_timeout", "start_timeout", "clusters")
 
 
 def user_file() -> Path:
@@ -80,6 +80,7 @@ def parse_config(text: str, path: Path | None) -> Config:
         path=path,
         clusters=read_clusters(top),
         time_zone=_time_zone(top),
+        notify=top.text("notify"),
         stop_timeout=top.seconds("stop_timeout", 300.0),
         start_timeout=top.seconds("start_timeout", 300.0),
     )

@@ -34,8 +34,10 @@ class ClusterConfig:
     """The server's log file, if pgrescue cannot find it by itself."""
     backup: BackupRequest = field(default_factory=BackupRequest)
     """The choices of backups that are taken without others."""
-    retention: RetentionPolicy = RetentionPolicy()
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     """Which backups are to be kept."""
+    notify: str | None = None
+    """As the whole configuration's, for this cluster."""
     sudo: bool = False
     """Whether an ordinary user's pgrescue runs itself again through sudo for this cluster."""
 
@@ -48,6 +50,8 @@ class Config:
     clusters: dict[str, ClusterConfig]
     time_zone: str | None = None
     """The operator's zone for times without an offset; the system's if not given."""
+    notify: str | None = None
+    """A command that gets the result of each backup and restore on its standard input."""
     stop_timeout: float = 300.0
     """Seconds that a server may take to go down before the run gives up."""
     start_timeout: float = 300.0

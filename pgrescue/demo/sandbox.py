@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from pgrescue.demo.endpoint import (
 from pgrescue.demo.processes import exists, servers_below, stop_servers_below, wait_until
 from pgrescue.errors import PgRescueError
 from pgrescue.postgres.account import Account
+from pgrescue.postgres.archiving import archive_command
 from pgrescue.postgres.conf_file import quote
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import find_postmaster
@@ -186,7 +186,7 @@ class Sandbox:
             "shared_buffers": "32MB",
             "wal_level": "replica",
             "archive_mode": "on",
-            "archive_command": archive_command(self.wal),
+            "archive_command": archive_command(str(self.wal)),
             "track_commit_timestamp": "on",
             "fsync": "off",
         }
@@ -207,18 +207,6 @@ class Sandbox:
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
-
-
-def archive_command(archive: Path) -> str:
-    """Copies a segment under a temporary name, syncs it, renames it; overwrites nothing.
-
-    A segment that is there already with the same content counts as archived, as the manual
-    demands for a server that crashed before it could note its success. The archive is named
-    once only: before 16 the server cuts the expanded command at 1023 bytes.
-    """
-    target = shlex.quote(str(archive)).replace("%", "%%") + "/%f"
-    copy = 'cp %p "$1.tmp" && sync "$1.tmp" && mv "$1.tmp" "$1"'
-    return f'set -- {target}; if test -f "$1"; then cmp -s %p "$1"; else {copy}; fi'
 
 
 def _checksum_options(checksums: bool, major: int) -> tuple[str, ...]:

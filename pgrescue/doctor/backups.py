@@ -43,7 +43,7 @@ def verified(subject: Subject) -> list[Finding]:
         f"Backup {newest.id} has never been checked against its manifest; a restore checks every "
         "file while it writes it."
     )
-    fix = f"pgrescue restore --backup {newest.id} --into DIR   rehearses it in a clone"
+    fix = f"pgrescue verify {newest.id}"
     return [Finding("backups.verified", "warning", message, fix)]
 
 

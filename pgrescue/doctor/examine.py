@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.doctor import archive, backups, leftovers, paths, privileges, server, tools
-from pgrescue.doctor.subject import Subject, look_at
+from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
 
 CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
@@ -31,7 +30,6 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
 )
 
 
-def examine(config: Config, cluster: ClusterConfig) -> list[Finding]:
-    """Look at everything a rescue of this cluster would need; changes nothing."""
-    subject = look_at(config, cluster)
+def examine(subject: Subject) -> list[Finding]:
+    """Judge everything a rescue of this cluster would need; changes nothing."""
     return [finding for check in CHECKS for finding in check(subject)]

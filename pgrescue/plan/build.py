@@ -83,6 +83,7 @@ def make_plan(
         reversible=work.old_data == "keep",
         time_zone=config.time_zone,
         work=work,
+        notify=cluster.notify or config.notify,
         seen=dict(seen),
     )
     return seal(plan)

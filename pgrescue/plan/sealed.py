@@ -59,6 +59,8 @@ class SealedPlan:
     cluster: str
     preflight: tuple[Finding, ...]
     steps: tuple[Step, ...]
+    notify: str | None = None
+    """The command that is told the result; a shell reads it."""
     seen: dict[str, str] = field(default_factory=dict)
     """The facts it rests on, compared again under the lock."""
     schema: int = SCHEMA

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 _MAY_READ = 'test -r "$1" && { test ! -d "$1" || test -x "$1"; }'
+_MAY_ENTER = 'test -d "$1" && test -x "$1"'
 _MAY_WRITE = _MAY_READ + ' && test -w "$1"'
 
 
@@ -116,9 +117,18 @@ def can_access(
 
     None if we cannot tell.
     """
+    return _passes(account, _MAY_WRITE if write else _MAY_READ, path)
+
+
+def can_enter(account: Account, path: str | os.PathLike[str]) -> bool | None:
+    """Whether the account gets through a directory; None if we cannot tell."""
+    return _passes(account, _MAY_ENTER, path)
+
+
+def _passes(account: Account, test: str, path: str | os.PathLike[str]) -> bool | None:
     if not (account.is_current or account.must_switch):
         return None
-    test = ["/bin/sh", "-c", _MAY_WRITE if write else _MAY_READ, "sh", os.fspath(path)]
+    argv = ["/bin/sh", "-c", test, "sh", os.fspath(path)]
     # Another process, since only that has all of the account's groups.
-    result = subprocess.run(test, check=False, cwd="/", **account.spawn_arguments())
+    result = subprocess.run(argv, check=False, cwd="/", **account.spawn_arguments())
     return result.returncode == 0

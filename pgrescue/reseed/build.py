@@ -61,6 +61,7 @@ def make_reseed_plan(
         reversible=True,
         time_zone=config.time_zone,
         work=work,
+        notify=cluster.notify or config.notify,
         seen=seen,
     )
     return seal(plan)

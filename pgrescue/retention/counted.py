@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 from pgrescue.catalog.model import Backup
 from pgrescue.retention.facts import RetentionFacts
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment_of(backup: Backup) -> datetime | None:
     """The moment that a backup stands for: its end, else its beginning."""
     return backup.stopped_at or backup.started_at
+
+
+def taken_at(backup: Backup) -> datetime:
+    """The same for a backup that counts: those without are not counted."""
+    moment = moment_of(backup)
+    assert moment is not None
+    return moment
+
+
+def days_ago(now: datetime, days: int) -> datetime:
+    """The beginning of the last days, at most as far back as computers' clocks go."""
+    return now - timedelta(days=min(days, (now - _FIRST).days))
 
 
 def why_not_counted(facts: RetentionFacts, backup: Backup) -> str | None:
@@ -44,9 +58,7 @@ def counted_backups(facts: RetentionFacts) -> list[Backup]:
 
 
 def _age(backup: Backup) -> tuple[datetime, int]:
-    moment = moment_of(backup)
-    assert moment is not None
-    return moment, backup.start_lsn or 0
+    return taken_at(backup), backup.start_lsn or 0
 
 
 class Family:
@@ -74,6 +86,14 @@ class Family:
     def copies(self, backup: Backup) -> list[Backup]:
         """The same backup in other places: each was put there on purpose."""
         return [other for other in self._copies[_identity(backup)] if other.id != backup.id]
+
+    def distinct(self, backups: Iterable[Backup]) -> list[Backup]:
+        """One of each group of copies: a copy is no further backup."""
+        chosen: dict[str, Backup] = {}
+        for backup in backups:
+            if not any(copy.id in chosen for copy in self.copies(backup)):
+                chosen[backup.id] = backup
+        return list(chosen.values())
 
 
 def _identity(backup: Backup) -> object:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pgrescue.catalog.model import Backup
 from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.plan.choose import is_on_branch
-from pgrescue.retention.counted import Family, counted_backups, moment_of
+from pgrescue.retention.counted import Family, counted_backups, days_ago, taken_at
 from pgrescue.retention.facts import RetentionFacts
+from pgrescue.retention.words import number_of
 
 Reasons = dict[str, list[str]]
 """By a backup's id: everything that speaks for keeping it."""
+Period = tuple[int, int]
+"""Year and week, or year and month."""
 
 
 def keep_reasons(facts: RetentionFacts, policy: RetentionPolicy) -> Reasons:
@@ -21,25 +24,20 @@ def keep_reasons(facts: RetentionFacts, policy: RetentionPolicy) -> Reasons:
 
     What is not counted is not in here: it stays, but speaks for nothing but its own parents.
     """
-    counted = counted_backups(facts)
-    fulls = [backup for backup in counted if backup.kind == "full"]
-    family = Family(facts.backups)
-    reasons: Reasons = {}
+    keeping = _Keeping(facts)
     if policy.keeps_everything:
-        _add(reasons, counted, "no policy: everything is kept")
-    elif not fulls:
-        _add(reasons, counted, "there is no usable full backup: everything is kept")
+        keeping.add(keeping.counted, "no policy: everything is kept")
+    elif not keeping.fulls:
+        keeping.add(keeping.counted, "there is no usable full backup: everything is kept")
     else:
-        _add(reasons, fulls[-1:], "the newest usable full backup")
-        _keep_newest(reasons, fulls, family, policy.count)
-        _keep_days(reasons, facts, counted, policy.days)
-        _keep_periods(reasons, fulls, policy.weekly, _week_in(facts.zone))
-        _keep_periods(reasons, fulls, policy.monthly, _month_in(facts.zone))
-    for backup in counted:
-        if backup.id in facts.immovable:
-            _add(reasons, [backup], facts.immovable[backup.id])
-    _keep_relatives(reasons, facts, counted, family)
-    return reasons
+        keeping.add(keeping.fulls[-1:], "the newest usable full backup")
+        keeping.newest(policy.count)
+        keeping.days(policy.days)
+        keeping.periods(policy.weekly, _week)
+        keeping.periods(policy.monthly, _month)
+    keeping.immovable()
+    keeping.relatives()
+    return keeping.reasons
 
 
 def recovery_lines(facts: RetentionFacts, counted: Sequence[Backup], since: datetime) -> list[int]:
@@ -56,107 +54,99 @@ def recovery_lines(facts: RetentionFacts, counted: Sequence[Backup], since: date
     return sorted(lines - {0})
 
 
-def _keep_newest(
-    reasons: Reasons, fulls: Sequence[Backup], family: Family, count: int | None
-) -> None:
-    if count is None:
-        return
-    for backup in _distinct(reversed(fulls), family)[:count]:
-        _add(reasons, [backup], f"newest {count}")
-        _add(reasons, family.descendants(backup), f"newest {count}, upon {backup.id}")
+class _Keeping:
+    """The reasons found so far."""
 
+    def __init__(self, facts: RetentionFacts) -> None:
+        self.facts = facts
+        self.counted = counted_backups(facts)
+        self.fulls = [backup for backup in self.counted if backup.kind == "full"]
+        self.family = Family(facts.backups)
+        self.reasons: Reasons = {}
+        self._counts = {backup.id for backup in self.counted}
 
-def _distinct(backups: Iterable[Backup], family: Family) -> list[Backup]:
-    """One of each group of copies: a copy is no further backup."""
-    chosen: dict[str, Backup] = {}
-    for backup in backups:
-        if not any(copy.id in chosen for copy in family.copies(backup)):
-            chosen[backup.id] = backup
-    return list(chosen.values())
+    def add(self, backups: Iterable[Backup], reason: str) -> None:
+        """One more reason for those of the backups that count."""
+        for backup in backups:
+            if backup.id in self._counts:
+                said = self.reasons.setdefault(backup.id, [])
+                if reason not in said:
+                    said.append(reason)
 
+    def newest(self, count: int | None) -> None:
+        """The newest full backups, with all that builds upon them."""
+        if count is None:
+            return
+        for backup in self.family.distinct(reversed(self.fulls))[:count]:
+            self.add([backup], f"newest {count}")
+            self.add(self.family.descendants(backup), f"newest {count}, upon {backup.id}")
 
-def _keep_days(
-    reasons: Reasons, facts: RetentionFacts, counted: Sequence[Backup], days: int | None
-) -> None:
-    if days is None:
-        return
-    begin = facts.now - timedelta(days=days)
-    covers = f"covers the last {days} days"
-    _add(reasons, [b for b in counted if (moment_of(b) or begin) >= begin], covers)
-    histories = facts.archive.histories if facts.archive else {}
-    for line in recovery_lines(facts, counted, begin):
-        for backup in reversed(counted):
-            if (moment_of(backup) or begin) < begin and is_on_branch(backup, line, histories):
-                _add(reasons, [backup], covers)
-                if backup.stopped_at is not None:
-                    break  # one whose end is not known may end too late to be the first
+    def days(self, days: int | None) -> None:
+        """All of the last days, and on each line of descent the last backup before them."""
+        if days is None:
+            return
+        begin = days_ago(self.facts.now, days)
+        covers = f"covers the last {number_of(days, 'day')}"
+        self.add([backup for backup in self.counted if taken_at(backup) >= begin], covers)
+        before = [backup for backup in reversed(self.counted) if taken_at(backup) < begin]
+        histories = self.facts.archive.histories if self.facts.archive else {}
+        for line in recovery_lines(self.facts, self.counted, begin):
+            for backup in before:
+                if is_on_branch(backup, line, histories):
+                    self.add([backup], covers)
+                    if backup.stopped_at is not None:
+                        break  # one whose end is not known may end within the days
 
+    def periods(self, count: int | None, name_of: Callable[[datetime], tuple[str, Period]]) -> None:
+        """The newest full backup of each of the newest periods that have one."""
+        if count is None:
+            return
+        zone = None if self.facts.zone is None else ZoneInfo(self.facts.zone)
+        newest: dict[Period, tuple[str, Backup]] = {}
+        for backup in self.fulls:
+            name, period = name_of(taken_at(backup).astimezone(zone))
+            newest[period] = (name, backup)
+        for period in sorted(newest)[-count:]:
+            name, backup = newest[period]
+            self.add([backup], name)
 
-def _keep_periods(
-    reasons: Reasons,
-    fulls: Sequence[Backup],
-    count: int | None,
-    name_of: Callable[[datetime], tuple[str, tuple[int, int]]],
-) -> None:
-    """The newest backup of each of the newest periods that have one."""
-    if count is None:
-        return
-    newest: dict[tuple[int, int], tuple[str, Backup]] = {}
-    for backup in fulls:
-        moment = moment_of(backup)
-        assert moment is not None
-        name, period = name_of(moment)
-        newest[period] = (name, backup)
-    for period in sorted(newest)[-count:]:
-        name, backup = newest[period]
-        _add(reasons, [backup], name)
+    def immovable(self) -> None:
+        """What cannot be taken out of its place."""
+        for backup in self.counted:
+            if backup.id in self.facts.immovable:
+                self.add([backup], self.facts.immovable[backup.id])
 
-
-def _week_in(zone: str | None) -> Callable[[datetime], tuple[str, tuple[int, int]]]:
-    def week(moment: datetime) -> tuple[str, tuple[int, int]]:
-        year, number, _ = _local(moment, zone).isocalendar()
-        return f"week {year}-W{number:02}", (year, number)
-
-    return week
-
-
-def _month_in(zone: str | None) -> Callable[[datetime], tuple[str, tuple[int, int]]]:
-    def month(moment: datetime) -> tuple[str, tuple[int, int]]:
-        local = _local(moment, zone)
-        return f"month {local:%Y-%m}", (local.year, local.month)
-
-    return month
-
-
-def _local(moment: datetime, zone: str | None) -> datetime:
-    return moment.astimezone(None if zone is None else ZoneInfo(zone))
-
-
-def _keep_relatives(
-    reasons: Reasons, facts: RetentionFacts, counted: Sequence[Backup], family: Family
-) -> None:
-    """Parents of all that stays, and copies of all that is kept, until nothing is added."""
-    counts = {backup.id for backup in counted}
-    waiting = [backup for backup in facts.backups if backup.id in reasons or backup.id not in counts]
-    while waiting:
-        backup = waiting.pop()
-        found: list[tuple[Backup, str]] = []
-        if (parent := family.parent(backup)) is not None:
-            unsure = "" if backup.id in counts else ", which is left alone though not usable"
-            found.append((parent, f"needed by the incremental {backup.id}{unsure}"))
-        if backup.id in reasons:
-            found += [(copy, f"a copy of {backup.id}") for copy in family.copies(backup)]
-        for other, reason in found:
-            if other.id in counts:
-                if other.id not in reasons:
+    def relatives(self) -> None:
+        """Parents of all that stays, and copies of all that is kept, until nothing is added."""
+        waiting = [
+            backup
+            for backup in self.facts.backups
+            if backup.id in self.reasons or backup.id not in self._counts
+        ]
+        while waiting:
+            backup = waiting.pop()
+            for other, reason in self._relatives_of(backup):
+                if other.id in self._counts and other.id not in self.reasons:
                     waiting.append(other)
-                elif reason.startswith("a copy"):
-                    continue
-                _add(reasons, [other], reason)
+                self.add([other], reason)
+
+    def _relatives_of(self, backup: Backup) -> list[tuple[Backup, str]]:
+        found: list[tuple[Backup, str]] = []
+        counts = backup.id in self._counts
+        parent = self.family.parent(backup)
+        if parent is not None:
+            unsure = "" if counts else ", which is not usable itself"
+            found.append((parent, f"needed by the incremental {backup.id}{unsure}"))
+        if counts:
+            copies = self.family.copies(backup)
+            found += [(c, f"a copy of {backup.id}") for c in copies if c.id not in self.reasons]
+        return found
 
 
-def _add(reasons: Reasons, backups: Iterable[Backup], reason: str) -> None:
-    for backup in backups:
-        said = reasons.setdefault(backup.id, [])
-        if reason not in said:
-            said.append(reason)
+def _week(local: datetime) -> tuple[str, Period]:
+    year, number, _ = local.isocalendar()
+    return f"week {year}-W{number:02}", (year, number)
+
+
+def _month(local: datetime) -> tuple[str, Period]:
+    return f"month {local:%Y-%m}", (local.year, local.month)

@@ -56,7 +56,7 @@ class RemovableBackup:
 
 @dataclass(frozen=True, slots=True)
 class NotCounted:
-    """Something in the directories for backups on which nothing is built and which is left alone."""
+    """Something in the directories for backups on which nothing is built; it is left alone."""
 
     id: str
     path: str

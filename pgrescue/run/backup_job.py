@@ -7,13 +7,15 @@ from pathlib import Path
 
 from pgrescue.errors import PgRescueError
 from pgrescue.plan.sealed import check_seal
+from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup import EXECUTORS
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
-from pgrescue.run.old_data import delete_tree
-from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.old_data import clear_own, delete_tree
+from pgrescue.run.records import Deleted, Failure, FinalState, Purpose
 from pgrescue.run.state import RunState
+from pgrescue.survey.filesystem import is_mount_point
 
 
 class BackupJob(Job[BackupExecution]):
@@ -21,24 +23,25 @@ class BackupJob(Job[BackupExecution]):
 
     def work(self, purpose: Purpose, before: RunState) -> FinalState:
         """Do what the runner was started for."""
+        execution = self.execution
         if purpose == "undo":
             self._remove()
             return "undone"
-        execution = self.execution
         if before.step is None:
             check_seal(execution.plan)
             for finding in execution.plan.preflight:
                 if finding.status == "warning":
                     execution.note(f"Known before the start: {finding.message}")
         # What was taken before the directory was emptied again is not there any more.
-        whole = before.done("take") and Path(execution.work.partial).exists()
+        is_there = Path(execution.work.partial).exists() or was_renamed(execution.work, before)
+        whole = before.done("take") and is_there
         for step in execution.plan.steps:
             if before.done(step.id) and (whole or before.done("publish")):
                 continue
             try:
                 execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
             except (PgRescueError, OSError):
-                if step.id == "take":
+                if step.id in ("prepare", "take"):
                     self._remove()
                 raise
         return "succeeded"
@@ -59,9 +62,13 @@ class BackupJob(Job[BackupExecution]):
 
     def _remove(self) -> None:
         """Delete what this run has made, unless it has become a backup."""
-        state = self.execution.state()
-        if state.done("publish") or state.backup is not None:
+        execution = self.execution
+        state = execution.state()
+        if state.done("publish") or state.backup is not None or was_renamed(execution.work, state):
             return
         for path in reversed(state.made):
-            if path != self.execution.work.root:
-                delete_tree(self.execution, path)
+            if is_mount_point(Path(path)):
+                clear_own(execution, path)
+                execution.journal.append(Deleted(path=path))
+            else:
+                delete_tree(execution, path)

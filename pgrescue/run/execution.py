@@ -22,6 +22,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import start_time
 from pgrescue.postgres.service import Command
+from pgrescue.retention.prune_model import PrunePlan, PruneWork
 from pgrescue.run.journal import Journal, read_journal
 from pgrescue.run.records import (
     CommandBegan,
@@ -315,6 +316,15 @@ class BackupExecution(Execution[BackupPlan]):
 
     @property
     def work(self) -> BackupWork:
+        """The executors' part of the plan."""
+        return self.plan.work
+
+
+class PruneExecution(Execution[PrunePlan]):
+    """The execution of a removal."""
+
+    @property
+    def work(self) -> PruneWork:
         """The executors' part of the plan."""
         return self.plan.work
 

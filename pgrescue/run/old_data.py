@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
@@ -37,7 +38,7 @@ def set_aside(execution: RestoreExecution) -> str:
         )
     _refuse_what_others_use(execution)
     for move in execution.work.moves:
-        _move_away(execution, move)
+        move_away(execution, move)
     _point_link(execution, to_aside=True)
     return f"{len(execution.work.moves)} set aside"
 
@@ -59,7 +60,14 @@ def _has_begun(execution: RestoreExecution) -> bool:
     return bool(execution.state().asides)
 
 
-def _move_away(execution: RestoreExecution, move: Move) -> None:
+def move_away(
+    execution: Execution[SealedPlan], move: Move, names: Sequence[str] | None = None
+) -> None:
+    """Rename something away, once, however often it is tried; announced before, confirmed after.
+
+    `names`: only these entries of a directory that stays, those that are there. Raises `StepFailed`
+    if the place for it is taken.
+    """
     known = next((item for item in execution.state().asides if item.aside == move.aside), None)
     if known is not None and known.done:
         return
@@ -72,7 +80,7 @@ def _move_away(execution: RestoreExecution, move: Move) -> None:
         )
     # An earlier try may have died between the rename and its record.
     if move.contents_only or not aside.exists():
-        _rename(execution, path, aside, contents_only=move.contents_only)
+        _rename(execution, path, aside, contents_only=move.contents_only, names=names)
     execution.journal.append(Moved(path=move.path, aside=move.aside))
 
 
@@ -82,6 +90,8 @@ def put_back(execution: RestoreExecution) -> str:
     check_still_there(execution)
     _point_link(execution, to_aside=False)
     for item in reversed(asides):
+        if item.done and Path(item.aside).exists():
+            _make_way(execution, item)
         _return(execution, item)
     returned = (execution.work.staging, *(item.path for item in asides))
     for path in execution.state().made:
@@ -91,18 +101,65 @@ def put_back(execution: RestoreExecution) -> str:
     return f"{len(asides)} put back"
 
 
-def _return(execution: RestoreExecution, item: SetAside) -> None:
+def return_all(execution: Execution[SealedPlan], *, begun_before: bool) -> str:
+    """Undo of `move_away` for what nothing was put in the place of; overwrites nothing.
+
+    `begun_before`: an earlier try died, so that some of it may be back already. Raises
+    `StepFailed`, before anything is renamed, if a place is taken or something is gone.
+    """
+    asides = execution.state().asides
+    for item in asides:
+        _check_way_back(execution, item, begun_before=begun_before)
+    for item in reversed(asides):
+        _return(execution, item)
+    remove_emptied(execution)
+    return f"{len(asides)} put back"
+
+
+def _check_way_back(
+    execution: Execution[SealedPlan], item: SetAside, *, begun_before: bool
+) -> None:
+    path, aside = Path(item.path), Path(item.aside)
+    run = execution.directory.id
+    if not aside.exists():
+        if item.done and not begun_before:
+            raise StepFailed(
+                f"What was set aside is not at {aside} any more.",
+                "Somebody has moved or deleted it since.",
+                next_steps=(f"bring it back to {aside}, then: pgrescue undo {run}",),
+            )
+        return
+    places = [path / name for name in os.listdir(aside)] if item.contents_only else [path]
+    taken = [place for place in places if os.path.lexists(place)]
+    if taken:
+        raise StepFailed(
+            f"{taken[0]} exists again.",
+            f"Something has been put there since the run {run} set it aside, and is not "
+            "overwritten.",
+            next_steps=(f"move it away, then: pgrescue undo {run}",),
+        )
+
+
+def remove_emptied(execution: Execution[SealedPlan]) -> None:
+    """Remove the directories that this run has made for others and that nothing is left in."""
+    for path in reversed(execution.state().made):
+        place = Path(path)
+        if place.is_dir() and not place.is_symlink() and not os.listdir(place):
+            place.rmdir()
+            sync_directory(place.parent)
+            execution.journal.append(Deleted(path=path))
+
+
+def _return(execution: Execution[SealedPlan], item: SetAside) -> None:
     path, aside = Path(item.path), Path(item.aside)
     if aside.exists():
-        if item.done:
-            _make_way(execution, item)
         if item.contents_only:
             _rename_entries(aside, path)
             aside.rmdir()
         else:
             _remove_empty(path)
             os.rename(aside, path)
-            sync_directory(path.parent)
+            _sync_parents(path, aside)
     execution.journal.append(MovedBack(path=item.path, aside=item.aside))
 
 
@@ -182,7 +239,7 @@ def _remove_empty_parents(place: Path) -> None:
         parent.rmdir()
 
 
-def delete_old(execution: RestoreExecution) -> str:
+def delete_old(execution: Execution[SealedPlan]) -> str:
     """Delete what was set aside; asked for when the plan was made."""
     asides = execution.state().asides
     for item in asides:
@@ -227,23 +284,38 @@ def _check_identity(execution: Execution[SealedPlan], path: str) -> None:
         )
 
 
-def _rename(execution: RestoreExecution, path: Path, aside: Path, *, contents_only: bool) -> None:
+def _rename(
+    execution: Execution[SealedPlan],
+    path: Path,
+    aside: Path,
+    *,
+    contents_only: bool,
+    names: Sequence[str] | None = None,
+) -> None:
     if contents_only:
         execution.make_parents(aside)
         aside.mkdir(mode=0o700, exist_ok=True)
-        execution.give_to_owner(aside, execution.work.mode)
-        _rename_entries(path, aside)
+        execution.give_to_owner(aside, execution.plan.directory_mode)
+        _rename_entries(path, aside, names)
         return
     os.rename(path, aside)
-    sync_directory(path.parent)
+    _sync_parents(aside, path)
 
 
-def _rename_entries(source: Path, destination: Path) -> None:
+def _rename_entries(source: Path, destination: Path, names: Sequence[str] | None = None) -> None:
+    wanted = None if names is None else set(names)
     for name in sorted(os.listdir(source)):
-        if name not in _STAYS:
+        if name not in _STAYS and (wanted is None or name in wanted):
             os.rename(source / name, destination / name)
     sync_directory(destination)
     sync_directory(source)
+
+
+def _sync_parents(new: Path, old: Path) -> None:
+    """A rename is safe once both directories are on disk; the new name first."""
+    sync_directory(new.parent)
+    if old.parent != new.parent:
+        sync_directory(old.parent)
 
 
 def _holds_something(path: Path, contents_only: bool) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from pgrescue.codec import SCHEMA
 from pgrescue.postgres.lsn import Lsn
 
-Purpose = Literal["restore", "undo", "discard", "backup"]
+Purpose = Literal["restore", "undo", "discard", "backup", "prune"]
 FinalState = Literal["waiting", "succeeded", "failed", "aborted", "undone", "interrupted"]
 
 

@@ -8,12 +8,16 @@ from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.printable import printable_lines
+from pgrescue.retention.prune_model import PrunePlan
+from pgrescue.retention.words import lost_text
 from pgrescue.run import records
 from pgrescue.run.journal import read_journal
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory, write_file
 from pgrescue.run.state import RunState, fold
 from pgrescue.run.status import status_of
+
+_TITLES = {"restore": "Restore", "backup": "Backup", "prune": "Removal"}
 
 
 def write_report(directory: RunDirectory) -> None:
@@ -34,10 +38,10 @@ def write_report(directory: RunDirectory) -> None:
 def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyRecord]) -> str:
     """The report as a person reads it."""
     lines = [
-        f"# {'Restore' if isinstance(plan, Plan) else 'Backup'} of {plan.identity}: {state.state}",
+        f"# {_TITLES[state.kind]} of {plan.identity}: {state.state}",
         "",
         f"- Run: {state.run}, started by {state.operator}, {_time(state.created_at)}",
-        *(_of_restore(plan, state) if isinstance(plan, Plan) else _of_backup(plan, state)),
+        *_facts_of(plan, state),
     ]
     lines += [f"- Undone: what had been restored lies in {path}" for path in state.retired]
     lines += [f"- Note: {note}" for note in state.notes]
@@ -54,6 +58,14 @@ def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyReco
         lines += ["", "## Commands", "", "| command | exit code | seconds |", "|---|---|---|"]
         lines += [f"| `{c.command}` | {c.exit_code} | {c.seconds} |" for c in commands]
     return printable_lines("\n".join(lines) + "\n")
+
+
+def _facts_of(plan: SealedPlan, state: RunState) -> list[str]:
+    if isinstance(plan, Plan):
+        return _of_restore(plan, state)
+    if isinstance(plan, PrunePlan):
+        return _of_removal(plan, state)
+    return _of_backup(plan, state)
 
 
 def _of_restore(plan: Plan, state: RunState) -> list[str]:
@@ -73,6 +85,15 @@ def _of_backup(plan: SealedPlan, state: RunState) -> list[str]:
         verified = "verified" if taken.verified else "NOT verified"
         lines.append(f"- Backup: {taken.id}, {taken.size_bytes} bytes, {verified}")
     return lines
+
+
+def _of_removal(plan: PrunePlan, state: RunState) -> list[str]:
+    taken_away = [
+        f"- {item.id}, {item.path}; with it goes {lost_text(item)}" for item in plan.removed
+    ]
+    wal = [f"- WAL of timeline {c.timeline}: {c.files} files below {c.below}" for c in plan.cuts]
+    asides = [f"- Set aside: {item.aside}" for item in state.asides]
+    return [f"- {plan.subject}", *taken_away, *wal, *asides]
 
 
 def _reached(state: RunState) -> str:

@@ -16,10 +16,12 @@ from pgrescue.errors import PgRescueError, UsageError
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import is_alive, start_time
+from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
 from pgrescue.run.records import Created
 from pgrescue.run.state import RunState, fold
 
+_KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
 
 
@@ -175,7 +177,7 @@ def load_plan(path: Path) -> SealedPlan:
 def _kind_of(plain: object) -> type[SealedPlan]:
     """The class of a plan: those of restores, which came first, do not name theirs."""
     named = plain.get("kind") if isinstance(plain, dict) else None
-    return BackupPlan if named == "backup" else Plan
+    return _KINDS.get(named, Plan) if isinstance(named, str) else Plan
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:

@@ -14,12 +14,20 @@ from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import start_time
-from pgrescue.run.execution import Aborted, BackupExecution, Execution, RestoreExecution
+from pgrescue.retention.prune_model import PrunePlan
+from pgrescue.run.execution import (
+    Aborted,
+    BackupExecution,
+    Execution,
+    PruneExecution,
+    RestoreExecution,
+)
 from pgrescue.run.failures import defect, failure_of, refusal_of_the_system
 from pgrescue.run.job import Job
 from pgrescue.run.journal import Journal
 from pgrescue.run.leftover_tools import end_leftover_tools
 from pgrescue.run.lock import locked
+from pgrescue.run.notify import notify
 from pgrescue.run.records import AbortRequested, Failure, Finished, Purpose, Started
 from pgrescue.run.report import write_report
 from pgrescue.run.run_directory import RunDirectory, boot_id
@@ -53,6 +61,10 @@ def _job(plan: SealedPlan, directory: RunDirectory, journal: Journal) -> Job[Exe
         from pgrescue.run.restore_job import RestoreJob
 
         return RestoreJob(RestoreExecution(plan, directory, journal))
+    if isinstance(plan, PrunePlan):
+        from pgrescue.run.prune_job import PruneJob
+
+        return PruneJob(PruneExecution(plan, directory, journal))
     assert isinstance(plan, BackupPlan)
     from pgrescue.run.backup_job import BackupJob
 
@@ -77,6 +89,7 @@ def _finish(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState)
         state = "failed"
     execution.journal.append(Finished(state=state, error=error))
     write_report(execution.directory)
+    notify(execution)
 
 
 def _take_signals(execution: Execution[SealedPlan]) -> None:

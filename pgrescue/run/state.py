@@ -119,6 +119,8 @@ class RunState:
     retired_whole: tuple[str, ...] = ()
     """Those of `retired` whose rename is known to be complete."""
     backup: TakenBackup | None = None
+    kind: str = "restore"
+    """What the plan is of: "restore", "backup" or "prune"; the purpose changes with an undo."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
 
@@ -160,6 +162,8 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         reached=None,
         error=None,
         runner=None,
+        # Plans of restores, which came first, do not name their kind.
+        kind=getattr(plan, "kind", "restore"),
     )
     for record in journal:
         state = replace(_after(state, record), updated_at=record.at)

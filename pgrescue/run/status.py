@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgrescue.codec import SCHEMA, to_plain
+from pgrescue.errors import ExitCode
 from pgrescue.run.state import RunState
 
 
@@ -16,6 +17,7 @@ def status_of(state: RunState) -> dict[str, Any]:
         "run": state.run,
         "cluster": state.cluster,
         "plan": state.plan,
+        "kind": state.kind,
         "purpose": state.purpose,
         "state": state.state,
         "step": state.step,
@@ -39,3 +41,10 @@ def status_of(state: RunState) -> dict[str, Any]:
         "created_at": to_plain(state.created_at),
         "updated_at": to_plain(state.updated_at),
     }
+
+
+def exit_code_of(state: RunState) -> int:
+    """What a run's state means to the shell."""
+    if state.state in ("succeeded", "waiting", "undone", "running"):
+        return ExitCode.DONE
+    return state.error.exit_code if state.error is not None else ExitCode.STEP_FAILED

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.backup.build import USUAL_NAME, name_of
+from pgrescue.backup.choices import CLIENT_LZ4_SINCE
 from pgrescue.backup.facts import BackupFacts, SourceFacts
 from pgrescue.backup.parent import newest_parent
+from pgrescue.backup.places import partial_path, tablespace_directories, tablespace_places
 from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
 from pgrescue.config.backup_request import NEWEST, BackupRequest
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import UnfinishedRun
-from pgrescue.postgres.account import Account, can_access
+from pgrescue.postgres.account import Account, can_access, can_enter
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.survey.cluster import owner_of
 from pgrescue.survey.filesystem import existing_ancestor, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
-from pgrescue.survey.programs import client_major, programs_for
+from pgrescue.survey.programs import client_major, compression_refusal, programs_for
 from pgrescue.survey.source import look_at_source
 
 
@@ -38,21 +40,29 @@ def survey_backup(
     destination = root / name_of(request.name or USUAL_NAME, host, request, cluster.name)
     programs = programs_for(source.server.major if source.server else None, cluster.bin_directory)
     control, _ = read_control_file(cluster.data_directory)
-    mapped = {path: path_facts(Path(path)) for path in request.tablespaces.values()}
+    place = path_facts(destination)
+    places = (
+        {} if source.server is None else tablespace_places(place.real_path, request, source.server)
+    )
+    directories = tablespace_directories(place.real_path, places.values())
+    major = client_major(programs.bin_directory)
     return BackupFacts(
         host=host,
         owner=owner,
         source=source,
         programs=programs,
-        client_major=client_major(programs.bin_directory),
+        client_major=major,
+        client_problem=_client_problem(programs.bin_directory, major, request),
         root=path_facts(root),
-        destination=path_facts(destination),
+        destination=place,
+        partial=path_facts(Path(partial_path(place.real_path))),
         filesystem=filesystem_facts(root),
         writable=_writable(owner, root),
         backups=tuple(backups),
         parent=_parent(backups, request, source),
         unfinished=tuple(unfinished),
-        mapped=mapped,
+        mapped={path: path_facts(Path(path)) for path in directories},
+        is_catalogued=_is_catalogued(cluster, root),
         cluster_identifier=control.system_identifier if control is not None else None,
         wal_archive=str(cluster.wal_archive) if cluster.wal_archive else None,
     )
@@ -70,12 +80,29 @@ def _root(cluster: ClusterConfig, request: BackupRequest) -> Path:
     )
 
 
+def _is_catalogued(cluster: ClusterConfig, root: Path) -> bool:
+    """Whether the directory is one of those, or below one, in which backups are looked for."""
+    place = Path(os.path.realpath(root))
+    return any(place.is_relative_to(os.path.realpath(known)) for known in cluster.backups)
+
+
 def _writable(owner: Account, root: Path) -> bool | None:
     """Whether the account may make entries there; where nothing is yet, root will make it."""
     place = existing_ancestor(root)
     if place != Path(os.path.realpath(root)) and owner.must_switch:
-        return True
+        return can_enter(owner, place)
     return can_access(owner, place, write=True)
+
+
+def _client_problem(
+    bin_directory: str | None, major: int | None, request: BackupRequest
+) -> str | None:
+    """A plain backup is unpacked by the client, whoever has compressed it."""
+    wanted = request.compression
+    has_work = wanted.side == "client" or request.format == "plain"
+    if bin_directory is None or major is None or major < CLIENT_LZ4_SINCE or not has_work:
+        return None
+    return None if wanted.method == "none" else compression_refusal(bin_directory, wanted.method)
 
 
 def _parent(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 from pgrescue.config.binaries import find_programs, program_version
@@ -27,3 +29,27 @@ def client_major(bin_directory: str | None) -> int | None:
     """The major version of the pg_basebackup that is there."""
     version = program_version(Path(bin_directory, "pg_basebackup")) if bin_directory else None
     return int(version.split(".")[0]) if version else None
+
+
+def compression_refusal(bin_directory: str, method: str) -> str | None:
+    """Why that pg_basebackup (of 15 or later) was not built for a compression, in its own words.
+
+    It looks at its options before it connects, and there is nothing to connect to.
+    """
+    program = f"{bin_directory}/pg_basebackup"
+    nowhere = ("--pgdata=-", "--wal-method=none", "--no-password", "--dbname=host=/dev/null")
+    try:
+        result = subprocess.run(
+            (program, "--format=tar", f"--compress=client-{method}", *nowhere),
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")}
+            | {"LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    _, known, reason = result.stderr.partition("invalid compression specification: ")
+    return reason.strip() if known else None

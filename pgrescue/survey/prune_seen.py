@@ -49,7 +49,7 @@ def observe(
 
 
 def observe_again(plan: PrunePlan) -> dict[str, str]:
-    """The same facts for a plan that is about to run; raises OSError for an archive that is gone."""
+    """The same facts for a plan that is about to run; raises OSError if the archive is gone."""
     work = plan.work
     archive = scan_archive(Path(work.archive)) if work.archive is not None else None
     roots = [Path(root) for root in work.roots]

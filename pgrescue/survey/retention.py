@@ -15,7 +15,6 @@ from pgrescue.history.windows import WindowReader
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.postgres.data_directory import read_control_file
-from pgrescue.postgres.postmaster import server_processes
 from pgrescue.retention.counted import counted_backups
 from pgrescue.retention.facts import RetentionFacts
 from pgrescue.retention.prune_facts import BackupPlace, PruneFacts
@@ -73,7 +72,8 @@ def survey_prune(
     return PruneFacts(
         host=host_facts(),
         owner=owner_of(cluster, path_facts(cluster.data_directory)),
-        roots=roots,
+        # As configured: a backup's id tells by which way it was found.
+        roots=tuple(os.path.abspath(root) for root in cluster.backups),
         retention=retention,
         places={backup.id: _place(cluster, roots, retention, backup) for backup in removed},
         writable={path: os.access(path, os.W_OK | os.X_OK) for path in directories},
@@ -163,7 +163,6 @@ def _place(
     return BackupPlace(
         real_path=path,
         movable=movable and all(os.access(copy, os.W_OK) for copy in own),
-        servers=tuple(server_processes(Path(path))),
         tablespaces=_with_their_parent(own, roots),
         left=tuple(copy for copy in copies if copy not in own),
     )

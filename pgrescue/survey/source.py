@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ _SETTINGS = (
     "wal_segment_size",
     "wal_summary_keep_time",
 )
+_REASON = re.compile(r"connection to server .*? failed: (.+)")
 _UNITS = {"B": 1, "kB": 1 << 10, "8kB": 8 << 10, "MB": 1 << 20, "16MB": 16 << 20}
 _SECONDS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _ROLE = """
@@ -87,7 +89,10 @@ def look_at_source(cluster: ClusterConfig, owner: Account, source: str | None) -
             ) as connection,
         ):
             named = {**wanted, "user": connection.info.user}
-            server = _ask(connection, _replication_problem(named, owner))
+            # The attempt comes last: while its WAL sender ends, it still counts as one at work.
+            server = replace(
+                _ask(connection), replication_problem=_replication_problem(named, owner)
+            )
     except (psycopg.Error, OSError) as error:
         return SourceFacts(_text(wanted), _words(wanted), _is_local(wanted), None, _said(error))
     return SourceFacts(_text(named), _words(named), _is_local(named), server, None)
@@ -169,9 +174,10 @@ def _words(parameters: dict[str, str]) -> str:
 
 
 def _said(error: Exception) -> str:
-    """libpq's words; where several addresses were tried, those on the last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    """The reason in libpq's words, without its hints; of several addresses, that of the last."""
+    text = str(error).strip()
+    reasons = _REASON.findall(text)
+    return str(reasons[-1]) if reasons else (text.splitlines() or [type(error).__name__])[-1]
 
 
 def _replication_problem(parameters: dict[str, str], owner: Account) -> str | None:
@@ -205,9 +211,7 @@ class _Asker:
         return rows[0][0] if rows else None
 
 
-def _ask(
-    connection: psycopg.Connection[tuple[Any, ...]], replication_problem: str | None
-) -> ServerFacts:
+def _ask(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
     ask = _Asker(connection)
     role, superuser, replication, in_recovery, number, version = connection.execute(
         _ROLE
@@ -239,7 +243,7 @@ def _ask(
         database_bytes=ask.value(_SIZE),
         tablespaces=tuple(SourceTablespace(*row) for row in ask.rows(_TABLESPACES)),
         wal_bytes=ask.value("select sum(size)::bigint from pg_ls_waldir()"),
-        replication_problem=replication_problem,
+        replication_problem=None,
     )
 
 

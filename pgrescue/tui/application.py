@@ -14,6 +14,8 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 
+from pgrescue.catalog.model import Backup
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.errors import PgRescueError
 from pgrescue.history.model import Incident
 from pgrescue.plan.request import RestoreRequest
@@ -21,6 +23,8 @@ from pgrescue.tui.form import Form, form_from_arguments
 from pgrescue.tui.glyphs import ASCII, UNICODE
 from pgrescue.tui.key import Key
 from pgrescue.tui.lifeline import Lifeline
+from pgrescue.tui.screens.backup import BackupScreen
+from pgrescue.tui.screens.backup_plan import BackupPlanScreen
 from pgrescue.tui.screens.catalog import CatalogScreen
 from pgrescue.tui.screens.error import ErrorScreen
 from pgrescue.tui.screens.incidents import IncidentsScreen
@@ -28,12 +32,14 @@ from pgrescue.tui.screens.overview import OverviewScreen
 from pgrescue.tui.screens.page import PageScreen
 from pgrescue.tui.screens.palette import PaletteScreen
 from pgrescue.tui.screens.plan import PlanScreen
+from pgrescue.tui.screens.restore_plan import RestorePlanScreen
 from pgrescue.tui.screens.run import RunScreen
 from pgrescue.tui.screens.target import TargetScreen
 from pgrescue.tui.screens.timeline import TimelineScreen
+from pgrescue.tui.screens.verify import VerifyScreen
 from pgrescue.tui.theme import PGRESCUE, theme_for
 from pgrescue.tui.timeline.drawing import Cursor
-from pgrescue.tui.view import Bridge, ClusterGlance, Place
+from pgrescue.tui.view import BackupSetting, Bridge, ClusterGlance, Place
 from pgrescue.tui.widgets.plain_text import NothingObeyed
 
 _SAYING_WHERE = (
@@ -43,6 +49,7 @@ _SAYING_WHERE = (
     TimelineScreen,
     IncidentsScreen,
     PlanScreen,
+    BackupScreen,
 )
 
 
@@ -170,7 +177,25 @@ class RescueApp(App[None]):
 
     def open_plan(self, cluster: str, request: RestoreRequest, command: str) -> None:
         """The dry run."""
-        self.push_screen(PlanScreen(cluster, request, command))
+        self.push_screen(RestorePlanScreen(cluster, request, command))
+
+    def open_backup(self, glance: ClusterGlance, parent: str, setting: BackupSetting) -> None:
+        """The choices of a backup that is to be taken."""
+        self.push_screen(BackupScreen(glance, setting, parent))
+
+    def open_backup_plan(self, cluster: str, request: BackupRequest, command: str) -> None:
+        """The dry run of a backup."""
+        self.push_screen(BackupPlanScreen(cluster, request, command))
+
+    def open_verify(self, cluster: str, backup: Backup) -> None:
+        """A backup that is read to its end."""
+        self.push_screen(VerifyScreen(cluster, backup))
+
+    def backup_verified(self) -> None:
+        """Have the catalog that is open below show what has come out of it."""
+        for screen in self.screen_stack:
+            if isinstance(screen, CatalogScreen):
+                screen.read_again()
 
     def open_run(self, run: str) -> None:
         """A run, straight above the overview: the way back does not lead through its plan."""

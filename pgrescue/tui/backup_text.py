@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from pgrescue.catalog.model import Backup
+from pgrescue.tui.chain import Link, chain_of
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell
-from pgrescue.tui.words import moment, short_moment, short_size, size
+from pgrescue.tui.words import about, moment, short_moment, short_size, size
 
 AUTO = "auto"
 AUTO_TEXT = (
@@ -24,16 +27,18 @@ def backup_kind(backup: Backup) -> str:
     return " ".join(part for part in (kind, backup.format or "", packed) if part)
 
 
-def backup_cells(backup: Backup, glyphs: Glyphs) -> list[Text]:
-    """One row of the catalog."""
+def backup_cells(link: Link, glyphs: Glyphs) -> list[Text]:
+    """One row of the catalog; what builds upon another backup hangs below it."""
+    backup = link.backup
     style = "" if backup.usable else "dim"
+    hook = f"{glyphs.last if link.is_last else glyphs.branch} " if link.is_under else ""
     return [
         state_cell("yes" if backup.usable else "no", glyphs),
-        Text(backup.id, style),
+        Text(f"{hook}{backup.id}", style),
         Text(backup_kind(backup), style),
+        state_cell("ok", glyphs) if backup.verified_at else Text("-", style),
         Text(short_moment(backup.started_at), style),
         Text(short_size(backup.size_bytes), style),
-        Text(short_size(backup.restore_bytes), style),
         Text(window_end(backup, brief=True), style),
     ]
 
@@ -65,8 +70,26 @@ def window_text(backup: Backup) -> str:
     return f"from {begin} to {end}, timeline {window.timeline}"
 
 
-def backup_text(backup: Backup) -> str:
-    """Everything about a backup; problems first."""
+def taken_text(backup: Backup) -> str:
+    """When it was taken, how long that took and how fast it went."""
+    text = f"{moment(backup.started_at)} to {moment(backup.stopped_at)}"
+    if (seconds := backup.duration_seconds) is None:
+        return text
+    text += f", in {about(seconds)}"
+    # What an incremental one restores was for the most part not read for it.
+    if backup.kind == "full" and backup.restore_bytes and seconds >= 1:
+        text += f", {size(round(backup.restore_bytes / seconds))}/s"
+    return text
+
+
+def size_text(backup: Backup) -> str:
+    """How big it is, and to what part that was compressed."""
+    text = f"{size(backup.size_bytes)}, restored {size(backup.restore_bytes)}"
+    return text if backup.ratio is None else f"{text}: kept in {backup.ratio:.0%} of that"
+
+
+def backup_text(backup: Backup, backups: Sequence[Backup]) -> str:
+    """Everything about a backup among the others; problems first."""
     lines = [
         f"{'PROBLEM' if problem.fatal else 'note':<10} {problem.message}  [{problem.code}]"
         for problem in backup.problems
@@ -75,15 +98,25 @@ def backup_text(backup: Backup) -> str:
         ("path", backup.path),
         ("label", backup.label or "-"),
         ("kind", f"{backup.kind}, {backup.format}, compression {backup.compression}"),
-        ("parent", backup.parent),
-        ("taken", f"{moment(backup.started_at)} to {moment(backup.stopped_at)}"),
+        ("upon", backup.parent),
+        ("chain", _chain_text(backup, backups)),
+        ("taken", taken_text(backup)),
         ("WAL", f"{backup.start_lsn} to {backup.stop_lsn}, timeline {backup.timeline}"),
         ("window", window_text(backup)),
-        ("size", f"{size(backup.size_bytes)}, restored {size(backup.restore_bytes)}"),
+        ("size", size_text(backup)),
         ("server", f"PostgreSQL {backup.server_version}, system {backup.system_identifier}"),
         ("manifest", "yes" if backup.has_manifest else "none: files cannot be checked one by one"),
-        ("verified", moment(backup.verified_at) if backup.verified_at else "not yet"),
+        ("verified", moment(backup.verified_at) if backup.verified_at else "not yet: v does it"),
     ]
     rows += [(f"tblspc {t.oid}", f"{t.path} ({size(t.size_bytes)})") for t in backup.tablespaces]
     lines += [f"{name:<10} {value}" for name, value in rows if value is not None]
     return "\n".join(lines)
+
+
+def _chain_text(backup: Backup, backups: Sequence[Backup]) -> str | None:
+    """What must be kept for it, and what would be lost with it."""
+    others = len(chain_of(backup, backups)) - 1
+    upon_it = sum(backup in chain_of(other, backups) for other in backups) - 1
+    parts = [f"needs {others} before it"] if others else []
+    parts += [f"is needed by {upon_it} after it"] if upon_it > 0 else []
+    return "; ".join(parts) or None

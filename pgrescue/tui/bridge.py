@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgrescue import desk
+from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import Config
-from pgrescue.desk import Desk
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import ClusterFacts
 from pgrescue.plan.model import Plan
-from pgrescue.plan.render_text import render_text
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
@@ -30,6 +29,7 @@ from pgrescue.run.run_directory import (
 from pgrescue.run.state import ENDED, RunState, fold
 from pgrescue.survey.archive import look_at_archive
 from pgrescue.survey.host import host_name, operator
+from pgrescue.tui.backup_bridge import TakingBridge, plan_as_text
 from pgrescue.tui.history_bridge import PastBridge
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView, RunWatch, Server
 
@@ -38,7 +38,7 @@ _LOG_BYTES = 256 * 1024
 _SHOWN_RUNS = 20
 
 
-class DeskBridge(PastBridge):
+class DeskBridge(PastBridge, TakingBridge):
     """The bridge to the real world."""
 
     def __init__(self, config: Config) -> None:
@@ -94,13 +94,13 @@ class DeskBridge(PastBridge):
         """A sealed plan."""
         return self._desk(cluster).plan(request)
 
-    def save_plan(self, plan: Plan) -> Path:
+    def save_plan(self, plan: SealedPlan) -> Path:
         """Write the plan as text beside its JSON; returns where."""
         path = private_directory("plans") / f"{plan.id}.txt"
-        write_file(path, render_text(plan))
+        write_file(path, plan_as_text(plan))
         return path
 
-    def start(self, plan: Plan) -> str:
+    def start(self, plan: SealedPlan) -> str:
         """Start executing the plan; returns the run's id."""
         return desk.start(plan).id
 
@@ -139,9 +139,6 @@ class DeskBridge(PastBridge):
         """Path and last part of what the run's programs said."""
         path = find_run(run).tool_log
         return str(path), "\n".join(_last_lines(path, _LOG_BYTES))
-
-    def _desk(self, cluster: str) -> Desk:
-        return Desk(self._config, self._config.cluster(cluster))
 
 
 class JournalWatch:
@@ -235,6 +232,7 @@ def _row(run: RunDirectory) -> RunRow:
         target=plan.subject,
         created_at=state.created_at,
         set_aside=state.set_aside,
+        is_backup=isinstance(plan, BackupPlan),
     )
 
 

@@ -20,10 +20,12 @@ class Glyphs:
     rule: str
     cut: str
     arrow: str
+    branch: str
+    last: str
 
 
-UNICODE = Glyphs("✓", "!", "✗", "▶", "‖", "·", "█", "░", "─", "…", "›")
-ASCII = Glyphs("+", "!", "x", ">", "=", ".", "#", "-", "-", "~", ">")
+UNICODE = Glyphs("✓", "!", "✗", "▶", "‖", "·", "█", "░", "─", "…", "›", "├", "└")
+ASCII = Glyphs("+", "!", "x", ">", "=", ".", "#", "-", "-", "~", ">", "|", "`")
 
 STATE_STYLES = {
     "ok": "green",

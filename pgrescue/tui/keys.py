@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from pgrescue.tui.backup_keys import BACKUP_KEYS
 from pgrescue.tui.history_keys import HISTORY_KEYS, WAYS_THERE
 from pgrescue.tui.key import Key
 
-ANYWHERE = ("overview", "catalog", "target", "plan", "run", "page", "timeline", "incidents")
+ANYWHERE = (
+    "overview",
+    "catalog",
+    "target",
+    "plan",
+    "backup",
+    "backup_plan",
+    "verify",
+    "run",
+    "page",
+    "timeline",
+    "incidents",
+)
+_PLANS = ("plan", "backup_plan")
 
 SCREEN_TITLES = {
     "overview": "Overview",
@@ -16,6 +30,9 @@ SCREEN_TITLES = {
     "timeline": "WAL timeline",
     "incidents": "Incidents",
     "plan": "Plan",
+    "backup": "Backup",
+    "backup_plan": "Plan of a backup",
+    "verify": "Verification",
     "run": "Run",
     "page": "Text pages: report, log, help",
 }
@@ -47,6 +64,7 @@ KEYS: tuple[Key, ...] = (
         "Make the plan: a dry run that changes nothing.",
         ("target",),
     ),
+    *BACKUP_KEYS,
     *WAYS_THERE,
     Key(
         "execute",
@@ -55,7 +73,7 @@ KEYS: tuple[Key, ...] = (
         "execute...",
         "Ask for confirmation, then execute exactly "
         "this plan. Not offered while a check blocks it.",
-        ("plan",),
+        _PLANS,
     ),
     Key(
         "actions",
@@ -71,7 +89,16 @@ KEYS: tuple[Key, ...] = (
         "e",
         "explain",
         "Explain what is under the cursor: the command, what it changes, how to undo it.",
-        ("overview", "catalog", "plan", "run"),
+        (*_PLANS, "run"),
+    ),
+    Key(
+        "explain",
+        "e",
+        "e",
+        "explain",
+        "Explain what is under the cursor, and the command line that shows the same.",
+        ("overview", "catalog"),
+        footer=False,
     ),
     Key(
         "explain",
@@ -87,7 +114,7 @@ KEYS: tuple[Key, ...] = (
         "right",
         "next tab",
         "Show the next part of the plan.",
-        ("plan",),
+        _PLANS,
         footer=False,
     ),
     Key(
@@ -96,7 +123,7 @@ KEYS: tuple[Key, ...] = (
         "left",
         "previous tab",
         "Show the previous part of the plan.",
-        ("plan",),
+        _PLANS,
         footer=False,
     ),
     Key(
@@ -105,10 +132,10 @@ KEYS: tuple[Key, ...] = (
         "1",
         "checks",
         "Show what the preflight checks found.",
-        ("plan",),
+        _PLANS,
         footer=False,
     ),
-    Key("tab(2)", "2", "2", "steps", "Show the steps.", ("plan",), footer=False),
+    Key("tab(2)", "2", "2", "steps", "Show the steps.", _PLANS, footer=False),
     Key(
         "tab(3)",
         "3",
@@ -136,7 +163,7 @@ KEYS: tuple[Key, ...] = (
         ("plan",),
         footer=False,
     ),
-    Key("write", "w", "w", "write", "Write the plan as text to a file.", ("plan",)),
+    Key("write", "w", "w", "write", "Write the plan as text to a file.", _PLANS),
     Key(
         "filter",
         "slash",
@@ -144,6 +171,7 @@ KEYS: tuple[Key, ...] = (
         "filter",
         "Show only the backups that contain a text; esc shows all again.",
         ("catalog",),
+        footer=False,
     ),
     Key("log", "l", "l", "log", "What the run's programs said, on a screen of its own.", ("run",)),
     Key(
@@ -180,7 +208,7 @@ KEYS: tuple[Key, ...] = (
         "R",
         "plan again",
         "Make the plan again, with the same choices.",
-        ("plan",),
+        _PLANS,
         footer=False,
     ),
     Key(
@@ -189,16 +217,16 @@ KEYS: tuple[Key, ...] = (
         "?",
         "help",
         "This list of keys.",
-        ("overview", "catalog", "plan", "run"),
+        ("overview", "catalog", *_PLANS, "run", "verify"),
     ),
-    Key("help", "f1", "f1", "help", "The list of keys.", ("target",)),
+    Key("help", "f1", "f1", "help", "The list of keys.", ("target", "backup")),
     Key(
         "palette",
         "colon,ctrl+p",
         ":",
         "more",
         "Find an action by its name.",
-        ("overview", "plan", "run"),
+        ("overview", *_PLANS, "run"),
         palette=False,
     ),
     Key(
@@ -217,7 +245,7 @@ KEYS: tuple[Key, ...] = (
         "ctrl+p",
         "more",
         "Find an action by its name.",
-        ("target",),
+        ("target", "backup"),
         footer=False,
         palette=False,
     ),
@@ -230,8 +258,16 @@ KEYS: tuple[Key, ...] = (
         ("overview",),
         palette=False,
     ),
-    Key("back", "q,escape", "q", "back", "Go back.", ("catalog", "plan", "page"), palette=False),
-    Key("back", "escape", "esc", "back", "Go back.", ("target",), palette=False),
+    Key(
+        "back",
+        "q,escape",
+        "q",
+        "back",
+        "Go back.",
+        ("catalog", *_PLANS, "page", "verify"),
+        palette=False,
+    ),
+    Key("back", "escape", "esc", "back", "Go back.", ("target", "backup"), palette=False),
     Key(
         "back",
         "q,escape",

@@ -53,3 +53,16 @@ class SearchProgressed(Message, bubble=False):
     def can_replace(self, message: Message) -> bool:
         """Only the newest matters."""
         return isinstance(message, SearchProgressed)
+
+
+class ReadingProgressed(Message, bubble=False):
+    """How far the reading of a backup has come."""
+
+    def __init__(self, done: int, name: str) -> None:
+        super().__init__()
+        self.done = done
+        self.name = name
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest matters."""
+        return isinstance(message, ReadingProgressed)

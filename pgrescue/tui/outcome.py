@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from pgrescue.backup.model import BackupPlan
 from pgrescue.run.records import Purpose
+from pgrescue.tui import backup_outcome
+from pgrescue.tui.verb import Verb
 from pgrescue.tui.view import RunView
 from pgrescue.tui.words import moment
-
-VerbId = Literal["report", "log", "resume", "undo", "discard", "abort"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """Something that can be done with a run; `asks` is what is confirmed before."""
-
-    id: VerbId
-    label: str
-    about: str
-    asks: tuple[str, ...] = ()
-    typed: str | None = None
-
 
 _WHAT: dict[Purpose, str] = {
     "restore": "The restore",
     "undo": "The undo",
     "discard": "The deletion",
     "backup": "The backup",
+    "prune": "The removal",
 }
 
 
@@ -36,6 +23,8 @@ def verbs_of(view: RunView) -> tuple[Verb, ...]:
     verbs = [Verb("log", "Show the programs' output", "The run's tool.log.")]
     if view.report is not None:
         verbs.insert(0, Verb("report", "Show the report", f"{view.report}"))
+    if isinstance(view.plan, BackupPlan):
+        return (*verbs, *backup_outcome.verbs_of(view))
     state = view.state
     if state.state == "running":
         return (*verbs, _abort(view))
@@ -50,6 +39,8 @@ def verbs_of(view: RunView) -> tuple[Verb, ...]:
 
 def outcome_text(view: RunView) -> str:
     """How it ended or why it waits: what was reached, where the old data lies, what is next."""
+    if isinstance(view.plan, BackupPlan):
+        return backup_outcome.outcome_text(view)
     state = view.state
     lines = [_verdict(view), ""]
     if state.error is not None:

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from pgrescue.findings import Finding
 from pgrescue.plan.model import Plan
-from pgrescue.plan.sealed import Step
+from pgrescue.plan.sealed import SealedPlan, Step
 from pgrescue.plan.stop import kept_and_lost
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell
@@ -21,19 +21,25 @@ def headline(plan: Plan) -> str:
     return f"{plan.identity} {place} to {plan.target}"
 
 
+def counts(plan: SealedPlan, glyphs: Glyphs) -> Text:
+    """Whether it can run: how much speaks against it."""
+    found = {status: 0 for status in _ORDER}
+    for finding in plan.preflight:
+        found[finding.status] += 1
+    text = Text().append_text(state_cell("blocker" if found["blocker"] else "ok", glyphs))
+    text.append(f"  {_many(found['blocker'], 'blocker')}, {_many(found['warning'], 'warning')}")
+    return text
+
+
 def verdict(plan: Plan, glyphs: Glyphs) -> Text:
     """Whether it can run and be taken back."""
-    counts = {status: 0 for status in _ORDER}
-    for finding in plan.preflight:
-        counts[finding.status] += 1
-    text = Text().append_text(state_cell("blocker" if counts["blocker"] else "ok", glyphs))
-    text.append(f"  {_many(counts['blocker'], 'blocker')}, {_many(counts['warning'], 'warning')}")
+    text = counts(plan, glyphs)
     text.append(", can be undone" if plan.reversible else ", CANNOT BE UNDONE", "bold")
     text.append(f", from {plan.backup}")
     return text
 
 
-def findings_of(plan: Plan) -> list[Finding]:
+def findings_of(plan: SealedPlan) -> list[Finding]:
     """The findings, what forbids the plan first."""
     return sorted(plan.preflight, key=lambda finding: _ORDER[finding.status])
 
@@ -49,12 +55,17 @@ def finding_text(finding: Finding) -> str:
     return f"{finding.status.upper()}  {finding.code}\n{finding.message}{fix}"
 
 
-def step_cells(number: int, step: Step, plan: Plan) -> list[Text]:
+def step_note(plan: Plan, step_id: str) -> Text:
+    """What cannot be undone, and what waits for a word."""
+    if step_id == "promote" and plan.target.action == "pause":
+        return Text("waits", "yellow")
+    destructive = any(step.destructive for step in plan.steps if step.id == step_id)
+    return Text("NO UNDO", "red") if destructive else Text("")
+
+
+def step_cells(number: int, step: Step, note: Text) -> list[Text]:
     """One row of the steps."""
-    lasting = Text("NO UNDO", "red") if step.destructive else Text("")
-    if step.id == "promote" and plan.target.action == "pause":
-        lasting = Text("waits", "yellow")
-    return [Text(f"{number:>2}"), Text(step.title), lasting]
+    return [Text(f"{number:>2}"), Text(step.title), note]
 
 
 def step_text(step: Step) -> str:

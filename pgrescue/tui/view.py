@@ -8,13 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.model import Backup
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
+from pgrescue.plan.facts import HostFacts
 from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.state import RunState
+from pgrescue.verify.model import Verification
 
 Server = Literal["running", "stopped", "gone", "unknown"]
 
@@ -65,6 +69,26 @@ class RunRow:
     target: str
     created_at: datetime | None
     set_aside: str | None
+    is_backup: bool = False
+    """Whether it takes a backup: then there is no old data."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSetting:
+    """What the choices of a backup begin with, before the server has been asked."""
+
+    configured: BackupRequest
+    host: HostFacts
+    root: str | None
+    """The first configured directory for backups."""
+    program: str
+    """pg_basebackup, with its directory where that is known."""
+    major: int | None
+    """The version that the data directory or the configured programs say."""
+    conninfo: str | None
+    """The cluster's own server; None where it does not run."""
+    run_as: str | None
+    """The account that pg_basebackup is started under, if not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +138,23 @@ class HistoryBridge(Protocol):
         """The position of the first commit after a time."""
 
 
-class Bridge(HistoryBridge, Protocol):
+class BackupBridge(Protocol):
+    """What can be asked about backups that are to be taken, or looked through."""
+
+    def backup_setting(self, cluster: str) -> BackupSetting:
+        """What the choices of a backup begin with; asks no server."""
+
+    def backup_plan(self, cluster: str, request: BackupRequest) -> BackupPlan:
+        """A sealed plan of a backup; raises `Refused` where the server cannot be asked."""
+
+    def verify(
+        self, cluster: str, backup: str, progress: Callable[[int, str], None]
+    ) -> Verification:
+        """Read a backup to its end. May take long: `progress` is told how many bytes have been
+        read, and of which file; what it raises gives the reading up."""
+
+
+class Bridge(HistoryBridge, BackupBridge, Protocol):
     """What the screens can ask for or have done. Everything may block and raise `PgRescueError`."""
 
     operator: str
@@ -128,8 +168,8 @@ class Bridge(HistoryBridge, Protocol):
     def running(self) -> str | None: ...
     def backups(self, cluster: str) -> tuple[Backup, ...]: ...
     def plan(self, cluster: str, request: RestoreRequest) -> Plan: ...
-    def save_plan(self, plan: Plan) -> Path: ...
-    def start(self, plan: Plan) -> str: ...
+    def save_plan(self, plan: SealedPlan) -> Path: ...
+    def start(self, plan: SealedPlan) -> str: ...
     def watch(self, run: str) -> RunWatch: ...
     def resume(self, run: str) -> None: ...
     def undo(self, run: str) -> None: ...

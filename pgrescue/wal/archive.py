@@ -19,6 +19,7 @@ from pgrescue.wal.recovery_path import end_of_path
 from pgrescue.wal.segment import (
     FileKind,
     SegmentId,
+    SegmentNumbers,
     cluster_directories,
     digest_in,
     file_kind,
@@ -84,11 +85,8 @@ class WalArchive:
     def numbers(self, timeline: int, segment_size: int) -> list[int]:
         """Segment numbers of one timeline, ascending."""
         prefix = f"{timeline:08X}"
-        return sorted(
-            SegmentId.parse(name, segment_size).number
-            for name in self.segments
-            if name.startswith(prefix)
-        )
+        names = [name for name in self.segments if name.startswith(prefix)]
+        return SegmentNumbers({timeline: names}, segment_size).of(timeline)
 
     def continuous_end(
         self, start: Lsn, history: TimelineHistory, segment_size: int

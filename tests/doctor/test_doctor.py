@@ -19,6 +19,7 @@ from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import wait_until
 from pgrescue.demo.sandbox import Sandbox
 from pgrescue.doctor.examine import examine
+from pgrescue.doctor.subject import look_at
 from pgrescue.errors import ExitCode
 from pgrescue.findings import Finding
 from pgrescue.postgres.account import account_by_name
@@ -45,7 +46,7 @@ def sandbox(sandbox_factory: SandboxFactory, any_binaries: ServerBinaries) -> Sa
 
 
 def diagnose(cluster: ClusterConfig) -> Diagnosis:
-    findings = examine(Config(path=None, clusters={cluster.name: cluster}), cluster)
+    findings = examine(look_at(Config(path=None, clusters={cluster.name: cluster}), cluster))
     for finding in findings:
         assert finding.status == "ok" or finding.fix, f"no fix: {finding}"
     return {finding.code: finding for finding in findings}

@@ -21,7 +21,8 @@ import psycopg
 from pgrescue.demo.account import run_tool
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import wait_until
-from pgrescue.demo.sandbox import Sandbox, archive_command
+from pgrescue.demo.sandbox import Sandbox
+from pgrescue.postgres.archiving import archive_command
 from pgrescue.postgres.lsn import Lsn
 from tests.support.busy_work import Numbers, Trace, Worker, fresh_numbers, prepare_tables
 from tests.support.cluster import Workspace
@@ -302,7 +303,7 @@ def _fork(
     target = _fork_target(history, origin, number)
     archiving = {
         "archive_mode": "on",
-        "archive_command": archive_command(history.archive),
+        "archive_command": archive_command(str(history.archive)),
         "recovery_target_timeline": str(origin),
     }
     backup = history.backups_for(origin)[-1]

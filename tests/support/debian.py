@@ -12,7 +12,8 @@ from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.endpoint import Endpoint, choose_endpoint
 from pgrescue.demo.processes import wait_until
-from pgrescue.demo.sandbox import Sandbox, StopMode, archive_command
+from pgrescue.demo.sandbox import Sandbox, StopMode
+from pgrescue.postgres.archiving import archive_command
 from pgrescue.postgres.conf_file import quote
 from pgrescue.postgres.service import ServiceSpec
 
@@ -69,7 +70,7 @@ class DebianSandbox(Sandbox):
         chosen = {
             "listen_addresses": "127.0.0.1",
             "archive_mode": "on",
-            "archive_command": archive_command(self.wal),
+            "archive_command": archive_command(str(self.wal)),
             "track_commit_timestamp": "on",
             "fsync": "off",
             **(settings or {}),

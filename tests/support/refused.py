@@ -12,7 +12,7 @@ from pgrescue.postgres.postmaster import find_postmaster
 from tests.support.command import Completed
 from tests.support.files import differences, file_tree
 
-STREAMING = ("restore", "attach", "resume", "undo", "discard")
+STREAMING = ("restore", "backup", "attach", "resume", "undo", "discard")
 
 _CHANGING = ("pg_wal", "pg_stat_tmp", "pg_subtrans")
 """What an idle server writes by itself."""

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.model import Backup
+from pgrescue.config.backup_request import BackupRequest
 from pgrescue.errors import PgRescueError
 from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
 from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.tui.view import ClusterGlance, RunRow, RunView
-from tests.tui import archives, snapshots
+from pgrescue.tui.view import BackupSetting, ClusterGlance, RunRow, RunView
+from pgrescue.verify.model import Verification
+from tests.tui import archives, backups, snapshots
 
 
 @dataclass
@@ -40,7 +44,11 @@ class FakeBridge:
     """Called in the errand's thread before an answer about the past."""
     steps: int = 3
     """Segments that a search for incidents speaks of."""
+    setting: BackupSetting | PgRescueError = backups.SETTING
+    backup_planned: BackupPlan | PgRescueError = field(default_factory=backups.plan)
+    verified: Verification | PgRescueError = backups.WHOLE
     asked: list[RestoreRequest] = field(default_factory=list)
+    asked_backups: list[BackupRequest] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     def clusters(self) -> tuple[str, ...]:
@@ -64,11 +72,11 @@ class FakeBridge:
             raise self.planned
         return self.planned
 
-    def save_plan(self, plan: Plan) -> Path:
+    def save_plan(self, plan: SealedPlan) -> Path:
         self.done.append("save")
         return Path(f"/var/lib/pgrescue/plans/{plan.id}.txt")
 
-    def start(self, plan: Plan) -> str:
+    def start(self, plan: SealedPlan) -> str:
         self.done.append(f"start {plan.id}")
         return snapshots.RUN
 
@@ -95,6 +103,28 @@ class FakeBridge:
 
     def tool_log(self, run: str) -> tuple[str, str]:
         return f"/var/lib/pgrescue/runs/{run}/tool.log", "\n".join(self.view.log)
+
+    def backup_setting(self, cluster: str) -> BackupSetting:
+        if isinstance(self.setting, PgRescueError):
+            raise self.setting
+        return self.setting
+
+    def backup_plan(self, cluster: str, request: BackupRequest) -> BackupPlan:
+        self.asked_backups.append(request)
+        if isinstance(self.backup_planned, PgRescueError):
+            raise self.backup_planned
+        return self.backup_planned
+
+    def verify(
+        self, cluster: str, backup: str, progress: Callable[[int, str], None]
+    ) -> Verification:
+        for step in range(1, self.steps + 1):
+            progress(step * snapshots.GIB, f"base/16384/{step}")
+            self.wait("verify")
+        if isinstance(self.verified, PgRescueError):
+            raise self.verified
+        self.done.append(f"verified {backup}")
+        return self.verified
 
     def timeline(self, cluster: str) -> TimelinePicture:
         self.wait("timeline")

@@ -75,7 +75,14 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 async def type_text(pilot: Pilot[None], typed: str) -> None:
     """Type letters, digits and the usual signs."""
-    names = {"/": "slash", " ": "space", ":": "colon", "-": "minus", "+": "plus"}
+    names = {
+        "/": "slash",
+        " ": "space",
+        ":": "colon",
+        "-": "minus",
+        "+": "plus",
+        "=": "equals_sign",
+    }
     await press(pilot, *(names.get(sign, sign) for sign in typed))
 
 

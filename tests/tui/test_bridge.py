@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from pgrescue.backup.model import BackupPlan
 from pgrescue.config.load import load_config
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.run import records
 from pgrescue.run.journal import Journal
-from pgrescue.run.run_directory import RunDirectory, create_run
+from pgrescue.run.run_directory import RunDirectory, create_run, find_run
 from pgrescue.tui.application import RescueApp
 from pgrescue.tui.bridge import DeskBridge, JournalWatch
 from tests.conftest import SandboxFactory
@@ -136,6 +139,57 @@ async def test_restore_and_undo_by_keys_alone(
         await press(pilot, "q", "q")
         await see(pilot, "undone")
     assert sandbox.sql("select to_regclass('kept') is null") == ["t"]
+
+
+@pytest.mark.server
+async def test_backup_and_verification_by_keys_alone(
+    workspace: Workspace,
+    any_binaries: ServerBinaries,
+    sandbox_factory: SandboxFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGRESCUE_STATE", str(workspace.state))
+    sandbox = sandbox_factory(any_binaries, segment_size_mb=1)
+    workspace.configure(cluster_config(sandbox))
+    bridge = DeskBridge(load_config(workspace.config))
+    async with RescueApp(bridge).run_test(size=(80, 24), notifications=True) as pilot:
+        await see(pilot, "0 of 0 usable")
+        await press(pilot, "b")
+        await see(pilot, "[2/5 choices]")
+        await press(pilot, "down", "down", *"keyed", *["down"] * 2, "right")
+        await see(pilot, "--compress=client-gzip")
+        await press(pilot, "ctrl+y")
+        previewed = _options(shlex.split(pilot.app.clipboard))
+        await press(pilot, "enter")
+        await see(pilot, "0 blockers", 30)
+        await press(pilot, "enter")
+        await see(pilot, "Take a backup on host")
+        assert focused_label(pilot) == "Cancel"
+        await press(pilot, "tab", "enter")
+        await see(pilot, "TAKEN and VERIFIED.", 60)
+        plan = find_run(None).plan()
+        assert isinstance(plan, BackupPlan)
+        executed = _options(plan.work.command)
+        holes = {"--dbname", "--checkpoint"}  # what is known only when the server has been asked
+        assert {name for name in executed if executed[name] != previewed[name]} == holes
+        asked = conninfo_to_dict(executed["--dbname"])
+        assert conninfo_to_dict(previewed["--dbname"]).items() <= asked.items()
+        await press(pilot, "q")
+        await see(pilot, "1 of 1 usable")
+        await press(pilot, "enter", "j")
+        await see(pilot, "keyed")
+        (backup,) = bridge.backups("main")
+        assert backup.path == str(sandbox.backups / "keyed")
+        assert backup.compression == "gzip"
+        await press(pilot, "v")
+        await see(pilot, "WHOLE.", 30)
+        await press(pilot, "q")
+        await see(pilot, "✓ ok")
+
+
+def _options(command: Sequence[str]) -> dict[str, str]:
+    """Each option of a command with its value."""
+    return {name: value for name, _, value in (word.partition("=") for word in command[1:])}
 
 
 def test_age_of_the_last_change_needs_no_new_record() -> None:

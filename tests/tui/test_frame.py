@@ -21,14 +21,26 @@ WAYS = {
     "catalog": ("enter",),
     "target": ("enter", "enter"),
     "plan": ("enter", "enter", "enter"),
+    "backup": ("b",),
+    "backup_plan": ("b", "enter"),
+}
+CRUMBS = {
+    "overview": "[1/6 cluster]",
+    "catalog": "[2/6 backup]",
+    "target": "[3/6 target]",
+    "plan": "[4/6 plan]",
+    "backup": "[2/5 choices]",
+    "backup_plan": "[3/5 plan]",
 }
 
 
 async def go(pilot: Pilot[None], kind: str) -> None:
     """Open the screen of that kind."""
     await see(pilot, snapshots.GOOD.id)
-    await press(pilot, *WAYS[kind])
-    await see(pilot, "[1/6" if kind == "overview" else f"/6 {kind.replace('catalog', 'backup')}]")
+    for key in WAYS[kind]:
+        await press(pilot, key)
+        await pilot.pause(0.1)  # the form of a backup opens when it is known what it begins with
+    await see(pilot, CRUMBS[kind])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -50,7 +62,7 @@ async def test_every_screen_has_help_and_explains_what_is_under_the_cursor(kind:
         await go(pilot, kind)
         await press(pilot, "f1")
         await see(pilot, keys.SCREEN_TITLES[kind])
-        await press(pilot, "escape", "f2" if kind == "target" else "e")
+        await press(pilot, "escape", "f2" if kind in ("target", "backup") else "e")
         await see(pilot, "pgrescue --cluster main")
 
 

@@ -12,7 +12,7 @@ from pgrescue.catalog.model import BackupTablespace
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.tui.widgets.plain_text import spelled_lines, spelled_row
-from tests.tui import snapshots
+from tests.tui import backups, snapshots
 from tests.tui.fake_bridge import FakeBridge
 from tests.tui.screen_text import opened, press, see
 from tests.tui.test_path import to_plan, to_target
@@ -70,6 +70,24 @@ async def test_toast_and_fields() -> None:
         assert pilot.app.screen.query_one("#ts1", Input).value == f"in{HOSTILE}put"
         pilot.app.screen.say(f"Toast {HOSTILE}")  # type: ignore[attr-defined]
         await see_harmless(pilot, f"Toast {SPELLED}")
+
+
+async def test_choices_and_plan_of_a_backup() -> None:
+    hostile = replace(backups.FULL, path=f"/srv/{HOSTILE}")
+    glance = replace(snapshots.GLANCE, backups=(hostile,))
+    plan = backups.plan()
+    plan = replace(plan, source=HOSTILE, work=replace(plan.work, command=("x", HOSTILE)))
+    bridge = FakeBridge(glances=(glance,), backup_planned=plan)
+    async with opened(bridge, (120, 40)) as pilot:
+        await see(pilot, hostile.id)
+        await press(pilot, "enter", "j", "b")
+        await see(pilot, "[2/5 choices]")
+        await press(pilot, *["down"] * 11, "left")
+        await see_harmless(pilot, f"'--incremental=/srv/{SPELLED}/backup_manifest'")
+        await press(pilot, "enter")
+        await see_harmless(pilot, f": {SPELLED}")
+        await press(pilot, "3")
+        await see_harmless(pilot, f"'{SPELLED}'")
 
 
 def test_styles_stay_where_they_were() -> None:

@@ -19,6 +19,9 @@ def compression(asked: Asked) -> Iterator[Finding]:
     problem = compression_problem(wanted, server.major, server.wal_compressions)
     if problem is not None:
         yield Finding("choice.compression", "blocker", problem, "--compress gzip, or none")
+    elif asked.facts.client_problem is not None:
+        message = f"pg_basebackup cannot do that: {asked.facts.client_problem}."
+        yield Finding("choice.compression", "blocker", message, "--compress gzip, or none")
     elif request.format == "plain" and wanted.method != "none" and wanted.side == "client":
         yield Finding(
             "choice.compression",

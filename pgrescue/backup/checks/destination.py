@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from pgrescue.backup.checks.asked import Asked, size_text
@@ -17,19 +18,29 @@ def destination(asked: Asked) -> Iterator[Finding]:
     if root.exists and not root.is_directory:
         yield Finding(code, "blocker", f"{root.path} is no directory.", "--destination DIR")
     elif facts.writable is False:
+        fix = f"install -d -m 700 -o {facts.owner.name} {shlex.quote(root.path)}"
+        reached = "write into" if root.exists else "reach"
+        message = f"{facts.owner.name}, who takes the backup, may not {reached} {root.path}."
+        yield Finding(code, "blocker", message, fix)
+    elif place.exists:
+        yield Finding(code, "blocker", f"{place.path} exists already.", "--name PATTERN")
+    elif facts.partial.exists:
         yield Finding(
             code,
             "blocker",
-            f"{facts.owner.name}, who takes the backup, may not write into {root.path}.",
-            f"install -d -m 700 -o {facts.owner.name} {root.path}",
+            f"{facts.partial.path} is there: another backup of that name is being taken, or was "
+            "interrupted.",
+            "pgrescue runs; then pgrescue undo RUN removes it, or --name PATTERN",
         )
-    elif place.exists:
-        yield Finding(code, "blocker", f"{place.path} exists already.", "--name PATTERN")
     elif not root.exists:
         yield Finding(code, "ok", f"{root.path} does not exist; it is made.")
+    if not facts.is_catalogued:
+        message = f"The catalog does not look into {root.path}: it will not show this backup."
+        fix = f'backups = ["{root.path}"] in the configuration'
+        yield Finding("destination.catalog", "warning", message, fix)
     for path in facts.mapped.values():
-        if path.exists and not path.is_empty:
-            message = f"{path.path}, where a tablespace is to go, is not empty."
+        if path.exists and not (path.is_directory and path.is_empty):
+            message = f"{path.path}, where a tablespace is to go, is no empty directory."
             yield Finding("destination.tablespace", "blocker", message, "--tablespace OLD=NEW")
     if facts.source.is_local and _inside_data(asked):
         yield Finding(

@@ -46,7 +46,7 @@ def connection(asked: Asked) -> Iterator[Finding]:
     if known is not None and known != server.system_identifier:
         yield Finding(
             "source.cluster",
-            "warning",
+            "blocker",
             f"It is another cluster than the configured one: its system identifier is "
             f"{server.system_identifier}, not {known}.",
             "name the right server with --source, or the right cluster with --cluster",

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pgrescue.backup.model import BackupWork
+from pgrescue.backup.places import tablespace_directories
 from pgrescue.backup.steps import take_command
 from pgrescue.backup.trouble import take_failed
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import StepFailed
+from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
 from pgrescue.run.old_data import clear_own
@@ -33,7 +35,8 @@ _SHOWN_PROBLEMS = 3
 def prepare(execution: BackupExecution) -> str:
     """Empty directories of this run's own."""
     work = execution.work
-    for path in (work.partial, *(item.destination for item in work.tablespaces)):
+    places = [item.destination for item in work.tablespaces]
+    for path in (work.partial, *tablespace_directories(work.destination, places)):
         execution.make_directory(path)
         clear_own(execution, path)
     return work.partial
@@ -101,13 +104,16 @@ def publish(execution: BackupExecution) -> str:
     """Rename it, sync, and enter it in the catalog."""
     work = execution.work
     partial, destination = Path(work.partial), Path(work.destination)
-    if partial.exists():
-        if destination.exists():
+    if not was_renamed(work, execution.state()):
+        if os.path.lexists(destination):
             raise StepFailed(
                 f"{destination} exists already.",
                 "Something appeared there since the plan was made.",
+                unchanged=f"It is untouched, and the new backup stays hidden at {partial}.",
                 next_steps=(f"move it away, then: pgrescue resume {execution.directory.id}",),
             )
+        if not work.verify:
+            _read(execution, work.partial)
         os.rename(partial, destination)
     sync_directory(destination.parent)
     backup = _read(execution, work.destination)

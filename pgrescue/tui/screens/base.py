@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -12,8 +13,8 @@ from pgrescue.printable import printable_lines
 from pgrescue.tui.errand import ErrandScreen
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.keys import help_text
-from pgrescue.tui.view import Bridge, Place
-from pgrescue.tui.widgets.frame import KeyBar, StatusLine, crumb_text
+from pgrescue.tui.view import Bridge, ClusterGlance, Place
+from pgrescue.tui.widgets.frame import STAGES, KeyBar, StatusLine, crumb_text
 from pgrescue.tui.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class RescueScreen(ErrandScreen[None]):
     """Its name in the registry of keys."""
     STAGE: ClassVar[str | None] = None
     """Its place on the way from the cluster to the report."""
+    WAY: ClassVar[tuple[str, ...]] = STAGES
+    """That way."""
     HEADING: ClassVar[str] = ""
 
     @property
@@ -67,7 +70,7 @@ class RescueScreen(ErrandScreen[None]):
 
     def crumb(self) -> str:
         """The second row."""
-        return crumb_text(self.STAGE, self.HEADING, self.glyphs.arrow)
+        return crumb_text(self.STAGE, self.HEADING, self.glyphs.arrow, self.WAY)
 
     def on_screen_resume(self) -> None:
         """Coming back: the place may have changed meanwhile."""
@@ -94,6 +97,14 @@ class RescueScreen(ErrandScreen[None]):
     def action_back(self) -> None:
         """Leave this screen."""
         self.rescue.pop_screen()
+
+    def choose_backup(self, glance: ClusterGlance, parent: str = "") -> None:
+        """Go on to the choices of a new backup; `parent` is proposed for an incremental one."""
+        self.errand(
+            "Reading what backups begin with",
+            partial(self.bridge.backup_setting, glance.name),
+            partial(self.rescue.open_backup, glance, parent),
+        )
 
     def action_palette(self) -> None:
         """Find an action by name."""

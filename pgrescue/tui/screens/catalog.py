@@ -11,6 +11,7 @@ from textual.widgets import DataTable, Input, Static
 
 from pgrescue.catalog.model import Backup
 from pgrescue.tui.backup_text import AUTO, AUTO_TEXT, backup_cells, backup_text, matches
+from pgrescue.tui.chain import in_chains
 from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.view import ClusterGlance
@@ -20,11 +21,11 @@ from pgrescue.tui.widgets.text_pane import TextPane
 
 _COLUMNS = (
     ("use", 5),
-    ("backup", 21),
+    ("backup", 23),
     ("kind", 12),
+    ("check", 5),
     ("taken UTC", 11),
     ("size", 6),
-    ("restore", 7),
     ("until", 11),
 )
 
@@ -58,9 +59,29 @@ class CatalogScreen(RescueScreen):
         self.query_one("#rule", Static).update(self.glyphs.rule * event.size.width)
 
     def action_refresh(self) -> None:
-        """Read the catalog again."""
+        """Read the catalog again, and say so."""
         name = self._glance.name
         self.errand("Reading the catalog", lambda: self.bridge.backups(name), self._read)
+
+    def read_again(self) -> None:
+        """Read the catalog again: something has come of what was done above."""
+        name = self._glance.name
+        self.errand("Reading the catalog", lambda: self.bridge.backups(name), self._take_over)
+
+    def action_backup(self) -> None:
+        """Take a new one; an incremental one might build upon that under the cursor."""
+        backup = self._backup(self.query_one(NavTable).current)
+        self.choose_backup(self._glance, backup.id if backup is not None else "")
+
+    def action_verify(self) -> None:
+        """Read the backup under the cursor to its end."""
+        backup = self._backup(self.query_one(NavTable).current)
+        if backup is None:
+            self.say("Choose the backup that is to be read: j and k move.")
+        elif backup.details is None:
+            self.say(f"{backup.id} is no backup that could be read.", warn=True)
+        else:
+            self.rescue.open_verify(self._glance.name, backup)
 
     def action_open(self) -> None:
         """Go on with the backup under the cursor, if it can be used."""
@@ -125,25 +146,25 @@ class CatalogScreen(RescueScreen):
         self.query_one(TextPane).show(self._text())
 
     def _read(self, backups: tuple[Backup, ...]) -> None:
+        self._take_over(backups)
+        self.say(f"{len(backups)} backups.")
+
+    def _take_over(self, backups: tuple[Backup, ...]) -> None:
         self._glance = replace(self._glance, backups=backups, problem=None)
         self._paint()
-        self.say(f"{len(backups)} backups.")
 
     def _paint(self) -> None:
         wanted = self.query_one("#filter", Input).value
         rows = [(AUTO, [Text(""), Text(AUTO, "bold"), *(Text("") for _ in _COLUMNS[2:])])]
-        rows += [
-            (backup.id, backup_cells(backup, self.glyphs))
-            for backup in self._glance.backups
-            if matches(backup, wanted)
-        ]
+        fitting = [backup for backup in self._glance.backups if matches(backup, wanted)]
+        rows += [(link.backup.id, backup_cells(link, self.glyphs)) for link in in_chains(fitting)]
         self.query_one(NavTable).show_rows(rows)
         self.query_one(TextPane).show(self._text())
 
     def _text(self) -> str:
         backup = self._backup(self.query_one(NavTable).current)
         if backup is not None:
-            return backup_text(backup)
+            return backup_text(backup, self._glance.backups)
         problem = f"PROBLEM  {self._glance.problem}\n\n" if self._glance.problem else ""
         return problem + AUTO_TEXT
 

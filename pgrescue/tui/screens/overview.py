@@ -28,7 +28,7 @@ _CLUSTERS = (
     ("age", 15),
     ("WAL", 6),
 )
-_RUNS = (("run", 21), ("cluster", 12), ("state", 13), ("target", 30))
+_RUNS = (("run", 21), ("cluster", 12), ("state", 13), ("what", 30))
 
 
 class OverviewScreen(RescueScreen):
@@ -81,6 +81,11 @@ class OverviewScreen(RescueScreen):
             return
         if (glance := self._seen_cluster()) is not None:
             self.rescue.open_catalog(glance)
+
+    def action_backup(self) -> None:
+        """Take a backup of the cluster under the cursor."""
+        if (glance := self._seen_cluster()) is not None:
+            self.choose_backup(glance)
 
     def action_timeline(self) -> None:
         """The map of the WAL of the cluster under the cursor."""
@@ -197,10 +202,11 @@ def cluster_text(glance: ClusterGlance) -> str:
             f"newest    {newest.id if newest else 'no usable backup'}",
             "",
             "enter leads to its backups, then to a target, then to a plan. Nothing is changed",
-            "before you confirm the plan.",
+            "before you confirm the plan. b leads to a new backup, over its choices and its plan.",
             "",
             "The same from the command line:",
             f"  pgrescue --cluster {glance.name} catalog",
+            f"  pgrescue --cluster {glance.name} backup --dry-run",
             f"  pgrescue --cluster {glance.name} doctor",
         ]
     )
@@ -208,14 +214,15 @@ def cluster_text(glance: ClusterGlance) -> str:
 
 def run_text(row: RunRow) -> str:
     """The page about a run."""
+    old = [] if row.is_backup else [f"old data  {row.set_aside or 'nothing is set aside'}"]
     return "\n".join(
         [
             f"cluster   {row.cluster}",
             f"created   {moment(row.created_at)} ({short_moment(row.created_at)} UTC)",
             f"purpose   {row.purpose}",
-            f"target    {row.target}",
+            f"{'backup' if row.is_backup else 'target'}    {row.target}",
             f"state     {row.state}",
-            f"old data  {row.set_aside or 'nothing is set aside'}",
+            *old,
             "",
             "enter opens it. The same from the command line:",
             f"  pgrescue status {row.id}",

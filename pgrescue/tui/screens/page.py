@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
-from pgrescue.tui.widgets.frame import crumb_text
+from pgrescue.tui.widgets.frame import STAGES, crumb_text
 from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 
@@ -27,6 +27,7 @@ class PageScreen(RescueScreen):
         *,
         path: str | None = None,
         stage: str | None = None,
+        way: tuple[str, ...] = STAGES,
         source: Callable[[], tuple[str, str]] | None = None,
     ) -> None:
         """`source` gives path and text anew; with one the page follows a growing file."""
@@ -35,12 +36,13 @@ class PageScreen(RescueScreen):
         self._text = text
         self._path = path
         self._stage = stage
+        self._way = way
         self._source = source
         self._frozen = False
 
     def crumb(self) -> str:
         """The page's heading, or its stage on the way."""
-        return crumb_text(self._stage, self._heading, self.glyphs.arrow)
+        return crumb_text(self._stage, self._heading, self.glyphs.arrow, self._way)
 
     def compose_body(self) -> ComposeResult:
         """The file's path, if there is a file, and the text."""

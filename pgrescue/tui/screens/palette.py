@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Input, Static
 
 from pgrescue.tui.key import Key
 from pgrescue.tui.keys import keys_of
-from pgrescue.tui.outcome import Verb
+from pgrescue.tui.verb import Verb
 from pgrescue.tui.widgets.nav_table import NavTable
 from pgrescue.tui.widgets.plain_text import PlainText
 

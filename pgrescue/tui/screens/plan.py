@@ -1,20 +1,19 @@
-"""The plan: the dry run of a restore, and the only place from which one is started."""
+"""A plan: the dry run, and the only place from which anything is started."""
 
 from __future__ import annotations
 
 import time
+from typing import ClassVar, Generic, TypeVar
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import DataTable, Static
 
 from pgrescue.errors import PgRescueError
-from pgrescue.plan.model import Plan
-from pgrescue.plan.render_shell import render_shell
-from pgrescue.plan.request import RestoreRequest
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.tui import plan_text
-from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
 from pgrescue.tui.widgets.choice import Choice
@@ -23,26 +22,51 @@ from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.widgets.text_pane import TextPane
 from pgrescue.tui.words import clock
 
-_TABS = ("1 checks", "2 steps", "3 settings", "4 space", "5 commands")
 _LISTS = ("checks", "steps")
+P = TypeVar("P", bound=SealedPlan)
 
 
-class PlanScreen(RescueScreen):
-    """Checks first, then steps with their commands, settings, space, and all of it as a script."""
+class PlanScreen(RescueScreen, Generic[P]):
+    """Checks first, then steps with their commands, then what this kind of plan has beside them."""
 
-    KIND = "plan"
     STAGE = "plan"
     CSS_PATH = "plan.tcss"
-    BINDINGS = bindings_of("plan")
+    TABS: ClassVar[tuple[str, ...]]
+    """Its parts, each behind its number: "checks" and "steps" first."""
+    LOOKING_AT: ClassVar[str]
+    """What is read while the plan is made."""
 
-    def __init__(self, cluster: str, request: RestoreRequest, command: str) -> None:
+    def __init__(self, command: str) -> None:
+        """`command` is the command line that makes the same plan."""
         super().__init__()
-        self._cluster = cluster
-        self._request = request
         self._command = command
-        self._plan: Plan | None = None
+        self._plan: P | None = None
         self._began = time.monotonic()
         self._starting = False
+
+    def make(self) -> P:
+        """The plan, made in a thread; raises `PgRescueError`."""
+        raise NotImplementedError
+
+    def headline(self, plan: P) -> str:
+        """What it does, in one line."""
+        raise NotImplementedError
+
+    def verdict(self, plan: P) -> Text:
+        """Whether it can run, in one line."""
+        raise NotImplementedError
+
+    def step_note(self, plan: P, step_id: str) -> Text:
+        """What is to be known of a step at a glance."""
+        raise NotImplementedError
+
+    def part(self, plan: P, tab: str) -> str | Text:
+        """What a tab shows that is neither checks nor steps."""
+        raise NotImplementedError
+
+    def confirmation(self, plan: P) -> Confirmation:
+        """The question that comes before the first change."""
+        raise NotImplementedError
 
     def compose_body(self) -> ComposeResult:
         """A line on what it is about, the tabs, and the part that is chosen."""
@@ -50,7 +74,7 @@ class PlanScreen(RescueScreen):
         yield PlainText("", id="verdict")
         yield PlainText("", id="making")
         with Vertical(id="parts", classes="hidden"):
-            yield Choice(_TABS, id="tabs", changed=self._show)
+            yield Choice(self.TABS, id="tabs", changed=self._show)
             with Container(id="lists"):
                 yield NavTable((("", 9), ("check", 68)), id="checks", header=False)
                 yield NavTable((("", 2), ("step", 54), ("note", 8)), id="steps", header=False)
@@ -75,8 +99,7 @@ class PlanScreen(RescueScreen):
         self.query_one("#parts").add_class("hidden")
         self.query_one("#making").remove_class("hidden")
         self._tick()
-        cluster, request = self._cluster, self._request
-        self.errand("Making the plan", lambda: self.bridge.plan(cluster, request), self._made)
+        self.errand("Making the plan", self.make, self._made)
 
     def action_execute(self) -> None:
         """Ask for confirmation; a plan that a check forbids is not offered at all."""
@@ -86,11 +109,11 @@ class PlanScreen(RescueScreen):
         elif plan.blockers:
             self.say(f"This plan cannot run: {plan.blockers[0].message}", warn=True)
         else:
-            self.app.push_screen(ConfirmScreen(confirmation(plan)), self._confirmed)
+            self.app.push_screen(ConfirmScreen(self.confirmation(plan)), self._confirmed)
 
     def action_tab(self, number: int) -> None:
         """Show one of the parts."""
-        self.query_one("#tabs", Choice).value = _TABS[number - 1]
+        self.query_one("#tabs", Choice).value = self.TABS[number - 1]
         self._show()
 
     def action_next_tab(self) -> None:
@@ -127,20 +150,19 @@ class PlanScreen(RescueScreen):
         if self._plan is None:
             seconds = clock(time.monotonic() - self._began)
             self.query_one("#making", Static).update(
-                "Making the plan. Nothing is changed by it.\n"
-                f"Reading the backup, the WAL archive and the cluster ... {seconds}"
+                f"Making the plan. Nothing is changed by it.\n{self.LOOKING_AT} ... {seconds}"
             )
 
-    def _made(self, plan: Plan) -> None:
+    def _made(self, plan: P) -> None:
         self._plan = plan
-        self.query_one("#headline", Static).update(plan_text.headline(plan))
-        self.query_one("#verdict", Static).update(plan_text.verdict(plan, self.glyphs))
+        self.query_one("#headline", Static).update(self.headline(plan))
+        self.query_one("#verdict", Static).update(self.verdict(plan))
         self.query_one("#checks", NavTable).show_rows(
             (finding.code + str(index), plan_text.finding_cells(finding, self.glyphs))
             for index, finding in enumerate(plan_text.findings_of(plan))
         )
         self.query_one("#steps", NavTable).show_rows(
-            (step.id, plan_text.step_cells(number, step, plan))
+            (step.id, plan_text.step_cells(number, step, self.step_note(plan, step.id)))
             for number, step in enumerate(plan.steps, 1)
         )
         self.query_one("#making").add_class("hidden")
@@ -159,10 +181,9 @@ class PlanScreen(RescueScreen):
         plan = self._plan
         if plan is None:
             return
-        pane = self.query_one("#detail", TextPane)
-        pane.show(plan_text.settings_text(plan) if self._tab == "settings" else self._detail())
+        self.query_one("#detail", TextPane).show(self._detail())
 
-    def _detail(self) -> str:
+    def _detail(self) -> str | Text:
         plan = self._plan
         if plan is None:
             return ""
@@ -174,12 +195,8 @@ class PlanScreen(RescueScreen):
             case "steps":
                 row = self.query_one("#steps", NavTable).cursor_row
                 return plan_text.step_text(plan.steps[row]) if row < len(plan.steps) else ""
-            case "settings":
-                return plan.settings_diff
-            case "space":
-                return plan_text.space_text(plan)
-            case _:
-                return render_shell(plan)
+            case tab:
+                return self.part(plan, tab)
 
     def _confirmed(self, said_yes: bool | None) -> None:
         plan = self._plan
@@ -190,21 +207,10 @@ class PlanScreen(RescueScreen):
         self.errand("Starting the run", lambda: self.bridge.start(plan), self.rescue.open_run)
 
     def failed(self, name: str, error: PgRescueError) -> None:
-        """Without a plan there is nothing to look at here: back to the target, with the reason."""
+        """Without a plan there is nothing to look at here: back to the choices, with the reason."""
         self._starting = False
         if self._plan is None:
             self.rescue.pop_screen()
         else:
-            self.query_one("#verdict", Static).update(plan_text.verdict(self._plan, self.glyphs))
+            self.query_one("#verdict", Static).update(self.verdict(self._plan))
         super().failed(name, error)
-
-
-def confirmation(plan: Plan) -> Confirmation:
-    """The question that comes before the first change."""
-    verb = "Restore in place" if plan.mode == "in_place" else "Restore into the clone"
-    return Confirmation(
-        title=f"{verb} on host {plan.host}: cluster {plan.cluster}",
-        lines=plan_text.consequences(plan),
-        verb=verb,
-        typed=None if plan.reversible else plan.identity,
-    )

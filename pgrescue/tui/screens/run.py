@@ -13,19 +13,22 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from pgrescue.backup.model import BackupPlan
 from pgrescue.errors import PgRescueError
 from pgrescue.run.state import StepStatus
-from pgrescue.tui import meter, plan_text
+from pgrescue.tui import backup_meter, backup_plan_text, meter, plan_text
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.messages import Answered, RunChanged
-from pgrescue.tui.outcome import Verb, outcome_text, verbs_of
+from pgrescue.tui.outcome import outcome_text, verbs_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
 from pgrescue.tui.screens.page import PageScreen
 from pgrescue.tui.screens.palette import MenuScreen
-from pgrescue.tui.view import RunView
+from pgrescue.tui.verb import Verb
+from pgrescue.tui.view import Place, RunView
 from pgrescue.tui.widgets.cells import state_cell
+from pgrescue.tui.widgets.frame import BACKUP_STAGES, STAGES, crumb_text
 from pgrescue.tui.widgets.log_tail import LogTail
 from pgrescue.tui.widgets.nav_table import NavTable
 from pgrescue.tui.widgets.plain_text import PlainText
@@ -48,6 +51,11 @@ class RunScreen(RescueScreen):
         self._run_id = run
         self._view: RunView | None = None
         self._left = threading.Event()
+        self._way: tuple[str, ...] = STAGES
+
+    def crumb(self) -> str:
+        """The way that this run lies on, as soon as it is known."""
+        return crumb_text(self.STAGE, "", self.glyphs.arrow, self._way)
 
     def compose_body(self) -> ComposeResult:
         """Steps; below them either what is going on or how it ended."""
@@ -57,7 +65,7 @@ class RunScreen(RescueScreen):
         with Vertical(id="live"):
             yield PlainText("", id="meter")
             yield PlainText("", id="rate")
-            yield PlainText("", id="replay")
+            yield PlainText("", id="progress")
             yield PlainText("", id="notes")
             yield PlainText("", id="rule", classes="rule")
             yield LogTail(id="log")
@@ -112,6 +120,9 @@ class RunScreen(RescueScreen):
     @on(RunChanged)
     def _changed(self, message: RunChanged) -> None:
         before, self._view = self._view, message.view
+        if before is None:
+            self._way = way_of(message.view)
+            self.query_one("#crumb", Static).update(self.crumb())
         if before is None or _shape(before) != _shape(message.view):
             self._paint()
             # How much of the steps is in sight is known only then.
@@ -159,26 +170,16 @@ class RunScreen(RescueScreen):
             self._paint_live(view)
         else:
             self.query_one("#outcome", TextPane).show(outcome_text(view))
-        place = replace(
-            self.rescue.place,
-            cluster=state.cluster,
-            data_directory=state.data_directory,
-            server=view.server,
-            run=f"run {state.state.upper()}",
-        )
+        place = place_of(view, self.rescue.place)
         if place != self.rescue.place:
             self.rescue.place = place
             self.show_place(place)
 
     def _paint_live(self, view: RunView) -> None:
         state = view.state
-        width = self.size.width - 2
         self.query_one(LogTail).show(view.log)
-        progress = state.progress
         texts = {
-            "meter": meter.bar(progress, width, self.glyphs) if progress else "",
-            "rate": meter.rate_line(state, datetime.now(UTC)),
-            "replay": meter.replay_line(progress),
+            **progress_texts(view, self.size.width - 2, self.glyphs, datetime.now(UTC)),
             "notes": "\n".join(f"! {note}" for note in state.notes[-2:]),
             "rule": f"{self.glyphs.rule * 2} tool.log, l shows all ".ljust(
                 self.size.width, self.glyphs.rule
@@ -227,14 +228,49 @@ class RunScreen(RescueScreen):
 
     def _show_report(self, answer: tuple[str, str]) -> None:
         path, text = answer
-        self.app.push_screen(PageScreen("Report", text, path=path, stage="report"))
+        self.app.push_screen(PageScreen("Report", text, path=path, stage="report", way=self._way))
 
 
 def headline(view: RunView) -> str:
     """What this run is about, and how far it is."""
     done = sum(step.state == "done" for step in view.state.steps)
-    purpose = {"undo": "Undo: ", "discard": "Discard after: "}.get(view.state.purpose, "")
-    return f"{done}/{len(view.state.steps)} steps  {purpose}{view.plan.subject}"
+    subject, undo = view.plan.subject, "Undo: "
+    if isinstance(view.plan, BackupPlan):
+        subject, undo = backup_plan_text.headline(view.plan), "Removal: "
+    purpose = {"undo": undo, "discard": "Discard after: "}.get(view.state.purpose, "")
+    return f"{done}/{len(view.state.steps)} steps  {purpose}{subject}"
+
+
+def way_of(view: RunView) -> tuple[str, ...]:
+    """The stages that lead to a run."""
+    return BACKUP_STAGES if isinstance(view.plan, BackupPlan) else STAGES
+
+
+def place_of(view: RunView, before: Place) -> Place:
+    """Where one is; a backup's own directory is not the cluster's."""
+    state = view.state
+    place = replace(before, cluster=state.cluster, run=f"run {state.state.upper()}")
+    if not isinstance(view.plan, BackupPlan):
+        return replace(place, data_directory=state.data_directory, server=view.server)
+    if before.cluster == state.cluster:
+        return place
+    return replace(place, data_directory="", server="unknown")
+
+
+def progress_texts(view: RunView, width: int, glyphs: Glyphs, now: datetime) -> dict[str, str]:
+    """The lines about the step at work, by the widgets that show them."""
+    state = view.state
+    if isinstance(view.plan, BackupPlan):
+        return {
+            "meter": backup_meter.bar(state, view.plan, width, glyphs),
+            "rate": backup_meter.rate_line(state, now),
+            "progress": backup_meter.detail_lines(state, view.plan),
+        }
+    return {
+        "meter": meter.bar(state.progress, width, glyphs) if state.progress else "",
+        "rate": meter.rate_line(state, now),
+        "progress": meter.detail_lines(state.progress),
+    }
 
 
 def step_cells(number: int, step: StepStatus, glyphs: Glyphs) -> list[Text]:

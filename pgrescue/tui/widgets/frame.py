@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 
 from pgrescue.tui.glyphs import Glyphs
@@ -11,6 +13,9 @@ from pgrescue.tui.widgets.plain_text import PlainText
 from pgrescue.tui.words import shorten_path
 
 STAGES = ("cluster", "backup", "target", "plan", "run", "report")
+"""The way of a restore."""
+BACKUP_STAGES = ("cluster", "choices", "plan", "run", "report")
+"""The way of a backup that is taken."""
 
 
 def status_text(place: Place, width: int, cut: str) -> str:
@@ -24,12 +29,12 @@ def status_text(place: Place, width: int, cut: str) -> str:
     return " " + "  ".join(part for part in (*left, path, *right) if part)
 
 
-def crumb_text(stage: str | None, title: str, arrow: str) -> str:
+def crumb_text(stage: str | None, title: str, arrow: str, stages: Sequence[str] = STAGES) -> str:
     """The way through, with the number of the stage one is at."""
     if stage is None:
         return f" {title}"
-    number = STAGES.index(stage) + 1
-    names = (f"[{number}/{len(STAGES)} {s}]" if s == stage else s for s in STAGES)
+    number = stages.index(stage) + 1
+    names = (f"[{number}/{len(stages)} {s}]" if s == stage else s for s in stages)
     return " " + f" {arrow} ".join(names)
 
 

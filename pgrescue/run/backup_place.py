@@ -1,0 +1,20 @@
+"""Whether the directory that a run has filled is a backup already."""
+
+from __future__ import annotations
+
+import os
+
+from pgrescue.backup.model import BackupWork
+from pgrescue.run.state import RunState
+
+
+def was_renamed(work: BackupWork, state: RunState) -> bool:
+    """Whether the run's hidden directory bears the backup's name now.
+
+    The journal alone cannot tell: a runner may end between the renaming and its record.
+    """
+    try:
+        status = os.lstat(work.destination)
+    except OSError:
+        return False
+    return (work.partial, status.st_dev, status.st_ino) in state.identities

@@ -1,0 +1,67 @@
+"""Telling the outside world how a run ended: a command, with the result on its standard input."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from pgrescue.codec import dumps
+from pgrescue.plan.sealed import SealedPlan
+from pgrescue.run.execution import Execution
+from pgrescue.run.records import Note
+from pgrescue.run.status import exit_code_of, status_of
+
+TIMEOUT_SECONDS = 60.0
+_TOLD = ("restore", "backup")
+"""Purposes whose end is told; taking something back is somebody's own act at a terminal."""
+
+
+def notify(execution: Execution[SealedPlan]) -> None:
+    """Run the configured command, if there is one; that it fails is noted and changes nothing."""
+    plan, state = execution.plan, execution.state()
+    if plan.notify is None or state.purpose not in _TOLD:
+        return
+    result = {
+        **status_of(state),
+        "host": plan.host,
+        "kind": kind_of(plan),
+        "subject": plan.subject,
+        "exit_code": exit_code_of(state),
+        "report": str(execution.directory.path / "report.md"),
+    }
+    problem = _run(plan.notify, dumps(result) + "\n", execution)
+    if problem is not None:
+        execution.journal.append(
+            Note(step="notify", message=f"The notification command {problem}: {plan.notify}")
+        )
+
+
+def kind_of(plan: SealedPlan) -> str:
+    """What was done, in a word: a restore into a clone is a drill."""
+    kind = str(getattr(plan, "kind", "restore"))
+    mode = getattr(plan, "mode", "")
+    return {"clone": "drill", "reseed": "reseed"}.get(mode, kind)
+
+
+def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | None:
+    """Why it failed, or None; its output goes to the run's tool.log."""
+    with execution.directory.tool_log.open("ab") as log:
+        log.write(f"$ {command}\n".encode(errors="surrogateescape"))
+        log.flush()
+        try:
+            ended = subprocess.run(
+                ["/bin/sh", "-c", command],
+                input=text.encode(errors="surrogateescape"),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                start_new_session=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"did not end within {TIMEOUT_SECONDS:.0f} s"
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+    return None if ended.returncode == 0 else f"ended with exit code {ended.returncode}"

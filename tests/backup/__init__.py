@@ -1,0 +1,1 @@
+"""Taking base backups and knowing that they are whole."""

@@ -1,0 +1,1 @@
+"""What may go and what must stay, and taking it away."""

@@ -32,6 +32,8 @@ StepId = Literal[
     "stream",
 ]
 
+PlanKind = Literal["restore", "backup", "prune"]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -53,6 +55,7 @@ class SealedPlan:
     """What dry runs print, the runner executes and reports retell. `id` is the hash of the rest."""
 
     id: str
+    kind: PlanKind = "restore"
     created_at: datetime
     host: str
     operator: str

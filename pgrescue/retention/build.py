@@ -68,7 +68,6 @@ def make_prune_plan(
         seen=dict(seen),
         policy=request.policy,
         named=bool(request.named),
-        time_zone=facts.retention.zone,
         removed=advice.removable,
         kept=tuple(item.id for item in advice.kept),
         cuts=advice.wal.cuts,

@@ -64,7 +64,6 @@ class PrunePlan(SealedPlan):
     policy: RetentionPolicy
     named: bool
     """Whether the backups were named; otherwise they are what the policy does not keep."""
-    time_zone: str | None
     removed: tuple[RemovableBackup, ...]
     kept: tuple[str, ...]
     """Ids of the usable backups that stay, the newest first."""

@@ -20,7 +20,8 @@ _WIDTH = 96
 
 def render_advice(advice: Advice) -> str:
     """The whole advice as plain text."""
-    lines = [f"Policy: {policy_text(advice.policy)}", *(f"Note: {note}" for note in advice.notes)]
+    lines = _wrapped("Policy: ", policy_text(advice.policy) + _zone_text(advice))
+    lines += [line for note in advice.notes for line in _wrapped("Note: ", note)]
     lines += ["", f"Kept ({len(advice.kept)})"]
     for kept in advice.kept:
         lines += _kept_lines(kept)
@@ -33,6 +34,12 @@ def render_advice(advice: Advice) -> str:
             lines += _odd_lines(odd)
     lines += ["", *_wal_lines(advice), "", *_closing(advice)]
     return "\n".join(lines) + "\n"
+
+
+def _zone_text(advice: Advice) -> str:
+    """In which zone weeks and months begin, where that matters."""
+    by_calendar = advice.policy.weekly is not None or advice.policy.monthly is not None
+    return f" (in {advice.zone or 'the time zone of this system'})" if by_calendar else ""
 
 
 def policy_text(policy: RetentionPolicy) -> str:

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from pgrescue.codec import dumps
+from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Note
@@ -38,9 +39,9 @@ def notify(execution: Execution[SealedPlan]) -> None:
 
 def kind_of(plan: SealedPlan) -> str:
     """What was done, in a word: a restore into a clone is a drill."""
-    kind = str(getattr(plan, "kind", "restore"))
-    mode = getattr(plan, "mode", "")
-    return {"clone": "drill", "reseed": "reseed"}.get(mode, kind)
+    if isinstance(plan, Plan) and plan.mode != "in_place":
+        return "drill" if plan.mode == "clone" else "reseed"
+    return plan.kind
 
 
 def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | None:

@@ -57,7 +57,10 @@ class PruneJob(Job[PruneExecution]):
 
     def _check_facts(self) -> None:
         plan = self.execution.plan
-        changed = differences(plan.seen, observe_again(plan))
+        try:
+            changed = differences(plan.seen, observe_again(plan))
+        except OSError as error:
+            changed = [f"{error.filename} cannot be read any more: {error.strerror}"]
         for backup, runs in users_of(plan.work.backups, plan.work.paths).items():
             changed += [f"{backup} is in use by the run {run.run}, {run.state}" for run in runs]
         if changed:

@@ -162,8 +162,7 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         reached=None,
         error=None,
         runner=None,
-        # Plans of restores, which came first, do not name their kind.
-        kind=getattr(plan, "kind", "restore"),
+        kind=plan.kind,
     )
     for record in journal:
         state = replace(_after(state, record), updated_at=record.at)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pgrescue.backup.model import BackupPlan
+from pgrescue.plan.model import Plan
+from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.records import Purpose
-from pgrescue.tui import backup_outcome
+from pgrescue.tui import backup_outcome, prune_outcome
 from pgrescue.tui.verb import Verb
 from pgrescue.tui.view import RunView
 from pgrescue.tui.words import moment
@@ -25,6 +27,8 @@ def verbs_of(view: RunView) -> tuple[Verb, ...]:
         verbs.insert(0, Verb("report", "Show the report", f"{view.report}"))
     if isinstance(view.plan, BackupPlan):
         return (*verbs, *backup_outcome.verbs_of(view))
+    if isinstance(view.plan, PrunePlan):
+        return (*verbs, *prune_outcome.verbs_of(view))
     state = view.state
     if state.state == "running":
         return (*verbs, _abort(view))
@@ -41,6 +45,8 @@ def outcome_text(view: RunView) -> str:
     """How it ended or why it waits: what was reached, where the old data lies, what is next."""
     if isinstance(view.plan, BackupPlan):
         return backup_outcome.outcome_text(view)
+    if isinstance(view.plan, PrunePlan):
+        return prune_outcome.outcome_text(view)
     state = view.state
     lines = [_verdict(view), ""]
     if state.error is not None:
@@ -109,9 +115,9 @@ def _next(view: RunView) -> list[str]:
             ]
         case "succeeded":
             later = f"when sure: a, discard the old data (pgrescue discard {run})"
-            return ["r shows the report", "take a new base backup soon"] + (
-                [later] if view.discardable else []
-            )
+            follows = isinstance(view.plan, Plan) and view.plan.mode == "reseed"
+            soon = [] if follows else ["take a new base backup soon (b in the overview)"]
+            return ["r shows the report", *soon] + ([later] if view.discardable else [])
         case "undone":
             return ["r shows the report", f"when sure: a, discard (pgrescue discard {run})"]
         case _:

@@ -14,10 +14,16 @@ from pgrescue.verify.model import FileProblem, Verification
 from pgrescue.verify.own_wal import check_own_wal
 
 
-def verify_backup(backup: Backup, report: Report = lambda _bytes, _name: None) -> Verification:
+def verify_backup(
+    backup: Backup,
+    report: Report = lambda _bytes, _name: None,
+    *,
+    must_carry_wal: bool = False,
+) -> Verification:
     """Read everything; whatever is wrong is among the problems, never raised.
 
-    What `report` raises ends it: that is how it is stopped.
+    What `report` raises ends it: that is how it is stopped. A backup may leave its WAL to the
+    archive, unless it is known to have been taken with it.
     """
     began = time.monotonic()
     problems = [
@@ -32,7 +38,7 @@ def verify_backup(backup: Backup, report: Report = lambda _bytes, _name: None) -
         check.read(backup)
         problems += check.problems
         if not check.problems:
-            problems += check_own_wal(backup)
+            problems += check_own_wal(backup, must_carry_wal)
     unproved = all(problem.code == "no_manifest" for problem in problems)
     return Verification(
         backup=backup.id,

@@ -80,6 +80,13 @@ def test_a_new_timeline_makes_the_plan_stale(source: Source) -> None:
     out_of_date(source, executed(source, plan), "timelines")
 
 
+def test_an_archive_that_is_gone_makes_the_plan_stale(source: Source) -> None:
+    plan = planned(source, "--keep-count", "1")
+    source.sandbox.wal.rename(source.workspace.path / "elsewhere")
+    out_of_date(source, executed(source, plan), "cannot be read any more")
+    assert len(list(source.sandbox.backups.iterdir())) == 3
+
+
 def test_a_backup_in_use_stays(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     run = start_detached(source.workspace, "--backup", source.id_of("first"))
@@ -120,7 +127,14 @@ def test_killed_at_any_rename_it_goes_on_or_back(source: Source, before: dict[st
 
 
 def test_an_undo_killed_at_any_rename_is_done_again(source: Source, before: dict[str, Any]) -> None:
-    for renames, when in BLOWS:
+    """The WAL comes back first, then the backups."""
+    files = len(planned(source, "--keep-count", "1").work.wal[0].names)
+    for renames, when in (
+        (0, "before"),
+        (2, "after"),
+        (files + 1, "after"),
+        (files + 1, "before"),
+    ):
         run = executed(source, planned(source, "--keep-count", "1"))
         killed_again(source, run, renames, when, "undo")
         source.workspace.run("resume", run, "--yes", check=True)

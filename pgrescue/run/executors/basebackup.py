@@ -82,7 +82,8 @@ def verify(execution: BackupExecution) -> str:
         execution.check_abort()
         execution.progress(done, backup.restore_bytes, name)
 
-    found = verify_backup(backup, report)
+    takes_wal = execution.work.wal_method != "none"
+    found = verify_backup(backup, report, must_carry_wal=takes_wal)
     if not found.ok:
         shown = " ".join(problem.message for problem in found.problems[:_SHOWN_PROBLEMS])
         run = execution.directory.id

@@ -24,13 +24,11 @@ from pgrescue.config.state import (
     names_cache_directory,
     wal_index_file,
 )
-from pgrescue.errors import Refused, UsageError
 from pgrescue.history.windows import with_last_commits
 from pgrescue.plan.build import make_plan
-from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
+from pgrescue.plan.facts import ClusterFacts
 from pgrescue.plan.model import Plan
 from pgrescue.plan.request import RestoreRequest
-from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.reseed.model import ReseedRequest
 from pgrescue.retention.advise import advise
 from pgrescue.retention.build import advice_for, make_prune_plan
@@ -38,19 +36,11 @@ from pgrescue.retention.facts import RetentionFacts
 from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_model import PrunePlan, PruneRequest
 from pgrescue.retention.wal import files_by_directory
-from pgrescue.run.backup_place import was_renamed
-from pgrescue.run.journal import parse_line
-from pgrescue.run.launch import launch
-from pgrescue.run.records import AnyRecord, Purpose
+from pgrescue.run.acts import unfinished_runs
 from pgrescue.run.run_directory import (
-    RunDirectory,
-    create_run,
-    is_runner_alive,
-    list_runs,
     private_directory,
     write_file,
 )
-from pgrescue.run.state import ENDED
 from pgrescue.run.users import unfinished_removals, users_of
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
@@ -231,162 +221,3 @@ def open_index() -> Iterator[WalIndex]:
         yield WalIndex(store)
     finally:
         store.close()
-
-
-def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
-    """Runs on this directory that are at work, wait, or stopped half-way."""
-    wanted = str(Path(data_directory).resolve())
-    found = []
-    for run in list_runs():
-        state = run.state()
-        changed_nothing = state.state == "failed" and not (state.asides or state.made)
-        if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
-            found.append(UnfinishedRun(run.id, state.state))
-    return found
-
-
-def running_run() -> RunDirectory | None:
-    """The newest run that is at work now: what the UI opens on."""
-    return next((run for run in reversed(list_runs()) if run.state().state == "running"), None)
-
-
-def start(plan: SealedPlan) -> RunDirectory:
-    """Start executing exactly this plan; raises `Refused` if a check forbids it."""
-    check_seal(plan)
-    if plan.blockers:
-        first = plan.blockers[0]
-        raise Refused(
-            first.message,
-            "; ".join(finding.message for finding in plan.blockers[1:]),
-            next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
-        )
-    run = create_run(plan)
-    launch(run, _purpose_of(plan))
-    return run
-
-
-def _purpose_of(plan: SealedPlan) -> Purpose:
-    """What a runner is started for to do what a plan says."""
-    if isinstance(plan, PrunePlan):
-        return "prune"
-    return "backup" if isinstance(plan, BackupPlan) else "restore"
-
-
-def resume_run(run: RunDirectory) -> None:
-    """Go on: after an interruption or failure, or past the pause at the target."""
-    state = run.state()
-    if state.state == "running":
-        raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
-    if state.state in ENDED:
-        raise UsageError(
-            f"The run {run.id} has ended: {state.state}.",
-            next_steps=("pgrescue runs lists those that go on",),
-        )
-    launch(run, state.purpose)
-
-
-def undo_run(run: RunDirectory) -> None:
-    """Put back what the run set aside; raises `Refused` while it is at work."""
-    state = run.state()
-    if state.state == "running":
-        raise Refused(
-            f"The run {run.id} is at work.",
-            "Stop it first, then put the old data back.",
-            next_steps=(f"pgrescue abort {run.id}", f"pgrescue undo {run.id}"),
-        )
-    if state.state == "undone":
-        raise UsageError(
-            f"The run {run.id} has been undone already.",
-            next_steps=(f"pgrescue discard {run.id}   deletes what it had restored",),
-        )
-    if state.deletion_begun:
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            "What it had set aside was deleted, or its deletion was begun.",
-            next_steps=("look what the backups lead to: pgrescue plan",),
-        )
-    if state.backup is not None:
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            f"It has taken the backup {state.backup.id}; that is deleted by a plan of its own.",
-            next_steps=("pgrescue retention",),
-        )
-    plan = run.plan()
-    if isinstance(plan, BackupPlan) and was_renamed(plan.work, state):
-        raise Refused(
-            f"It has become a backup already: {plan.work.destination}.",
-            "The run ended between the renaming and the entry in its journal.",
-            next_steps=(f"pgrescue resume {run.id}   completes it",),
-        )
-    if not state.asides and not state.made and not state.begun("stop"):
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            "It set nothing aside and made nothing.",
-        )
-    newer = [
-        other.id
-        for other in list_runs()
-        if state.kind != "prune"  # what a removal set aside lies beside that of others
-        and other.id > run.id
-        and other.state().data_directory == state.data_directory
-        and other.state().asides
-    ]
-    if newer:
-        raise Refused(
-            f"A later run, {newer[-1]}, has set aside what this one restored.",
-            "Undoing this one first would mix the two.",
-            next_steps=(f"pgrescue undo {newer[-1]}",),
-        )
-    launch(run, "undo")
-
-
-def discard_run(run: RunDirectory) -> None:
-    """Delete for good what an ended run has set aside; raises `Refused` for one that may go on."""
-    state = run.state()
-    if state.state not in ENDED:
-        raise Refused(
-            f"The run {run.id} has not ended: {state.state}.",
-            "What it set aside may still be needed.",
-            next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
-        )
-    if not discardable(run):
-        raise UsageError(
-            f"The run {run.id} has nothing set aside.",
-            "It set nothing aside, or that was deleted or put back.",
-        )
-    launch(run, "discard")
-
-
-def discardable(run: RunDirectory) -> list[str]:
-    """What `discard` would delete, by path."""
-    state = run.state()
-    paths = [item.aside for item in state.asides] + list(state.retired)
-    plan = run.plan()
-    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
-    if isinstance(plan, Plan) and needed_no_more:
-        paths += [path for path in state.made if path == plan.work.staging]
-    return [path for path in paths if Path(path).exists()]
-
-
-def follow(run: RunDirectory, position: int = 0) -> Iterator[AnyRecord | None]:
-    """The journal's records from a position in the file on, as they come, until its runner ends.
-
-    Gives None whenever there is nothing new, so that whoever follows can wait or do other things.
-    """
-    with run.journal_path.open("rb") as file:
-        file.seek(position)
-        pending = b""
-        while True:
-            at_work = is_runner_alive(run.state())
-            chunk = file.read()
-            *lines, pending = (pending + chunk).split(b"\n")
-            yield from (record for record in map(parse_line, lines) if record is not None)
-            if not chunk:
-                if not at_work:
-                    return
-                yield None
-
-
-def journal_end(run: RunDirectory) -> int:
-    """Where the journal ends now; `follow` from there shows only what is new."""
-    return run.journal_path.stat().st_size

@@ -103,7 +103,7 @@ def run_attach(arguments: argparse.Namespace) -> int:
 
 def run_resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    from pgrescue.desk import resume_run
+    from pgrescue.run.acts import resume_run
 
     directory = _find(arguments)
     waiting = directory.state().state == "waiting"
@@ -117,7 +117,7 @@ def run_resume(arguments: argparse.Namespace) -> int:
 
 def run_undo(arguments: argparse.Namespace) -> int:
     """Put back what a run set aside."""
-    from pgrescue.desk import undo_run
+    from pgrescue.run.acts import undo_run
 
     directory = _find(arguments)
     state = directory.state()
@@ -132,7 +132,7 @@ def run_undo(arguments: argparse.Namespace) -> int:
 
 def run_discard(arguments: argparse.Namespace) -> int:
     """Delete what a run set aside."""
-    from pgrescue.desk import discard_run, discardable
+    from pgrescue.run.acts import discard_run, discardable
 
     directory = _find(arguments)
     listed = ", ".join(discardable(directory)) or "nothing"
@@ -143,7 +143,7 @@ def run_discard(arguments: argparse.Namespace) -> int:
 def run_abort(arguments: argparse.Namespace) -> int:
     """Stop a run where it is safe, and wait until it has stopped."""
     from pgrescue.cli.watch import watch
-    from pgrescue.desk import journal_end
+    from pgrescue.run.follow import journal_end
     from pgrescue.run.launch import request_abort
     from pgrescue.run.status import status_of
 
@@ -168,7 +168,7 @@ def _act(
 ) -> int:
     """Confirm, start the runner anew, and watch only what is new."""
     from pgrescue.cli.watch import watch
-    from pgrescue.desk import journal_end
+    from pgrescue.run.follow import journal_end
 
     confirm(question, given=arguments.yes, option="--yes")
     position = journal_end(directory)

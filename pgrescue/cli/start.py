@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def start_and_watch(plan: SealedPlan, arguments: argparse.Namespace) -> int:
     """Start a run and follow it to its end, or return at once with --detach."""
     from pgrescue.cli.watch import watch
-    from pgrescue.desk import start
+    from pgrescue.run.acts import start
 
     directory = start(plan)
     if arguments.detach:

@@ -27,7 +27,7 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
 
     Interrupting this only stops the watching.
     """
-    from pgrescue.desk import follow
+    from pgrescue.run.follow import follow
 
     teller = _Teller()
     try:
@@ -61,7 +61,7 @@ def closing(state: RunState) -> str:
         if state.error.evidence and "\n" not in state.error.evidence:
             lines.append(f"  {state.error.evidence}")
         lines += [f"  Next: {step}" for step in state.error.next]
-    if state.purpose == "restore":
+    if state.purpose in ("restore", "backup", "prune"):
         lines += [f"  Note: {note}" for note in state.notes]
     if state.kind == "prune":
         return "\n".join([*lines, *_after_removal(state)])

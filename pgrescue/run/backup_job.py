@@ -8,7 +8,7 @@ from pathlib import Path
 from pgrescue.errors import PgRescueError
 from pgrescue.plan.sealed import check_seal
 from pgrescue.run.backup_place import was_renamed
-from pgrescue.run.execution import BackupExecution
+from pgrescue.run.execution import BackupExecution, is_vacant
 from pgrescue.run.executors.basebackup import EXECUTORS
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
@@ -67,8 +67,11 @@ class BackupJob(Job[BackupExecution]):
         if state.done("publish") or state.backup is not None or was_renamed(execution.work, state):
             return
         for path in reversed(state.made):
-            if is_mount_point(Path(path)):
+            place = Path(path)
+            # One whose making was announced last may not be known yet; it has nothing in it.
+            if place.exists() and not is_vacant(place):
                 clear_own(execution, path)
+            if is_mount_point(place):
                 execution.journal.append(Deleted(path=path))
             else:
                 delete_tree(execution, path)

@@ -259,14 +259,20 @@ class Execution(Generic[P]):
 
         Raises `StepFailed` if something is in it that is not this run's own.
         """
-        place = Path(path)
-        known = path in self.state().made
-        if not known:
-            if place.exists() and not is_vacant(place):
+        place, state = Path(path), self.state()
+        is_filled = place.exists() and not is_vacant(place)
+        if path not in state.made:
+            if is_filled:
                 raise StepFailed(
                     f"{path} is not empty.", "Something appeared there since the plan was made."
                 )
             self.journal.append(MakingDirectory(path=path))
+        elif is_filled and state.is_another(path):
+            raise StepFailed(
+                f"{path} is not the directory that this run has made.",
+                "Somebody has put another one in its place; nothing in it is touched.",
+                next_steps=(f"move it away, then: pgrescue resume {self.directory.id}",),
+            )
         self.make_parents(place)
         place.mkdir(mode=0o700, exist_ok=True)
         self.give_to_owner(place, self.plan.directory_mode)

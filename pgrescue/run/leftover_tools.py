@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from pgrescue.errors import Refused
 from pgrescue.postgres.postmaster import is_alive, start_time
@@ -24,8 +26,19 @@ def end_leftover_tools(state: RunState) -> None:
     one cannot be ended.
     """
     for tool in state.tools:
-        if _is_the_same(tool) and not any(name in tool.command for name in _HARMLESS):
+        if _is_the_same(tool) and not _is_harmless(tool.command):
             _end(tool)
+
+
+def _is_harmless(command: str) -> bool:
+    """Judged by the program, or by what a shell is to do: other programs take foreign words."""
+    words = shlex.split(command)
+    if words[0] == "runuser":
+        words = words[words.index("--") + 1 :]
+    program = Path(words[0]).name
+    return program in _HARMLESS or (
+        program == "sh" and any(name in word for word in words for name in _HARMLESS)
+    )
 
 
 def _is_the_same(tool: CommandBegan) -> bool:

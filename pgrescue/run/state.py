@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -139,6 +140,12 @@ class RunState:
     def begun(self, step_id: str) -> bool:
         """Whether a step has at least been begun."""
         return any(step.id == step_id and step.state != "pending" for step in self.steps)
+
+    def is_another(self, path: str) -> bool:
+        """Whether what is at a path is known not to be the directory that this run made there."""
+        known = next((item for item in self.identities if item[0] == path), None)
+        status = os.lstat(path)
+        return known is not None and known != (path, status.st_dev, status.st_ino)
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""

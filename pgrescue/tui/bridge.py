@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgrescue import desk
 from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import Config
@@ -15,6 +14,7 @@ from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
+from pgrescue.run import acts
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import request_abort
 from pgrescue.run.records import AnyRecord, Progress
@@ -83,7 +83,7 @@ class DeskBridge(PastBridge, TakingBridge):
 
     def running(self) -> str | None:
         """The run at work, if there is one."""
-        run = desk.running_run()
+        run = acts.running_run()
         return None if run is None else run.id
 
     def backups(self, cluster: str) -> tuple[Backup, ...]:
@@ -102,7 +102,7 @@ class DeskBridge(PastBridge, TakingBridge):
 
     def start(self, plan: SealedPlan) -> str:
         """Start executing the plan; returns the run's id."""
-        return desk.start(plan).id
+        return acts.start(plan).id
 
     def watch(self, run: str) -> RunWatch:
         """Begin to observe a run."""
@@ -110,15 +110,15 @@ class DeskBridge(PastBridge, TakingBridge):
 
     def resume(self, run: str) -> None:
         """Go on with a run."""
-        desk.resume_run(find_run(run))
+        acts.resume_run(find_run(run))
 
     def undo(self, run: str) -> None:
         """Put back what a run set aside."""
-        desk.undo_run(find_run(run))
+        acts.undo_run(find_run(run))
 
     def discard(self, run: str) -> None:
         """Delete what a run set aside."""
-        desk.discard_run(find_run(run))
+        acts.discard_run(find_run(run))
 
     def abort(self, run: str) -> None:
         """Ask a run to stop at the next safe place."""
@@ -157,7 +157,7 @@ class JournalWatch:
         self._read()
         state = self._state()
         if self._offset != before and state.state in ENDED:
-            self._to_discard = tuple(desk.discardable(self._run))
+            self._to_discard = tuple(acts.discardable(self._run))
         report = self._run.path / "report.md"
         ended = state.state != "running"
         return RunView(

@@ -62,10 +62,7 @@ class Variant:
 
 
 COMMON = (
-    Variant("installed", "tar", "lz4", "stream"),
-    Variant("installed", "tar", "server-zstd", "fetch"),
-    Variant("installed", "plain", "none", "stream"),
-    Variant("embedded", "tar", "gzip", "none"),
+    Variant("installed", "tar", "zstd", "stream"),
     Variant("embedded", "plain", "server-gzip", "fetch"),
 )
 ORIGINS: tuple[Origin, ...] = ("installed", "embedded")

@@ -44,7 +44,30 @@ def change(source: Source, number: int) -> None:
     source.log.mark(f"change {number}")
 
 
-@pytest.mark.parametrize("form", [FORMS[0], pytest.param(FORMS[1], marks=pytest.mark.slow)])
+def test_newest_and_a_named_parent(source: Source) -> None:
+    """Each builds upon what it was told to; the last one restores to the last row."""
+    workspace = source.workspace
+    full = take(workspace)
+    change(source, 1)
+    first = take(workspace, "--incremental", "--name=first", "--no-verify")
+    change(source, 2)
+    named = take(workspace, "--incremental", full.id, "--name=named")
+    assert entry(workspace, first.id)["parent"] == entry(workspace, named.id)["parent"] == full.id
+    assert entry(workspace, named.id)["kind"] == "incremental"
+    change(source, 3)
+    source.sandbox.switch_wal()
+    with source.clone("--backup", named.id) as clone:
+        assert clone.rows() == source.log.expected("latest")
+        assert clone.sql(DIGEST) == source.sandbox.sql(DIGEST)
+    source.sandbox.sql("alter system set summarize_wal = off; select pg_reload_conf();")
+    refused = ask(workspace, "--incremental")
+    assert refused.returncode == 3
+    assert "summarize_wal is off" in told(refused)
+    assert "summarize_wal = on" in told(refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
 def test_chain(source: Source, form: str) -> None:
     """Full, incremental on the newest, another on it, and one beside on the full backup."""
     workspace, shape = source.workspace, f"--format={form}"
@@ -87,6 +110,7 @@ def test_without_a_full_backup(source: Source) -> None:
     assert everything(source.sandbox.backups) == []
 
 
+@pytest.mark.slow
 def test_parents_that_do_not_fit(source: Source) -> None:
     """One without a manifest, one that is damaged; `newest` takes neither."""
     source.backup("blind", "-Ft", "--no-manifest")
@@ -113,15 +137,12 @@ def entry_at(source: Source, path: Path) -> str:
     return str(found)
 
 
+@pytest.mark.slow
 def test_summaries_are_missing(source: Source) -> None:
     """Switched off for a while: the plan cannot know it, the server does."""
     workspace, sandbox = source.workspace, source.sandbox
     full = take(workspace)
     sandbox.sql("alter system set summarize_wal = off; select pg_reload_conf();")
-    refused = ask(workspace, "--incremental")
-    assert refused.returncode == 3
-    assert "summarize_wal is off" in told(refused)
-    assert "summarize_wal = on" in told(refused)
     change(source, 1)
     sandbox.sql("checkpoint")
     sandbox.stop()
@@ -141,6 +162,7 @@ def test_summaries_are_missing(source: Source) -> None:
     assert everything(sandbox.backups) == [full.path.name]
 
 
+@pytest.mark.slow
 def test_server_that_is_too_old(
     binaries_by_origin: dict[Origin, ServerBinaries], workspace: Workspace
 ) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import wait_until
 from pgrescue.postgres.postmaster import is_alive
 from tests.support.backups import (
+    BULK,
     everything,
     hidden,
     listed,
@@ -23,30 +25,35 @@ from tests.support.backups import (
 )
 from tests.support.cluster import Workspace
 from tests.support.command import events, finished
-from tests.support.runs import journal, kill_runner, status, wait_for_end, wait_for_step
+from tests.support.runs import held, journal, kill_runner, status, wait_for_end, wait_for_step
 from tests.support.source import Source
 
 pytestmark = pytest.mark.server
 
-SLOWLY = ("--max-rate=8M", "--checkpoint=fast", "--name=nightly")
+SLOWLY = ("--max-rate=16M", "--checkpoint=fast", "--name=nightly")
 STEPS = ("prepare", "take", "verify", "publish")
-COMMON = {("take", "resume", "plain"), ("verify", "undo", "plain")}
 NOT_ARCHIVING = {"archive_command": "false"}
 
 
-@pytest.fixture
-def source(any_binaries: ServerBinaries, workspace: Workspace) -> Source:
-    """A cluster with one tablespace and no backup."""
-    source = Source.make(workspace, any_binaries)
-    source.sandbox.create_tablespace("fast")
-    source.sandbox.sql("create table kept tablespace fast as select 1 as n")
-    return source
+@pytest.fixture(scope="module")
+def source(any_binaries: ServerBinaries) -> Iterator[Source]:
+    """A cluster with one tablespace; no interruption of a backup harms it."""
+    workspace = Workspace.make()
+    try:
+        source = Source.make(workspace, any_binaries)
+        source.sandbox.create_tablespace("fast")
+        source.sandbox.sql("create table kept tablespace fast as select 1 as n")
+        yield source
+    finally:
+        workspace.destroy()
 
 
 @pytest.fixture
-def root(source: Source) -> Path:
-    """The directory for its backups."""
-    return source.sandbox.backups
+def root(source: Source) -> Iterator[Path]:
+    """The directory for its backups, empty at first."""
+    yield source.sandbox.backups
+    for path in source.sandbox.backups.iterdir():
+        shutil.rmtree(path)
 
 
 def assert_taken(source: Source, run: str) -> None:
@@ -79,10 +86,10 @@ def test_pg_basebackup_killed(source: Source, root: Path) -> None:
     assert_taken(source, run)
 
 
-def interrupted(source: Source, root: Path) -> str:
+def interrupted(source: Source, root: Path, *options: str) -> str:
     """A run whose runner was killed while files came."""
     workspace = source.workspace
-    run = start_backup(workspace, *SLOWLY)
+    run = start_backup(workspace, *SLOWLY, *options)
     wait_until_half_way(workspace, run, root)
     kill_runner(workspace, run)
     last = status(workspace, run)
@@ -92,6 +99,7 @@ def interrupted(source: Source, root: Path) -> str:
     return run
 
 
+@pytest.mark.slow
 def test_runner_killed_then_resumed(source: Source, root: Path) -> None:
     run = interrupted(source, root)
     source.workspace.run("resume", run, "--yes", check=True)
@@ -99,7 +107,8 @@ def test_runner_killed_then_resumed(source: Source, root: Path) -> None:
 
 
 def test_runner_killed_then_undone(source: Source, root: Path) -> None:
-    run = interrupted(source, root)
+    """What still writes there is ended first, whatever words its command has."""
+    run = interrupted(source, root, "--max-rate=1M", "--label=before systemctl restart")
     again = source.workspace.run("backup", "--name=nightly", "--yes", "--json")
     assert again.returncode == 3
     assert "pgrescue undo" in again.stderr, "its name is not free yet"
@@ -114,7 +123,7 @@ def test_runner_killed_then_undone(source: Source, root: Path) -> None:
 @pytest.mark.parametrize("form", ["tar", pytest.param("plain", marks=pytest.mark.slow)])
 def test_aborted(source: Source, root: Path, form: str) -> None:
     workspace = source.workspace
-    run = start_backup(workspace, *SLOWLY, f"--format={form}")
+    run = start_backup(workspace, *SLOWLY, "--max-rate=8M", f"--format={form}")
     if form == "tar":
         wait_until_half_way(workspace, run, root)
     else:
@@ -127,13 +136,26 @@ def test_aborted(source: Source, root: Path, form: str) -> None:
     assert_taken(source, run)
 
 
-@pytest.mark.parametrize(
-    ("step", "then", "form"),
-    [
-        pytest.param(*case, marks=() if case in COMMON else pytest.mark.slow)
-        for case in itertools.product(STEPS, ("resume", "undo"), ("tar", "plain"))
-    ],
-)
+@pytest.mark.slow
+def test_aborted_while_verifying(source: Source, root: Path) -> None:
+    """Stopped before it has its name it is removed, afterwards it stays; never in between."""
+    workspace = source.workspace
+    source.sandbox.sql(BULK.format(150_000))
+    run = start_backup(workspace, "--name=nightly", "--checkpoint=fast")
+    wait_for_step(workspace, run, "verify")
+    with held(workspace, run) as pid:
+        os.kill(pid, signal.SIGTERM)  # as `abort` does, but before the reading can end
+    source.sandbox.sql("drop table bulk")
+    if wait_for_end(workspace, run)["state"] == "aborted":
+        assert everything(root) == []
+        workspace.run("resume", run, "--yes", check=True)
+    assert_taken(source, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("then", ["resume", "undo"])
+@pytest.mark.parametrize("form", ["tar", "plain"])
 def test_killed_around_any_step(
     source: Source, root: Path, step: str, then: str, form: str
 ) -> None:
@@ -166,7 +188,7 @@ def forget(workspace: Workspace, run: str, since: str) -> None:
     path.write_text("".join(lines[: kinds.index(since)]))
 
 
-@pytest.mark.parametrize("form", ["tar", "plain"])
+@pytest.mark.parametrize("form", [pytest.param("tar", marks=pytest.mark.slow), "plain"])
 def test_killed_between_renaming_and_entering(source: Source, root: Path, form: str) -> None:
     """It bears its name already: it is not taken again, and not torn by an undo."""
     workspace = source.workspace
@@ -183,6 +205,7 @@ def test_killed_between_renaming_and_entering(source: Source, root: Path, form: 
     assert_taken(source, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blow", ["abort", "kill"])
 def test_stopped_while_it_waits_for_the_archive(
     any_binaries: ServerBinaries, workspace: Workspace, blow: str
@@ -210,10 +233,11 @@ def test_stopped_while_it_waits_for_the_archive(
     assert sum(one["event"] == "entered" for one in journal(workspace, run)) == 2
 
 
+@pytest.mark.slow
 def test_two_at_once(source: Source, root: Path) -> None:
     """Each has its own name; the same name is refused to the second."""
     workspace = source.workspace
-    first = start_backup(workspace, *SLOWLY)
+    first = start_backup(workspace, *SLOWLY, "--max-rate=2M")
     wait_until_half_way(workspace, first, root)
     same = workspace.run("backup", *SLOWLY, "--yes", "--json")
     assert same.returncode == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.processes import stop_processes_with
 from tests.support.backups import (
     BULK,
     everything,
@@ -25,7 +27,7 @@ from tests.support.source import Source
 
 pytestmark = pytest.mark.server
 
-SLOWLY = ("--max-rate=8M", "--checkpoint=fast")
+SLOWLY = ("--max-rate=16M", "--checkpoint=fast")
 CUT = "select count(pg_terminate_backend(pid)) from pg_stat_activity where {which}"
 SENDERS = "backend_type = 'walsender'"
 FILES = f"{SENDERS} and query like 'BASE_BACKUP%'"
@@ -64,6 +66,7 @@ def test_connection_cut(source: Source, which: str) -> None:
     assert len(listed(workspace)) == 1
 
 
+@pytest.mark.slow
 def test_server_killed(source: Source) -> None:
     workspace, root = source.workspace, source.sandbox.backups
     run = start_backup(workspace, *SLOWLY)
@@ -94,7 +97,19 @@ def small(workspace: Workspace) -> Iterator[Path]:
     try:
         yield place
     finally:
+        stop_processes_with("PGRESCUE_STATE", str(workspace.state))
         subprocess.run(("umount", str(place)), check=True)
+
+
+def fill_up(path: Path) -> None:
+    """Write until there is no room left, however fast others write meanwhile."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 20))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 def test_disk_runs_full(small: Path, source: Source) -> None:
@@ -103,9 +118,7 @@ def test_disk_runs_full(small: Path, source: Source) -> None:
     run = start_backup(workspace, *SLOWLY, "--compress=none", f"--destination={small}")
     wait_until_half_way(workspace, run, small)
     filler = small / "somebody-elses"
-    free = os.statvfs(small)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+    fill_up(filler)
     completed = workspace.run("attach", run, "--json")
     assert completed.returncode == 4
     said = told(completed)

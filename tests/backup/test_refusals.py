@@ -22,6 +22,7 @@ from tests.support.source import Source
 pytestmark = pytest.mark.server
 
 USAGE, REFUSED = 2, 3
+OTHERS = ("zstd", "server-lz4", "server-zstd")
 TCP = {"listen_addresses": "127.0.0.1", "password_encryption": "scram-sha-256"}
 HBA = """\
 host all,replication backup 127.0.0.1/32 scram-sha-256
@@ -82,6 +83,7 @@ def test_wrong_password(source: Source) -> None:
     assert "wrong" not in error["title"].replace("passwords-wrong", "")
 
 
+@pytest.mark.slow
 def test_no_password(source: Source) -> None:
     none = reached(source, "backup", host="127.0.0.1", passfile="/dev/null")
     assert_refused(source, none, words=("no password supplied", ".pgpass"))
@@ -108,6 +110,7 @@ def test_role_that_may_not_replicate(source: Source) -> None:
     assert_refused(source, reached(source, "app"), words=words)
 
 
+@pytest.mark.slow
 def test_role_that_does_not_exist(source: Source) -> None:
     words = ('role "ghost" does not exist', "--source 'user=ROLE'")
     assert_refused(source, reached(source, "ghost"), words=words)
@@ -118,11 +121,13 @@ def test_no_way_through_pg_hba(source: Source) -> None:
     assert_refused(source, reached(source, "nobody_lets_in"), words=words)
 
 
+@pytest.mark.slow
 def test_nobody_listens(source: Source) -> None:
     words = ("cannot be asked", "start the server")
     assert_refused(source, "--source=host=127.0.0.1 port=9", words=words)
 
 
+@pytest.mark.slow
 def test_server_that_is_stopped(any_binaries: ServerBinaries, workspace: Workspace) -> None:
     source = Source.make(workspace, any_binaries)
     source.sandbox.stop()
@@ -175,6 +180,7 @@ def test_wal_senders_are_taken(any_binaries: ServerBinaries, workspace: Workspac
     assert everything(sandbox.backups) == []
 
 
+@pytest.mark.slow
 def test_looking_takes_no_wal_sender_away(
     any_binaries: ServerBinaries, workspace: Workspace
 ) -> None:
@@ -213,7 +219,7 @@ def test_place_that_an_interrupted_one_holds(source: Source) -> None:
         place.rmdir()
 
 
-@pytest.mark.parametrize("deeper", ["", "not/yet/there"])
+@pytest.mark.parametrize("deeper", [pytest.param("", marks=pytest.mark.slow), "not/yet/there"])
 def test_directory_that_the_account_cannot_write(source: Source, deeper: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root has directories that the server's account cannot enter")
@@ -225,12 +231,14 @@ def test_directory_that_the_account_cannot_write(source: Source, deeper: str) ->
     assert list(roots.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_directory_that_is_none(source: Source) -> None:
     file = source.workspace.path / "a-file"
     file.touch()
     assert_refused(source, f"--destination={file}", words=("is no directory", "--destination"))
 
 
+@pytest.mark.slow
 def test_directory_inside_the_data(source: Source) -> None:
     inside = source.sandbox.data / "backups"
     words = ("would contain itself", "another disk")
@@ -238,6 +246,7 @@ def test_directory_inside_the_data(source: Source) -> None:
     assert not inside.exists()
 
 
+@pytest.mark.slow
 def test_directory_of_ones_own_is_made(source: Source) -> None:
     place = source.workspace.path / "new" / "and deep"
     place.parent.mkdir(mode=0o755)
@@ -252,7 +261,9 @@ def test_plain_backup_is_not_compressed_by_the_client(source: Source) -> None:
     assert_refused(source, "--format=plain", "--compress=gzip", words=words)
 
 
-@pytest.mark.parametrize("method", ["lz4", "zstd", "server-lz4", "server-zstd"])
+@pytest.mark.parametrize(
+    "method", ["lz4", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_compression_that_was_not_built_in(
     binaries_by_origin: dict[Origin, ServerBinaries], source: Source, method: str
 ) -> None:
@@ -263,6 +274,7 @@ def test_compression_that_was_not_built_in(
     assert words[0] in error["title"].lower()
 
 
+@pytest.mark.slow
 def test_tablespace_that_is_none(source: Source) -> None:
     words = ("No tablespace of the server is at /srv/none", "it has none")
     mapping = "--tablespace=/srv/none=/srv/other"

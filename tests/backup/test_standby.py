@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from pgrescue.demo.account import run_tool
-from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.demo.processes import wait_until
 from pgrescue.demo.sandbox import Sandbox
 from tests.support.backups import (
@@ -33,12 +33,22 @@ from tests.support.source import Source
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="module")
-def source(server_binaries: ServerBinaries) -> Iterator[Source]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "embedded",
+        pytest.param("installed", marks=pytest.mark.slow),
+    ],
+)
+def source(
+    request: pytest.FixtureRequest, binaries_by_origin: dict[Origin, ServerBinaries]
+) -> Iterator[Source]:
     """A primary whose rows a standby has."""
+    if request.param not in binaries_by_origin:
+        pytest.skip(f"there are no {request.param} PostgreSQL server binaries here")
     workspace = Workspace.make()
     try:
-        source = Source.make(workspace, server_binaries, name="primary")
+        source = Source.make(workspace, binaries_by_origin[request.param], name="primary")
         source.sandbox.sql(BULK.format(2000))
         yield source
     finally:
@@ -105,6 +115,7 @@ def test_it_is_told_that_it_is_a_standby(source: Source, standby: Sandbox) -> No
     assert "could never be restored" in told(without)
 
 
+@pytest.mark.slow
 def test_cluster_that_is_a_standby_itself(source: Source, standby: Sandbox) -> None:
     """Configured as a cluster of its own, on the machine that has the standby only."""
     workspace = source.workspace

@@ -41,10 +41,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 EVERY_DAY: dict[str, Origin] = {
     "plain": "embedded",
-    "tar": "embedded",
     "gzip": "embedded",
-    "zstd": "installed",
-    "fetch": "embedded",
 }
 ORIGINS: tuple[Origin, ...] = ("installed", "embedded")
 CASES = [

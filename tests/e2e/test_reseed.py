@@ -101,6 +101,7 @@ def test_undo_puts_the_old_standby_back_and_discard_deletes_it(pair: Pair) -> No
     assert not [name for name in names if "pgrescue" in name]
 
 
+@pytest.mark.slow
 def test_an_empty_place_is_filled(pair: Pair) -> None:
     pair.standby.stop()
     shutil.rmtree(pair.standby.data)
@@ -168,7 +169,7 @@ def test_what_makes_no_sense_is_refused(pair: Pair) -> None:
     assert pair.standby.is_running()
 
 
-@pytest.mark.parametrize("way_on", ["resume", "undo"])
+@pytest.mark.parametrize("way_on", ["resume", pytest.param("undo", marks=pytest.mark.slow)])
 def test_a_killed_runner_leaves_nothing_that_starts(pair: Pair, way_on: str) -> None:
     pair.source.sandbox.sql(
         "create table bulk as select n, repeat(md5(n::text), 30) as text "
@@ -188,6 +189,7 @@ def test_a_killed_runner_leaves_nothing_that_starts(pair: Pair, way_on: str) -> 
     assert pair.follows()
 
 
+@pytest.mark.slow
 def test_a_source_that_dies_meanwhile_leaves_the_old_data_to_be_put_back(pair: Pair) -> None:
     pair.source.sandbox.sql(
         "create table bulk as select n, repeat(md5(n::text), 30) as text "

@@ -45,6 +45,7 @@ def test_a_backup_that_vanished_makes_the_plan_stale(source: Source) -> None:
     assert set(listed(source)) == {"first", "second"}
 
 
+@pytest.mark.slow
 def test_a_backup_that_broke_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     archive = source.sandbox.backups / "third" / "base.tar.gz"
@@ -52,6 +53,7 @@ def test_a_backup_that_broke_makes_the_plan_stale(source: Source) -> None:
     out_of_date(source, executed(source, plan), source.id_of("third"))
 
 
+@pytest.mark.slow
 def test_an_incremental_that_appeared_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     manifest = f"{source.backups['second'].path}/backup_manifest"
@@ -59,6 +61,7 @@ def test_an_incremental_that_appeared_makes_the_plan_stale(source: Source) -> No
     out_of_date(source, executed(source, plan), "the catalog")
 
 
+@pytest.mark.slow
 def test_a_backup_in_another_place_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "2")
     first = source.sandbox.backups / "first"
@@ -68,18 +71,21 @@ def test_a_backup_in_another_place_makes_the_plan_stale(source: Source) -> None:
     out_of_date(source, executed(source, plan), f"directory {first}")
 
 
+@pytest.mark.slow
 def test_wal_that_somebody_else_removed_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     (source.sandbox.wal / plan.work.wal[0].names[0]).unlink()
     out_of_date(source, executed(source, plan), "WAL in")
 
 
+@pytest.mark.slow
 def test_a_new_timeline_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     (source.sandbox.wal / "00000002.history").write_text("1\t0/5000000\tno reason\n")
     out_of_date(source, executed(source, plan), "timelines")
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_gone_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     source.sandbox.wal.rename(source.workspace.path / "elsewhere")
@@ -87,6 +93,7 @@ def test_an_archive_that_is_gone_makes_the_plan_stale(source: Source) -> None:
     assert len(list(source.sandbox.backups.iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_backup_in_use_stays(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     run = start_detached(source.workspace, "--backup", source.id_of("first"))
@@ -126,6 +133,7 @@ def test_killed_at_any_rename_it_goes_on_or_back(source: Source, before: dict[st
         settle(source, run, "resume" if place % 3 else "undo", before)
 
 
+@pytest.mark.slow
 def test_an_undo_killed_at_any_rename_is_done_again(source: Source, before: dict[str, Any]) -> None:
     """The WAL comes back first, then the backups."""
     files = len(planned(source, "--keep-count", "1").work.wal[0].names)
@@ -142,6 +150,7 @@ def test_an_undo_killed_at_any_rename_is_done_again(source: Source, before: dict
         assert differences(before, everything(source)) == []
 
 
+@pytest.mark.slow
 def test_a_half_done_removal_blocks_the_next_one(source: Source) -> None:
     run = killed(source, planned(source, "--keep-count", "1"), 1, "after")
     refused(prune(source, "--keep-count", "1", check=False), 3, run)
@@ -164,6 +173,7 @@ def test_an_undo_overwrites_nothing(source: Source) -> None:
     assert set(listed(source)) == {"first", "second", "third"}
 
 
+@pytest.mark.slow
 def test_an_undo_does_not_overwrite_wal(source: Source) -> None:
     last = finished(prune(source, "--keep-count", "1"))
     name = sorted(os.listdir(_aside_wal(source)))[0]
@@ -173,6 +183,7 @@ def test_an_undo_does_not_overwrite_wal(source: Source) -> None:
     assert name in os.listdir(_aside_wal(source))
 
 
+@pytest.mark.slow
 def test_an_undo_says_when_what_was_set_aside_is_gone(source: Source) -> None:
     last = finished(prune(source, "--keep-count", "1"))
     shutil.rmtree(_aside_wal(source))
@@ -193,6 +204,7 @@ def test_deleting_never_goes_through_a_link(source: Source) -> None:
     assert (elsewhere / "precious").read_text() == "keep"
 
 
+@pytest.mark.slow
 def test_what_others_put_beside_it_is_not_deleted(source: Source) -> None:
     last = finished(prune(source, "--keep-count", "1"))
     (place,) = source.sandbox.backups.glob(".pgrescue-*")
@@ -201,6 +213,7 @@ def test_what_others_put_beside_it_is_not_deleted(source: Source) -> None:
     assert [path.name for path in place.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_a_hidden_directory_of_somebody_else_is_not_used(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     place = Path(plan.work.moves[0].aside).parent
@@ -213,6 +226,7 @@ def test_a_hidden_directory_of_somebody_else_is_not_used(source: Source) -> None
     assert set(listed(source)) == {"first", "second", "third"}
 
 
+@pytest.mark.slow
 def test_a_server_in_a_backup_is_not_pulled_away_from_under_it(source: Source) -> None:
     plain = Place(source.backup("plain", "-Fp").path, source.sandbox)
     source.backup("last", "-Ft", "-z")
@@ -230,6 +244,7 @@ def test_a_server_in_a_backup_is_not_pulled_away_from_under_it(source: Source) -
     assert set(listed(source)) == {"first", "second", "third", "last"}
 
 
+@pytest.mark.slow
 def test_two_removals_are_undone_in_any_order(source: Source, before: dict[str, Any]) -> None:
     one = finished(prune(source, "--keep-count", "2"))["run"]
     time.sleep(1.0)  # hidden directories are named by the second

@@ -18,6 +18,7 @@ from tests.support.source import Source
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.slow
 def test_a_plain_backup_goes_with_its_tablespaces(source: Source) -> None:
     where = source.sandbox.create_tablespace("fast")
     source.sandbox.sql("create table elsewhere tablespace fast as select 1 as n")
@@ -53,6 +54,7 @@ def test_the_servers_own_tablespace_is_never_taken(source: Source) -> None:
     assert len(list(where.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_configured_directory_that_is_a_backup_stays(source: Source) -> None:
     backups = tuple(source.sandbox.backups / name for name in ("first", "second", "third"))
     source.workspace.configure(replace(cluster_config(source.sandbox), backups=backups))
@@ -61,6 +63,7 @@ def test_a_configured_directory_that_is_a_backup_stays(source: Source) -> None:
     refused(prune(source, source.id_of("first"), check=False), 3, "configured directories")
 
 
+@pytest.mark.slow
 def test_a_backup_with_another_one_inside_stays(source: Source) -> None:
     inside = source.sandbox.backups / "first" / "kept-here"
     shutil.move(source.sandbox.backups / "third", inside)
@@ -68,6 +71,7 @@ def test_a_backup_with_another_one_inside_stays(source: Source) -> None:
     refused(prune(source, source.id_of("first"), check=False), 3, f"{inner} lies inside it")
 
 
+@pytest.mark.slow
 def test_a_directory_for_backups_that_is_empty_stops_the_wal_from_going(source: Source) -> None:
     nas = source.workspace.path / "nas"
     nas.mkdir()
@@ -80,6 +84,7 @@ def test_a_directory_for_backups_that_is_empty_stops_the_wal_from_going(source: 
     assert [path.parent for path in hidden(source)] == [source.sandbox.backups]
 
 
+@pytest.mark.slow
 def test_wal_in_directories_of_its_own_is_set_aside_in_them(source: Source) -> None:
     names = sorted(path.name for path in source.sandbox.wal.iterdir() if path.is_file())
     for name in names:
@@ -98,6 +103,7 @@ def test_wal_in_directories_of_its_own_is_set_aside_in_them(source: Source) -> N
     assert differences(before, everything(source)) == []
 
 
+@pytest.mark.slow
 def test_a_directory_reached_through_a_link_is_the_same(source: Source) -> None:
     link = source.workspace.path / "link"
     link.symlink_to(source.sandbox.backups)

@@ -77,6 +77,7 @@ def segment_of(source: Source, name: str) -> str:
     return segment
 
 
+@pytest.mark.slow
 def test_without_a_policy_nothing_goes(source: Source) -> None:
     said = document(source.workspace.run("retention", "--json", check=True))
     assert said["removable"] == []
@@ -117,6 +118,7 @@ def test_discarded_is_gone_and_the_rest_restores(source: Source) -> None:
     assert f"# Removal of {CONFIRM[1]}: succeeded" in report.read_text()
 
 
+@pytest.mark.slow
 def test_deleted_at_once_when_asked_for(source: Source) -> None:
     prune(source, "--keep-count", "2", "--delete")
     assert hidden(source) == []
@@ -125,6 +127,7 @@ def test_deleted_at_once_when_asked_for(source: Source) -> None:
     assert restored_rows(source, "second") == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_history_files_stay(source: Source) -> None:
     source.restore("--to", "latest", "--action", "promote")
     source.sandbox.sql("select pg_switch_wal()")
@@ -145,6 +148,7 @@ def test_it_needs_the_clusters_name(source: Source) -> None:
     assert everything(source) == before
 
 
+@pytest.mark.slow
 def test_the_dry_run_shows_the_steps_and_does_nothing(source: Source) -> None:
     before = everything(source)
     shown = source.workspace.run("prune", "--keep-count", "1", "--dry-run", check=True).stdout
@@ -161,6 +165,7 @@ def test_the_dry_run_shows_the_steps_and_does_nothing(source: Source) -> None:
     assert source.workspace.run("runs", check=True).stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_named_backups_go_whatever_the_policy(source: Source) -> None:
     shown = source.workspace.run(
         "prune", source.id_of("second"), "--keep-count", "2", "--dry-run", check=True
@@ -187,6 +192,7 @@ def test_a_parent_goes_only_with_its_children(source: Source) -> None:
     assert set(listed(source)) == {"first", "third"}
 
 
+@pytest.mark.slow
 def test_a_chain_is_kept_whole_and_restores(source: Source) -> None:
     manifest = f"{source.backups['second'].path}/backup_manifest"
     source.backup("child", "-Fp", f"--incremental={manifest}")
@@ -198,6 +204,7 @@ def test_a_chain_is_kept_whole_and_restores(source: Source) -> None:
     assert restored_rows(source, "child") == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_plan_do_the_same_by_hand(source: Source) -> None:
     (source.sandbox.wal / "00000001.history-of-mine-and-no-WAL").write_text("not WAL")
     plan = document(

@@ -16,6 +16,7 @@ from pgrescue.backup.trouble import take_failed
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.model import Backup
+from pgrescue.catalog.windows import with_window
 from pgrescue.errors import StepFailed
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.execution import BackupExecution
@@ -132,7 +133,7 @@ def publish(execution: BackupExecution) -> str:
         )
     )
     _see_that_it_is_archived(execution, backup)
-    return f"{backup.id}, {backup.size_bytes} bytes"
+    return f"{backup.id}, {backup.size_bytes} bytes; {_window_opened(work, backup)}"
 
 
 def _read(execution: BackupExecution, path: str) -> Backup:
@@ -155,6 +156,18 @@ def _read(execution: BackupExecution, path: str) -> Backup:
             next_steps=("look which server answers there now, then make a new plan",),
         )
     return backup
+
+
+def _window_opened(work: BackupWork, backup: Backup) -> str:
+    """From where to where this backup can be recovered now."""
+    try:
+        archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
+    except OSError:
+        archive = None
+    window = with_window(backup, archive).window
+    if window is None:
+        return "it cannot be recovered without more WAL"
+    return f"recoverable from {window.from_lsn} to {window.to_lsn}"
 
 
 def _see_that_it_is_archived(execution: BackupExecution, backup: Backup) -> None:

@@ -1,0 +1,160 @@
+"""What can be done with plans and runs: start, go on, take back, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgrescue.backup.model import BackupPlan
+from pgrescue.errors import Refused, UsageError
+from pgrescue.plan.facts import UnfinishedRun
+from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan, check_seal
+from pgrescue.retention.prune_model import PrunePlan
+from pgrescue.run.backup_place import was_renamed
+from pgrescue.run.launch import launch
+from pgrescue.run.records import Purpose
+from pgrescue.run.run_directory import RunDirectory, create_run, list_runs
+from pgrescue.run.state import ENDED, RunState
+
+
+def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
+    """Runs on this directory that are at work, wait, or stopped half-way."""
+    wanted = str(Path(data_directory).resolve())
+    found = []
+    for run in list_runs():
+        state = run.state()
+        changed_nothing = state.state == "failed" and not (state.asides or state.made)
+        if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
+            found.append(UnfinishedRun(run.id, state.state))
+    return found
+
+
+def running_run() -> RunDirectory | None:
+    """The newest run that is at work now: what the UI opens on."""
+    return next((run for run in reversed(list_runs()) if run.state().state == "running"), None)
+
+
+def start(plan: SealedPlan) -> RunDirectory:
+    """Start executing exactly this plan; raises `Refused` if a check forbids it."""
+    check_seal(plan)
+    if plan.blockers:
+        first = plan.blockers[0]
+        raise Refused(
+            first.message,
+            "; ".join(finding.message for finding in plan.blockers[1:]),
+            next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
+        )
+    run = create_run(plan)
+    launch(run, _purpose_of(plan))
+    return run
+
+
+def _purpose_of(plan: SealedPlan) -> Purpose:
+    """What a runner is started for to do what a plan says."""
+    if isinstance(plan, PrunePlan):
+        return "prune"
+    return "backup" if isinstance(plan, BackupPlan) else "restore"
+
+
+def resume_run(run: RunDirectory) -> None:
+    """Go on: after an interruption or failure, or past the pause at the target."""
+    state = run.state()
+    if state.state == "running":
+        raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
+    if state.state in ENDED:
+        raise UsageError(
+            f"The run {run.id} has ended: {state.state}.",
+            next_steps=("pgrescue runs lists those that go on",),
+        )
+    launch(run, state.purpose)
+
+
+def undo_run(run: RunDirectory) -> None:
+    """Put back what the run set aside; raises `Refused` while it is at work."""
+    state = run.state()
+    _check_it_can_be_undone(run, state)
+    _check_nothing_lies_upon_it(run, state)
+    launch(run, "undo")
+
+
+def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
+    if state.state == "running":
+        raise Refused(
+            f"The run {run.id} is at work.",
+            "Stop it first, then put the old data back.",
+            next_steps=(f"pgrescue abort {run.id}", f"pgrescue undo {run.id}"),
+        )
+    if state.state == "undone":
+        raise UsageError(
+            f"The run {run.id} has been undone already.",
+            next_steps=(f"pgrescue discard {run.id}   deletes what it had restored",),
+        )
+    if state.deletion_begun:
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            "What it had set aside was deleted, or its deletion was begun.",
+            next_steps=("look what the backups lead to: pgrescue plan",),
+        )
+    if state.backup is not None:
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            f"It has taken the backup {state.backup.id}; that is deleted by a plan of its own.",
+            next_steps=("pgrescue retention",),
+        )
+    plan = run.plan()
+    if isinstance(plan, BackupPlan) and was_renamed(plan.work, state):
+        raise Refused(
+            f"It has become a backup already: {plan.work.destination}.",
+            "The run ended between the renaming and the entry in its journal.",
+            next_steps=(f"pgrescue resume {run.id}   completes it",),
+        )
+    if not state.asides and not state.made and not state.begun("stop"):
+        raise UsageError(
+            f"The run {run.id} cannot be undone.",
+            "It set nothing aside and made nothing.",
+        )
+
+
+def _check_nothing_lies_upon_it(run: RunDirectory, state: RunState) -> None:
+    newer = [
+        other.id
+        for other in list_runs()
+        if state.kind != "prune"  # what a removal set aside lies beside that of others
+        and other.id > run.id
+        and other.state().data_directory == state.data_directory
+        and other.state().asides
+    ]
+    if newer:
+        raise Refused(
+            f"A later run, {newer[-1]}, has set aside what this one restored.",
+            "Undoing this one first would mix the two.",
+            next_steps=(f"pgrescue undo {newer[-1]}",),
+        )
+
+
+def discard_run(run: RunDirectory) -> None:
+    """Delete for good what an ended run has set aside; raises `Refused` for one that may go on."""
+    state = run.state()
+    if state.state not in ENDED:
+        raise Refused(
+            f"The run {run.id} has not ended: {state.state}.",
+            "What it set aside may still be needed.",
+            next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
+        )
+    if not discardable(run):
+        raise UsageError(
+            f"The run {run.id} has nothing set aside.",
+            "It set nothing aside, or that was deleted or put back.",
+        )
+    launch(run, "discard")
+
+
+def discardable(run: RunDirectory) -> list[str]:
+    """What `discard` would delete, by path."""
+    state = run.state()
+    paths = [item.aside for item in state.asides] + list(state.retired)
+    plan = run.plan()
+    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
+    if isinstance(plan, Plan) and needed_no_more:
+        paths += [path for path in state.made if path == plan.work.staging]
+    return [path for path in paths if Path(path).exists()]

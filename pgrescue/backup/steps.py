@@ -19,6 +19,11 @@ def backup_steps(work: BackupWork) -> tuple[Step, ...]:
     return (*steps, _publish(work))
 
 
+def gentle_wait(bound: float) -> str:
+    """How long a spread checkpoint lasts; one that is under way ends first."""
+    return f"at most {bound:.0f} s, twice that if another one is under way"
+
+
 def take_command(work: BackupWork) -> Command:
     """pg_basebackup, as whoever owns the backup."""
     return Command(work.command, work.run_as)
@@ -40,7 +45,7 @@ def _take(work: BackupWork) -> Step:
     checkpoint = (
         "It begins at once, with a checkpoint that writes as fast as it can."
         if work.checkpoint == "fast"
-        else f"It waits for a gentle checkpoint first, at most {work.checkpoint_bound:.0f} s."
+        else f"It waits for a gentle checkpoint first, {gentle_wait(work.checkpoint_bound)}."
     )
     return _step(
         "take",

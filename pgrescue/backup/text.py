@@ -9,6 +9,7 @@ from humanize import naturalsize
 
 from pgrescue.backup.choices import choice
 from pgrescue.backup.model import BackupPlan
+from pgrescue.backup.steps import gentle_wait
 from pgrescue.plan.render_text import preflight_lines, step_lines
 from pgrescue.postgres.basebackup_options import compression_text
 from pgrescue.printable import printable, printable_lines
@@ -69,5 +70,5 @@ def value_text(name: str, value: str) -> str:
 
 def _checkpoint(plan: BackupPlan) -> str:
     if plan.work.checkpoint == "spread":
-        return f"waits for a gentle one, at most {plan.work.checkpoint_bound:.0f} s."
+        return f"waits for a gentle one, {gentle_wait(plan.work.checkpoint_bound)}."
     return value_text("checkpoint", "fast")

@@ -121,12 +121,14 @@ def run_undo(arguments: argparse.Namespace) -> int:
 
     directory = _find(arguments)
     state = directory.state()
-    question = (
-        f"Put back the backups and the WAL that the run {directory.id} set aside?"
-        if state.kind == "prune"
-        else f"Put the old data back to {state.data_directory}, as it was before the run "
-        f"{directory.id}?"
-    )
+    match state.kind:
+        case "prune":
+            question = f"Put back the backups and the WAL that the run {directory.id} set aside?"
+        case "backup":
+            question = f"Remove what is left of the backup that the run {directory.id} began?"
+        case _:
+            place = state.data_directory
+            question = f"Put the old data back to {place}, as it was before the run {directory.id}?"
     return _act(arguments, directory, question, undo_run)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from pgrescue.backup.steps import gentle_wait
 from pgrescue.plan.model import Seed, Work
 from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.steps import shared_step
@@ -32,7 +33,7 @@ def _receive(work: Work) -> Step:
     checkpoint = (
         "It begins with a checkpoint there, at once."
         if seed.checkpoint == "fast"
-        else f"It waits for a gentle checkpoint there, at most {seed.checkpoint_bound:.0f} s."
+        else f"It waits for a gentle checkpoint there, {gentle_wait(seed.checkpoint_bound)}."
     )
     return _step(
         "receive",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from pgrescue.backup.model import BackupPlan
+from pgrescue.backup.steps import gentle_wait
 from pgrescue.tui import plan_text
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.words import about, size
@@ -39,7 +40,7 @@ def consequences(plan: BackupPlan) -> tuple[str, ...]:
         lines.append("The server writes a checkpoint at once: a burst of I/O.")
     else:
         bound = work.checkpoint_bound
-        lines.append(f"It waits for a gentle checkpoint first, at most {bound:.0f} s.")
+        lines.append(f"It waits for a gentle checkpoint first, {gentle_wait(bound)}.")
     lines.append(f"It takes about {size(plan.estimated_size)} there. The server goes on serving.")
     if work.verify:
         lines.append("It is read again, and gets its name only if it is whole.")

@@ -113,7 +113,7 @@ def check_seal(plan: SealedPlan) -> None:
         raise Refused(
             f"The plan {plan.id} was altered after it was made.",
             "Its content does not match its id.",
-            next_steps=("make a new plan with the same options",),
+            next_steps=("make a new plan with the same options (pgrescue plan, or --dry-run)",),
         )
 
 

@@ -83,7 +83,14 @@ def test_ui_without_a_terminal_points_to_headless(workspace: Workspace) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGHUP,
+    ],
+)
 @pytest.mark.parametrize("moment", ["Base backup 1", "$ pgrescue"])
 def test_interrupted_demo_leaves_no_process(
     any_binaries: ServerBinaries, workspace: Workspace, number: signal.Signals, moment: str

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -85,4 +86,7 @@ class Terminal:
 
 def _take_terminal() -> None:
     """Make standard input the controlling terminal of the new session."""
+    # A suite that runs in the background may have been told to ignore these.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

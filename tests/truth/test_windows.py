@@ -99,6 +99,8 @@ DAMAGES: dict[str, Callable[[Path, int], None]] = {
     "half": zero_the_rest,
     "misnamed": put_another_in_its_place,
 }
+LIKE_OTHERS = ("truncated", "empty", "zeroed", "half")
+"""Damage that reads like one of the others; played with the long rest."""
 
 
 def damaged_copy(history: BusyHistory, place: Path, at: Lsn, damage: str) -> str:
@@ -118,7 +120,13 @@ def windows(workspace: Workspace, history: BusyHistory, archive: Path) -> list[R
     return [from_plain(item, RecoverableWindow) for item in told]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, marks=[pytest.mark.slow] if damage in LIKE_OTHERS else [])
+        for damage in DAMAGES
+    ],
+)
 def test_recovery_gets_as_far_as_the_window(
     shared_workspace: Workspace, history: BusyHistory, damage: str
 ) -> None:

@@ -251,9 +251,7 @@ async def test_confirmation_says_what_it_costs() -> None:
     async with opened(world()) as pilot:
         await to_plan(pilot)
         await press(pilot, "enter")
-        await flows(
-            pilot, "It waits for a gentle checkpoint first, at most 270 s, twice that"
-        )
+        await flows(pilot, "It waits for a gentle checkpoint first, at most 270 s, twice that")
         await flows(pilot, "It is read again, and gets its name only if it is whole.")
         await press(pilot, "enter")  # on Cancel
         await see(pilot, "[3/5 plan]")

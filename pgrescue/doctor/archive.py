@@ -106,14 +106,21 @@ def _judge(state: _Archiver, archive: WalArchive | None) -> list[Finding]:
     if state.mode == "off" or (state.in_recovery and state.mode != "always"):
         why = "archive_mode is off" if state.mode == "off" else "it is a standby"
         message = f"The running server does not archive its WAL: {why}."
-        fix = "alter system set archive_mode = on; then restart the server"
+        fix = "pgrescue init --archive   shows what has to change, and asks"
         return [Finding(code, "warning", message, fix if state.mode == "off" else None)]
     if state.is_failing:
         message = (
             f"The server's archive_command fails: {state.failed_count} times, last for "
             f"{state.last_failed} {_ago(state.last_failed_at)}."
         )
-        return [Finding(code, "warning", message, "look for 'archive command failed' in its log")]
+        return [
+            Finding(
+                code,
+                "warning",
+                message,
+                "look for 'archive command failed' in its log; pgrescue init --archive",
+            )
+        ]
     if state.last_archived is None:
         message = "The server has archived nothing yet."
         return [Finding(code, "warning", message, "psql -c 'select pg_switch_wal()'")]

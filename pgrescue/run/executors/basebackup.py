@@ -57,7 +57,7 @@ def take(execution: BackupExecution) -> str:
     if completed.exit_code != 0:
         unchanged = f"Nothing of it is left; {execution.work.root} has no half backup."
         raise take_failed(completed.exit_code, said or completed.output, unchanged)
-    size, _ = size_on_disk(_watched(execution.work))
+    size, _ = size_on_disk(_watched(execution.work), taken.done_bytes)
     return f"{taken.done_bytes} bytes of files, {size} bytes on disk, WAL to {taken.stop_lsn}"
 
 

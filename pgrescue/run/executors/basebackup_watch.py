@@ -71,7 +71,7 @@ def follow(
 
 
 def _tell(execution: Execution[SealedPlan], watched: Watched, taken: Taken, seconds: float) -> None:
-    disk, wal = size_on_disk(watched)
+    disk, wal = size_on_disk(watched, taken.done_bytes)
     detail: str = taken.phase
     if taken.phase == "waiting for checkpoint" and watched.checkpoint == "spread":
         bound = watched.checkpoint_bound
@@ -132,15 +132,16 @@ class ServerView:
             return connect(parameters, self._watched.owner)
 
 
-def size_on_disk(watched: Watched) -> tuple[int, int]:
+def size_on_disk(watched: Watched, done_bytes: int) -> tuple[int, int]:
     """Bytes of the backup so far, and of its WAL among them.
 
-    Of a plain backup only the WAL is looked at: it has too many files to go through every second.
+    The files of a plain backup are as big as what was sent of them, `done_bytes`: there are too
+    many to go through every second.
     """
     place = Path(watched.place)
     if watched.format == "plain":
         wal = _sizes(place / "pg_wal")
-        return wal, wal
+        return done_bytes + wal, wal
     return _sizes(place), _sizes(place, "pg_wal.tar")
 
 

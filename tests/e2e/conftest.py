@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             origin = parameters.pop("server_binaries", None)
             if origin is None or item.get_closest_marker("both_servers"):
                 continue
-            name = f"{item.originalname} {sorted(map(str, parameters.values()))}"
+            # A function's text has its address in it, and every worker must choose the same tests.
+            values = sorted(getattr(value, "__name__", str(value)) for value in parameters.values())
+            name = f"{item.originalname} {values}"
             if origin != ORIGINS[zlib.crc32(name.encode()) % len(ORIGINS)]:
                 item.add_marker("slow")
 

@@ -144,6 +144,24 @@ def test_a_tablespace_of_the_source_on_this_machine_is_not_touched(pair: Pair) -
     assert pair.follows()
 
 
+@pytest.mark.slow
+def test_a_linked_pg_wal_stays_where_it_was(pair: Pair) -> None:
+    pair.standby.stop()
+    inside, elsewhere = pair.standby.data / "pg_wal", pair.standby.directory / "wal-disk"
+    inside.rename(elsewhere)
+    inside.symlink_to(elsewhere)
+    pair.standby.start()
+    pair.break_it()
+    workspace = pair.source.workspace
+    assert finished(pair.reseed("--yes", "--json"))["state"] == "succeeded"
+    assert inside.readlink() == elsewhere
+    assert {path.owner() for path in elsewhere.iterdir()} == {pair.standby.account.name}
+    assert pair.follows()
+    assert finished(workspace.run("undo", "--yes", "--json"))["state"] == "undone"
+    assert inside.readlink() == elsewhere
+    assert any(elsewhere.iterdir())
+
+
 def test_what_makes_no_sense_is_refused(pair: Pair) -> None:
     parts = pair.standby.conninfo("postgres").split()
     own = " ".join(part for part in parts if not part.startswith("dbname"))

@@ -29,6 +29,7 @@ from pgrescue.run.executors.extract import (
     settle_tablespace,
     tablespace_root,
 )
+from pgrescue.run.executors.wal import copy_owned
 from pgrescue.run.records import Reached
 from pgrescue.run.run_directory import sync_directory
 
@@ -95,7 +96,8 @@ def _move_in(execution: RestoreExecution, seed: Seed) -> None:
         link_wal(execution, data, work.wal_link)
         for entry in sorted(kept.iterdir()):
             if entry.is_file():
-                shutil.move(entry, Path(work.wal_link, entry.name))
+                # On another file system, as a rule: that is what the link is for.
+                copy_owned(execution, entry, Path(work.wal_link, entry.name))
         shutil.rmtree(kept)
 
 

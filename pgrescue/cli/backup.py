@@ -38,7 +38,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     from pgrescue.postgres.basebackup_options import ManifestChecksums
 
     def about(name: str) -> str:
-        return choice(name).about.replace("%", "%%")
+        chosen = choice(name)
+        values = f" {', '.join(value for value, _ in chosen.values)}." if chosen.values else ""
+        return (chosen.about + values).replace("%", "%%")
 
     parser = commands.add_parser(
         "backup",

@@ -55,7 +55,8 @@ class ServerFacts:
     """What `wal_compression` may be: shows with which libraries the server was built."""
     senders: int
     """WAL senders at work now."""
-    slots: int
+    slot_names: tuple[str, ...]
+    """Of its replication slots."""
     archiver: ArchiverFacts | None
     system_identifier: str
     timeline: int
@@ -69,6 +70,11 @@ class ServerFacts:
     """In pg_wal now; None where the role may not know."""
     replication_problem: str | None
     """Why no replication connection could be opened, in the server's words."""
+
+    @property
+    def slots(self) -> int:
+        """How many replication slots it has."""
+        return len(self.slot_names)
 
     @property
     def major(self) -> int:

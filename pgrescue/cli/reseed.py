@@ -90,13 +90,13 @@ def _question(plan: Plan) -> str:
 
 def _request(arguments: argparse.Namespace) -> ReseedRequest:
     from pgrescue.postgres.basebackup_options import mapping_from, rate_from
-    from pgrescue.reseed.model import ReseedRequest
+    from pgrescue.reseed.model import ReseedRequest, checked_slot
 
     if arguments.create_slot and arguments.slot is None:
         raise UsageError("--create-slot needs --slot NAME.")
     return ReseedRequest(
         source=arguments.source,
-        slot=arguments.slot,
+        slot=checked_slot(arguments.slot) if arguments.slot is not None else None,
         create_slot=arguments.create_slot,
         checkpoint=arguments.checkpoint,
         max_rate=rate_from(arguments.max_rate) if arguments.max_rate else None,

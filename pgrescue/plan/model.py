@@ -103,6 +103,8 @@ class Seed:
     estimated_bytes: int
     tablespaces: tuple[TablespaceWork, ...]
     """`archive` is where pg_basebackup puts the files of one."""
+    creates_slot: str | None
+    """The replication slot that is made at the source for the standby."""
     keeps_configuration: bool
     """Whether the configuration files of the old data directory are taken over."""
 

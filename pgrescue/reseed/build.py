@@ -148,7 +148,6 @@ def _seed(
     follow = ["--write-recovery-conf"]
     if request.slot is not None:
         follow.append(f"--slot={request.slot}")
-        follow += ["--create-slot"] if request.create_slot else []
     return Seed(
         command=(*command, *follow),
         place=place,
@@ -158,5 +157,6 @@ def _seed(
         checkpoint_bound=checkpoint_bound(server),
         estimated_bytes=server.database_bytes or 0,
         tablespaces=tablespaces,
+        creates_slot=request.slot if request.create_slot else None,
         keeps_configuration=request.own_configuration and facts.has_configuration,
     )

@@ -219,11 +219,24 @@ def tablespaces(asked: Asked) -> Iterator[Finding]:
 
 def slot(asked: Asked) -> Iterator[Finding]:
     """Without a slot or an archive the source may recycle WAL that the standby still needs."""
-    if asked.request.slot is not None:
+    wanted, code = asked.request.slot, "reseed.slot"
+    if wanted is not None:
+        exists = wanted in asked.server.slot_names
+        most = int(asked.server.number("max_replication_slots"))
+        if exists and asked.request.create_slot:
+            message = f"The source has a replication slot {wanted} already."
+            fix = "leave --create-slot out if it is meant for this standby, or choose another name"
+            yield Finding(code, "blocker", message, fix)
+        elif not exists and not asked.request.create_slot:
+            message = f"The source has no replication slot {wanted}."
+            yield Finding(code, "blocker", message, "--create-slot")
+        elif not exists and asked.server.slots >= most:
+            message = f"All of {most} replication slots of the source are taken."
+            yield Finding(code, "blocker", message, "drop one that nobody uses, or raise the limit")
         return
     archives = asked.server.settings.get("archive_mode", "off") != "off"
     yield Finding(
-        "reseed.slot",
+        code,
         "ok" if archives else "warning",
         "Without a replication slot the source keeps WAL only for a while when the standby is "
         "away.",

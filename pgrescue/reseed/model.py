@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from pgrescue.backup.facts import SourceFacts, SourceTablespace
+from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, HostFacts, Programs, UnfinishedRun
 from pgrescue.postgres.basebackup_options import Checkpoint
+from pgrescue.printable import printable
+
+_SLOT = re.compile(r"[a-z0-9_]{1,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,17 @@ class ReseedFacts:
     """Whether the old data directory holds a configuration of its own."""
     in_places: tuple[str, ...]
     """Directories of this major version's files where tablespaces are to go."""
+
+
+def checked_slot(name: str) -> str:
+    """A replication slot's name as PostgreSQL takes it; raises `UsageError`."""
+    if not _SLOT.fullmatch(name):
+        raise UsageError(
+            f"'{printable(name)}' is no name for a replication slot.",
+            "It has lower-case letters, digits and underscores, 63 at most.",
+            next_steps=("--slot standby1 --create-slot",),
+        )
+    return name
 
 
 def place_of(tablespace: SourceTablespace, request: ReseedRequest, cluster: ClusterFacts) -> str:

@@ -41,14 +41,26 @@ def _receive(work: Work) -> Step:
         f"pg_basebackup copies it while the source runs, and writes how to follow it. {checkpoint} "
         "pg_control is kept back until the end, so that half a copy cannot be started.",
         (
+            *_make_slot(work, seed),
             str(receive_command(work, seed)),
             f"mv {shlex.quote(seed.place)}/* {shlex.quote(work.data_directory)}/",
         ),
         f"Fills {work.data_directory}"
         + "".join(f" and {item.destination}" for item in seed.tablespaces)
-        + "; load on the source.",
-        "Remove the new files; the old data is still aside.",
+        + "; load on the source"
+        + (f", and the replication slot {seed.creates_slot} there." if seed.creates_slot else "."),
+        "Remove the new files; the old data is still aside."
+        + (" Drop the slot." if seed.creates_slot else ""),
     )
+
+
+def _make_slot(work: Work, seed: Seed) -> tuple[str, ...]:
+    if seed.creates_slot is None:
+        return ()
+    query = f"select pg_create_physical_replication_slot('{seed.creates_slot}', true)"
+    program = f"{work.bin_directory}/psql"
+    command = (program, f"{seed.conninfo} dbname=postgres", "-c", query)
+    return (str(Command(command, work.run_as)),)
 
 
 def _own_configuration(work: Work) -> Step:

@@ -79,6 +79,18 @@ class CommandEnded(Record, frozen=True, tag="command_ended"):
     pid: int = 0
 
 
+class MakingSlot(Record, frozen=True, tag="making_slot"):
+    """About to make a replication slot at the server that is copied."""
+
+    slot: str
+
+
+class DroppedSlot(Record, frozen=True, tag="dropped_slot"):
+    """That slot is gone again."""
+
+    slot: str
+
+
 class MakingDirectory(Record, frozen=True, tag="making_directory"):
     """About to create a directory of our own, which undo and discard may therefore remove."""
 
@@ -212,6 +224,8 @@ AnyRecord = (
     | CommandBegan
     | CommandEnded
     | MakingDirectory
+    | MakingSlot
+    | DroppedSlot
     | ServerStarting
     | Moving
     | Moved

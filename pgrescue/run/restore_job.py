@@ -17,6 +17,7 @@ from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
 from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.source_slot import drop_slot
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import differences, seen_again
 
@@ -99,6 +100,9 @@ class RestoreJob(Job[RestoreExecution]):
             execution.do("undo_stop", "Stop the restored server", partial(stop, execution))
         put_back = partial(old_data.put_back, execution)
         execution.do("undo_move", "Put the old data back", put_back)
+        if execution.work.seed is not None and before.slots:
+            drop = partial(drop_slot, execution, execution.work.seed)
+            execution.do("undo_slot", "Drop the replication slot at the source", drop)
         if execution.work.start_again:
             execution.do("undo_start", "Start the old cluster", self._start_old)
         return "undone"

@@ -122,6 +122,8 @@ class RunState:
     backup: TakenBackup | None = None
     kind: str = "restore"
     """What the plan is of: "restore", "backup" or "prune"; the purpose changes with an undo."""
+    slots: tuple[str, ...] = ()
+    """Replication slots that were made, or were about to be, at the server that was copied."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
 
@@ -256,6 +258,11 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
 
 def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
     match record:
+        case records.MakingSlot():
+            return replace(state, slots=tuple(dict.fromkeys((*state.slots, record.slot))))
+        case records.DroppedSlot():
+            left = tuple(slot for slot in state.slots if slot != record.slot)
+            return replace(state, slots=left)
         case records.MakingDirectory():
             return replace(state, made=tuple(dict.fromkeys((*state.made, record.path))))
         case records.Moving():

@@ -115,6 +115,20 @@ def as_account(owner: Account) -> Iterator[None]:
             os.environ["HOME"] = before
 
 
+def connect_again(
+    conninfo: str, owner: Account, *, patience: int = 15
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection to a server that was looked at before; no question takes longer, in seconds.
+
+    Raises `psycopg.Error` and OSError.
+    """
+    named = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
+    options = f"-c statement_timeout={patience * 1000} -c lock_timeout=2000"
+    parameters = {"dbname": "postgres", "connect_timeout": "5", "options": options, **named}
+    with as_account(owner):
+        return connect(parameters, owner)
+
+
 class _NotRunning(Exception):
     """There is no server to be reached over its socket."""
 
@@ -232,7 +246,9 @@ def _ask(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
         ),
         senders=ask.value("select count(*) from pg_stat_activity where backend_type = 'walsender'")
         or 0,
-        slots=ask.value("select count(*) from pg_replication_slots") or 0,
+        slot_names=tuple(
+            name for (name,) in ask.rows("select slot_name::text from pg_replication_slots")
+        ),
         archiver=ArchiverFacts(*archiver[0]) if archiver else None,
         system_identifier=str(
             ask.value("select system_identifier::text from pg_control_system()") or ""

@@ -211,7 +211,12 @@ WARNINGS: list[tuple[str, BackupFacts, dict[str, Any], str]] = [
         {},
         "archived nothing yet",
     ),
-    ("server.max_replication_slots", facts(server(slots=10)), {}, "All of 10"),
+    (
+        "server.max_replication_slots",
+        facts(server(slot_names=tuple("abcdefghij"))),
+        {},
+        "All of 10",
+    ),
     ("server.wal_kept", facts(), {"wal_method": "fetch"}, "collected at the end"),
     ("server.wal_size", facts(server(wal_bytes=40 * GIB)), {}, "40.0 GiB"),
     (

@@ -21,7 +21,11 @@ from tests.support.source import Source
 
 pytestmark = pytest.mark.server
 
-REFUSED, STEP_FAILED = 3, 4
+USAGE, REFUSED, STEP_FAILED = 2, 3, 4
+BULK = """
+create table bulk as
+select n, repeat(md5(n::text), 30) as text from generate_series(1, 50000) n
+"""
 
 
 @dataclass(slots=True)
@@ -144,6 +148,23 @@ def test_a_tablespace_of_the_source_on_this_machine_is_not_touched(pair: Pair) -
     assert pair.follows()
 
 
+def test_a_slot_is_made_once_and_goes_with_the_undo(pair: Pair) -> None:
+    pair.source.sandbox.sql(BULK)
+    workspace, slot = pair.source.workspace, ("--slot", "standby1", "--create-slot")
+    listed = "select slot_name from pg_replication_slots where not temporary"
+    run = started(pair.reseed(*slot, "--max-rate", "8M", "--yes", "--json", "--detach"))
+    wait_until(lambda: receiving(pair, run), "the first bytes")
+    workspace.run("abort", run, "--yes", check=True)
+    assert pair.source.sandbox.sql(listed) == ["standby1"]
+    last = finished(workspace.run("resume", run, "--yes", "--json", check=True))
+    assert last["state"] == "succeeded"
+    assert any("keeps WAL" in note for note in last["notes"])
+    assert pair.source.sandbox.sql(f"{listed} and active") == ["standby1"]
+    assert pair.reseed(*slot, "--yes").returncode == REFUSED, "there is one of that name by now"
+    assert finished(workspace.run("undo", run, "--yes", "--json"))["state"] == "undone"
+    assert pair.source.sandbox.sql(listed) == []
+
+
 @pytest.mark.slow
 def test_a_linked_pg_wal_stays_where_it_was(pair: Pair) -> None:
     pair.standby.stop()
@@ -168,11 +189,13 @@ def test_what_makes_no_sense_is_refused(pair: Pair) -> None:
     itself = pair.reseed("--yes", source=own)
     assert itself.returncode == REFUSED
     assert "very server" in itself.stderr
+    assert pair.reseed("--slot", "nowhere", "--yes").returncode == REFUSED
+    assert pair.reseed("--slot", "a'; drop", "--create-slot", "--yes").returncode == USAGE
     nobody = pair.reseed("--yes", source=f"host={pair.standby.directory} port=1")
     assert nobody.returncode == REFUSED
     assert "cannot be asked" in nobody.stderr
     password = pair.reseed("--yes", source=f"{pair.conninfo} password=secret")
-    assert password.returncode == 2
+    assert password.returncode == USAGE
     assert "secret" not in password.stderr
     plan = document(pair.reseed("--dry-run", "--json"))
     assert [step["id"] for step in plan["steps"]] == [
@@ -189,13 +212,9 @@ def test_what_makes_no_sense_is_refused(pair: Pair) -> None:
 
 @pytest.mark.parametrize("way_on", ["resume", pytest.param("undo", marks=pytest.mark.slow)])
 def test_a_killed_runner_leaves_nothing_that_starts(pair: Pair, way_on: str) -> None:
-    pair.source.sandbox.sql(
-        "create table bulk as select n, repeat(md5(n::text), 30) as text "
-        "from generate_series(1, 50000) n"
-    )
-    workspace = pair.source.workspace
-    started = pair.reseed("--max-rate", "8M", "--yes", "--json", "--detach")
-    run = finished_or_started(started)
+    pair.source.sandbox.sql(BULK)
+    workspace, before = pair.source.workspace, pair.rows()
+    run = started(pair.reseed("--max-rate", "8M", "--yes", "--json", "--detach"))
     wait_for_step(workspace, run, "receive")
     wait_until(lambda: receiving(pair, run), "the first bytes")
     kill_runner(workspace, run)
@@ -204,17 +223,17 @@ def test_a_killed_runner_leaves_nothing_that_starts(pair: Pair, way_on: str) -> 
     last = finished(workspace.run(way_on, run, "--yes", "--json"))
     assert last["state"] == ("succeeded" if way_on == "resume" else "undone")
     wait_until(pair.standby.is_running, "the standby")
-    assert pair.follows()
+    if way_on == "resume":
+        assert pair.follows()
+    else:  # the source need not have the WAL any more that it would take to follow
+        assert pair.rows() == before
 
 
 @pytest.mark.slow
 def test_a_source_that_dies_meanwhile_leaves_the_old_data_to_be_put_back(pair: Pair) -> None:
-    pair.source.sandbox.sql(
-        "create table bulk as select n, repeat(md5(n::text), 30) as text "
-        "from generate_series(1, 50000) n"
-    )
+    pair.source.sandbox.sql(BULK)
     workspace = pair.source.workspace
-    run = finished_or_started(pair.reseed("--max-rate", "8M", "--yes", "--json", "--detach"))
+    run = started(pair.reseed("--max-rate", "8M", "--yes", "--json", "--detach"))
     wait_for_step(workspace, run, "receive")
     wait_until(lambda: receiving(pair, run), "the first bytes")
     pair.source.sandbox.crash()
@@ -233,7 +252,7 @@ def receiving(pair: Pair, run: str) -> bool:
     return any(record["event"] == "progress" and record["done_bytes"] for record in records)
 
 
-def finished_or_started(completed: Completed) -> str:
+def started(completed: Completed) -> str:
     """The run's name."""
     return str(document(completed)["run"])
 

@@ -23,7 +23,18 @@ def test_each_step_has_commands_and_an_executor() -> None:
 
 
 def test_a_reseed_has_the_others(plan: Plan) -> None:
-    seed = Seed(("pg_basebackup",), "/srv/new", "", "", "fast", 1, 1, (), keeps_configuration=True)
+    seed = Seed(
+        ("pg_basebackup",),
+        "/srv/new",
+        "",
+        "",
+        "fast",
+        1,
+        1,
+        (),
+        "standby1",
+        keeps_configuration=True,
+    )
     move = Move("/srv/main", "/srv/aside", False)
     work = replace(make_work("/srv/main", plan.target, (move,)), seed=seed, chain=())
     made = reseed_steps(work)

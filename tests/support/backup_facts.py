@@ -78,7 +78,7 @@ def server(major: int = 15, settings: dict[str, str] | None = None, **changes: A
         settings={**SETTINGS, **(settings or {})},
         wal_compressions=("pglz", "lz4", "zstd", "on", "off"),
         senders=0,
-        slots=0,
+        slot_names=(),
         archiver=ArchiverFacts("000000010000000000000007", NOW, None, None, 0),
         system_identifier=SYSTEM,
         timeline=1,

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from pgrescue.backup.choices import PROGRESS_VIEW_SINCE
 from pgrescue.backup.progress import VIEW_PHASES, Taken, after_line
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.basebackup_options import BackupFormat, Checkpoint
-from pgrescue.postgres.probe import connect
 from pgrescue.run.execution import Execution, Running
-from pgrescue.survey.source import as_account
+from pgrescue.survey.source import connect_again
 
 _POLL_SECONDS = 0.25
 _LAST_WORDS = 8192
@@ -116,20 +114,14 @@ class ServerView:
         self._next = now + _EVERY_SECONDS
         try:
             if self._connection is None:
-                self._connection = self._connect()
+                watched = self._watched
+                self._connection = connect_again(watched.conninfo, watched.owner, patience=2)
             return self._connection.execute(_ASK, [self._watched.application]).fetchone()
         except (psycopg.Error, OSError):
             # The backup needs nothing of this; pg_basebackup's own words have to do for a while.
             self._connection = None
             self._next = now + _AGAIN_AFTER_SECONDS
             return None
-
-    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        named = {key: str(value) for key, value in conninfo_to_dict(self._watched.conninfo).items()}
-        options = "-c statement_timeout=2000"
-        parameters = {"dbname": "postgres", "connect_timeout": "3", "options": options, **named}
-        with as_account(self._watched.owner):
-            return connect(parameters, self._watched.owner)
 
 
 def size_on_disk(watched: Watched, done_bytes: int) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from pgrescue.run.executors.extract import (
 from pgrescue.run.executors.wal import copy_owned
 from pgrescue.run.records import Reached
 from pgrescue.run.run_directory import sync_directory
+from pgrescue.run.source_slot import make_slot
 
 _OWN_FILES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 _OF_THE_PRIMARY = ("primary_conninfo", "primary_slot_name")
@@ -49,6 +50,7 @@ def receive(execution: RestoreExecution) -> str:
     for item in seed.tablespaces:
         tablespace_root(execution, item)
         make_anew(execution, item.archive)
+    make_slot(execution, seed)
     running = execution.start(receive_command(work, seed))
     watched = Watched(
         place=seed.place,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
-from pgrescue.cli.output import narrate, print_json, print_lines, size_text
+from pgrescue.cli.output import print_json, print_lines, size_text
 from pgrescue.cli.session import confirm, open_desk
 from pgrescue.errors import ExitCode
 from pgrescue.printable import printable
@@ -102,24 +103,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_backup(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
     from pgrescue.backup.text import render_text, summary
-    from pgrescue.cli.start import start_and_watch
-    from pgrescue.codec import to_plain
+    from pgrescue.cli.start import execute, print_dry_run
 
     desk = open_desk(arguments)
     plan = desk.backup_plan(request_from(arguments, desk.cluster.backup))
     if arguments.dry_run:
-        if arguments.json:
-            print_json(to_plain(plan))
-        else:
-            sys.stdout.write(render_text(plan))
-        return ExitCode.REFUSED if plan.blockers else ExitCode.DONE
-    narrate(summary(plan))
-    for finding in plan.preflight:
-        if finding.status != "ok":
-            narrate(f"{finding.status.upper()}: {finding.message}")
-    if not plan.blockers:
-        confirm(f"{plan.subject}?", given=arguments.yes, option="--yes")
-    return start_and_watch(plan, arguments)
+        return print_dry_run(plan, render_text(plan), as_json=arguments.json)
+    ask = partial(confirm, f"{plan.subject}?", given=arguments.yes, option="--yes")
+    return execute(plan, summary(plan), ask, arguments)
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

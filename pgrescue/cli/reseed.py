@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json
 from pgrescue.cli.session import confirm, open_desk
-from pgrescue.errors import ExitCode, UsageError
+from pgrescue.errors import UsageError
 
 if TYPE_CHECKING:
     from pgrescue.plan.model import Plan
@@ -61,25 +60,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.start import start_and_watch
-    from pgrescue.codec import to_plain
+    from pgrescue.cli.start import execute, print_dry_run
     from pgrescue.plan.render_text import render_text, summary
 
     desk = open_desk(arguments)
     plan = desk.reseed_plan(_request(arguments))
     if arguments.dry_run:
-        if arguments.json:
-            print_json(to_plain(plan))
-        else:
-            sys.stdout.write(render_text(plan))
-        return ExitCode.REFUSED if plan.blockers else ExitCode.DONE
-    narrate(summary(plan))
-    for finding in plan.preflight:
-        if finding.status != "ok":
-            narrate(f"{finding.status.upper()}: {finding.message}")
-    if not plan.blockers:
-        confirm(_question(plan), given=arguments.yes, option="--yes")
-    return start_and_watch(plan, arguments)
+        return print_dry_run(plan, render_text(plan), as_json=arguments.json)
+    ask = partial(confirm, _question(plan), given=arguments.yes, option="--yes")
+    return execute(plan, summary(plan), ask, arguments)
 
 
 def _question(plan: Plan) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate
 from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import confirm, open_desk
 from pgrescue.cli.wal_range import progress_teller
@@ -48,17 +48,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.start import start_and_watch
+    from pgrescue.cli.start import execute
     from pgrescue.plan.render_text import summary
 
     plan = _plan(arguments)
-    narrate(summary(plan))
-    for finding in plan.preflight:
-        if finding.status != "ok":
-            narrate(f"{finding.status.upper()}: {finding.message}")
-    if not plan.blockers:
-        _confirm(plan, arguments)
-    return start_and_watch(plan, arguments)
+    return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
 
 
 def _question(plan: Plan) -> str:

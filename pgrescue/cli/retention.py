@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json
@@ -85,8 +86,7 @@ def run_retention(arguments: argparse.Namespace) -> int:
 
 def run_prune(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.start import start_and_watch
-    from pgrescue.codec import to_plain
+    from pgrescue.cli.start import execute, print_dry_run
     from pgrescue.retention.prune_model import PruneRequest
     from pgrescue.retention.text import render_plan, summary
 
@@ -100,23 +100,13 @@ def run_prune(arguments: argparse.Namespace) -> int:
         )
     )
     if arguments.dry_run:
-        if arguments.json:
-            print_json(to_plain(plan))
-        else:
-            sys.stdout.write(render_plan(plan))
-        return ExitCode.REFUSED if plan.blockers else ExitCode.DONE
+        return print_dry_run(plan, render_plan(plan), as_json=arguments.json)
     if plan.is_empty and not plan.blockers:
         narrate("Nothing is to be removed.")
         if arguments.json:
             print_json({"event": "finished", "run": None, "state": None})
         return ExitCode.DONE
-    narrate(summary(plan))
-    for finding in plan.preflight:
-        if finding.status != "ok":
-            narrate(f"{finding.status.upper()}: {finding.message}")
-    if not plan.blockers:
-        _confirm(plan, arguments)
-    return start_and_watch(plan, arguments)
+    return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
 
 
 def policy_from(arguments: argparse.Namespace, configured: RetentionPolicy) -> RetentionPolicy:

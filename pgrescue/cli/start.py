@@ -1,8 +1,10 @@
-"""Starting what a plan says, and watching it."""
+"""What commands that execute plans share: the dry run; telling, asking, starting, watching."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json
@@ -12,11 +14,34 @@ if TYPE_CHECKING:
     from pgrescue.plan.sealed import SealedPlan
 
 
-def start_and_watch(plan: SealedPlan, arguments: argparse.Namespace) -> int:
-    """Start a run and follow it to its end, or return at once with --detach."""
+def print_dry_run(plan: SealedPlan, text: str, *, as_json: bool) -> int:
+    """Print the plan and do nothing; the exit code says whether it could be executed."""
+    from pgrescue.codec import to_plain
+
+    if as_json:
+        print_json(to_plain(plan))
+    else:
+        sys.stdout.write(text)
+    return ExitCode.REFUSED if plan.blockers else ExitCode.DONE
+
+
+def execute(
+    plan: SealedPlan, summary: str, ask: Callable[[], None], arguments: argparse.Namespace
+) -> int:
+    """Tell what will happen and what speaks against it, ask, start, and follow it to its end.
+
+    `ask` raises `Refused` unless it is confirmed; it is not asked where a check forbids it anyway.
+    With --detach this returns once the run has started.
+    """
     from pgrescue.cli.watch import watch
     from pgrescue.run.acts import start
 
+    narrate(summary)
+    for finding in plan.preflight:
+        if finding.status != "ok":
+            narrate(f"{finding.status.upper()}: {finding.message}")
+    if not plan.blockers:
+        ask()
     directory = start(plan)
     if arguments.detach:
         narrate(f"The run {directory.id} has started; pgrescue attach {directory.id} shows it.")

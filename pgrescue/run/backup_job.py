@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from pgrescue.errors import PgRescueError
-from pgrescue.plan.sealed import check_seal
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.execution import BackupExecution, is_vacant
 from pgrescue.run.executors.basebackup import EXECUTORS
@@ -28,10 +27,8 @@ class BackupJob(Job[BackupExecution]):
             self._remove()
             return "undone"
         if before.step is None:
-            check_seal(execution.plan)
-            for finding in execution.plan.preflight:
-                if finding.status == "warning":
-                    execution.note(f"Known before the start: {finding.message}")
+            # What it rests on shows at its end: which server answered, whether the name is free.
+            self.open_plan(lambda: [])
         # What was taken before the directory was emptied again is not there any more.
         is_there = Path(execution.work.partial).exists() or was_renamed(execution.work, before)
         whole = before.done("take") and is_there

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
-from pgrescue.plan.sealed import SealedPlan
+from pgrescue.errors import Refused
+from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.state import RunState
@@ -22,6 +24,24 @@ class Job(ABC, Generic[E]):
     @abstractmethod
     def work(self, purpose: Purpose, before: RunState) -> FinalState:
         """Do it; `before` is the run's state when this runner took over."""
+
+    def open_plan(self, changed: Callable[[], list[str]], *, untold: Collection[str] = ()) -> None:
+        """The first thing a run does: the plan must be what was sealed, and still fit the facts.
+
+        `changed` says what does not; `untold` are codes of warnings that the run itself will
+        settle. Raises `Refused`.
+        """
+        plan = self.execution.plan
+        check_seal(plan)
+        if different := changed():
+            raise Refused(
+                "The plan is out of date.",
+                "Since it was made, this changed: " + "; ".join(different),
+                next_steps=("make a new plan with the same options and look at it again",),
+            )
+        for finding in plan.preflight:
+            if finding.status == "warning" and finding.code not in untold:
+                self.execution.note(f"Known before the start: {finding.message}")
 
     @abstractmethod
     def after_abort(self) -> Failure | None:

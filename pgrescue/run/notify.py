@@ -12,7 +12,7 @@ from pgrescue.run.execution import Execution
 from pgrescue.run.records import Note
 from pgrescue.run.status import exit_code_of, status_of
 
-TIMEOUT_SECONDS = 60.0
+PATIENCE_SECONDS = 10.0
 _TOLD = ("restore", "backup")
 """Purposes whose end is told; taking something back is somebody's own act at a terminal."""
 
@@ -45,24 +45,26 @@ def kind_of(plan: SealedPlan) -> str:
 
 
 def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | None:
-    """Why it failed, or None; its output goes to the run's tool.log."""
+    """What is wrong with it, or None; its output goes to the run's tool.log.
+
+    One that takes long is left to itself: meanwhile the run holds its lock.
+    """
     with execution.directory.tool_log.open("ab") as log:
         log.write(f"$ {command}\n".encode(errors="surrogateescape"))
         log.flush()
         try:
-            ended = subprocess.run(
+            process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
-                input=text.encode(errors="surrogateescape"),
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
                 start_new_session=True,
-                timeout=TIMEOUT_SECONDS,
-                check=False,
             )
+            process.communicate(text.encode(errors="surrogateescape"), PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            return f"did not end within {TIMEOUT_SECONDS:.0f} s"
+            return f"is still at work after {PATIENCE_SECONDS:.0f} s"
         except OSError as error:
             return f"could not be started ({error.strerror})"
-    return None if ended.returncode == 0 else f"ended with exit code {ended.returncode}"
+    return None if process.returncode == 0 else f"ended with exit code {process.returncode}"

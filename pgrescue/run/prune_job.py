@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from pgrescue.errors import Refused
-from pgrescue.plan.sealed import check_seal
 from pgrescue.run import old_data
 from pgrescue.run.execution import PruneExecution
 from pgrescue.run.executors.prune import EXECUTORS
@@ -45,17 +43,13 @@ class PruneJob(Job[PruneExecution]):
     def _prune(self, before: RunState) -> FinalState:
         execution = self.execution
         if before.step is None:
-            check_seal(execution.plan)
-            self._check_facts()
-            for finding in execution.plan.preflight:
-                if finding.status == "warning":
-                    execution.note(f"Known before the start: {finding.message}")
+            self.open_plan(self._changed)
         for step in execution.plan.steps:
             if not before.done(step.id):
                 execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
         return "succeeded"
 
-    def _check_facts(self) -> None:
+    def _changed(self) -> list[str]:
         plan = self.execution.plan
         try:
             changed = differences(plan.seen, observe_again(plan))
@@ -63,12 +57,7 @@ class PruneJob(Job[PruneExecution]):
             changed = [f"{error.filename} cannot be read any more: {error.strerror}"]
         for backup, runs in users_of(plan.work.backups, plan.work.paths).items():
             changed += [f"{backup} is in use by the run {run.run}, {run.state}" for run in runs]
-        if changed:
-            raise Refused(
-                "The plan is out of date.",
-                "Since it was made, this changed: " + "; ".join(changed),
-                next_steps=("make a new plan with the same options and look at it again",),
-            )
+        return changed
 
     def _undo(self, before: RunState) -> FinalState:
         begun = before.begun("undo_move")

@@ -6,8 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pgrescue.errors import PgRescueError, Refused
-from pgrescue.plan.sealed import check_seal
+from pgrescue.errors import PgRescueError
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
@@ -58,12 +57,7 @@ class RestoreJob(Job[RestoreExecution]):
     def _restore(self, before: RunState) -> FinalState:
         execution = self.execution
         if before.step is None:
-            check_seal(execution.plan)
-            self._check_facts()
-            for finding in execution.plan.preflight:
-                # Whether its transaction is there the run itself will tell.
-                if finding.status == "warning" and finding.code != "target.xid":
-                    execution.note(f"Known before the start: {finding.message}")
+            self.open_plan(self._changed, untold=("target.xid",))
         goes_on = before.state == "waiting"
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:
@@ -83,15 +77,9 @@ class RestoreJob(Job[RestoreExecution]):
         down = find_postmaster(Path(work.data_directory)) is None
         return down and work.at_the_end != "shutdown"
 
-    def _check_facts(self) -> None:
+    def _changed(self) -> list[str]:
         plan = self.execution.plan
-        changed = differences(plan.seen, seen_again(plan))
-        if changed:
-            raise Refused(
-                "The plan is out of date.",
-                "Since it was made, this changed: " + "; ".join(changed),
-                next_steps=("make a new plan with the same options and look at it again",),
-            )
+        return differences(plan.seen, seen_again(plan))
 
     def _undo(self, before: RunState) -> FinalState:
         execution = self.execution

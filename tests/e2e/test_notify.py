@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pgrescue.demo.processes import wait_until
+from pgrescue.demo.processes import stop_processes_with, wait_until
 from tests.support.cluster import cluster_config
 from tests.support.command import finished
 from tests.support.runs import status
@@ -53,3 +54,18 @@ def test_a_failed_run_is_told_too_and_a_failing_command_is_noted(any_victim: Sou
 
     wait_until(noted, "the note on the command's failure")
     assert status(any_victim.workspace, run)["state"] == "succeeded"
+
+
+def test_a_command_that_hangs_holds_nobody_up(any_victim: Source) -> None:
+    path = told(any_victim, "cat >{0}; sleep 300")
+    begun = time.monotonic()
+    taken = ("--name", "taken", "--checkpoint", "fast", "--yes", "--json")
+    finished(any_victim.workspace.run("backup", *taken, check=True))
+    assert time.monotonic() - begun < 60
+    run = json.loads(path.read_text())["run"]
+
+    def noted() -> bool:
+        return any("still at work" in note for note in status(any_victim.workspace, run)["notes"])
+
+    wait_until(noted, "the note on the command that hangs")
+    stop_processes_with("PGRESCUE_STATE", str(any_victim.workspace.state))

@@ -37,11 +37,11 @@ from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_model import PrunePlan, PruneRequest
 from pgrescue.retention.wal import files_by_directory
 from pgrescue.run.acts import unfinished_runs
+from pgrescue.run.backup_users import unfinished_removals, users_of
 from pgrescue.run.run_directory import (
     private_directory,
     write_file,
 )
-from pgrescue.run.users import unfinished_removals, users_of
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.past import Past, open_archive

@@ -12,14 +12,14 @@ from pgrescue.cli.session import confirm, open_desk
 from pgrescue.errors import ExitCode, Refused
 
 if TYPE_CHECKING:
-    from pgrescue.config.archiving import ArchivingProposal
     from pgrescue.desk import Desk
+    from pgrescue.doctor.archiving_setup import ArchivingProposal
     from pgrescue.plan.facts import ClusterFacts
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what would change, ask, change it; the server is never restarted."""
-    from pgrescue.config.archiving import apply_archiving, propose_archiving
+    from pgrescue.doctor.archiving_setup import apply_archiving, propose_archiving
     from pgrescue.postgres.postmaster import find_postmaster
 
     desk = open_desk(arguments)

@@ -39,6 +39,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_catalog(arguments: argparse.Namespace) -> int:
     """Print the catalog."""
+    from pgrescue.catalog.chain_list import in_chains
     from pgrescue.catalog.freshness import freshness_of
     from pgrescue.codec import to_plain
 
@@ -53,7 +54,7 @@ def run_catalog(arguments: argparse.Namespace) -> int:
         ("ID", "KIND", "FORMAT", "VERSION", "ENDED (UTC)", "SIZE", "WAL UNTIL", "STATE", "PATH"),
         [
             (
-                backup.id,
+                f"  {backup.id}" if link.is_under else backup.id,
                 backup.kind or "-",
                 _format(backup),
                 backup.server_version or "-",
@@ -63,7 +64,8 @@ def run_catalog(arguments: argparse.Namespace) -> int:
                 "usable" if backup.usable else f"unusable: {backup.problems[0].message}",
                 backup.path,
             )
-            for backup in backups
+            for link in in_chains(backups)
+            for backup in (link.backup,)
         ],
     )
     return 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from pgrescue.run import old_data
+from pgrescue.run.backup_users import users_of
 from pgrescue.run.execution import PruneExecution
 from pgrescue.run.executors.prune import EXECUTORS
 from pgrescue.run.job import Job
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.state import RunState
-from pgrescue.run.users import users_of
 from pgrescue.survey.prune_seen import observe_again
 from pgrescue.survey.seen import differences
 

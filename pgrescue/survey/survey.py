@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgrescue.catalog.basebackup import read_backup
+from pgrescue.catalog.chain_list import chain_of
 from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
 from pgrescue.catalog.relation_names import read_names
@@ -69,7 +70,7 @@ def survey(
         tail: tuple[str, ...] = ()
         if request.into is None:
             tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
-        full = _chain(backup, backups)[0]
+        full = chain_of(backup, backups)[0]
         at_hand = WalAtHand(backup, full, archive, histories, tail, pg_wal)
         tried = _way(at_hand, request, timeline, index, progress, archive_facts.restore_command)
         way = way or tried
@@ -79,7 +80,7 @@ def survey(
     assert way is not None
     backup = way.backup
     chain = tuple(
-        replace(item, path=os.path.realpath(item.path)) for item in _chain(backup, backups)
+        replace(item, path=os.path.realpath(item.path)) for item in chain_of(backup, backups)
     )
     destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
     places = tablespace_destinations(request, backup, found)
@@ -218,12 +219,3 @@ def _unreadable(chain: Sequence[Backup], owner: Account) -> tuple[str, ...]:
         return ()
     plain = [item.path for item in chain if item.format == "plain"]
     return tuple(path for path in plain if can_access(owner, f"{path}/PG_VERSION") is False)
-
-
-def _chain(backup: Backup, backups: Sequence[Backup]) -> tuple[Backup, ...]:
-    """From the full backup to the chosen one; a missing parent ends it early."""
-    by_id = {item.id: item for item in backups}
-    chain = [backup]
-    while chain[0].parent is not None and chain[0].parent in by_id and len(chain) < len(backups):
-        chain.insert(0, by_id[chain[0].parent])
-    return tuple(chain)

@@ -37,7 +37,7 @@ def consequences(plan: BackupPlan) -> tuple[str, ...]:
     work = plan.work
     lines = [f"{plan.subject}."]
     if work.checkpoint == "fast":
-        lines.append("The server writes a checkpoint at once: a burst of I/O.")
+        lines.append("The server writes a checkpoint at once, as fast as it can.")
     else:
         bound = work.checkpoint_bound
         lines.append(f"It waits for a gentle checkpoint first, {gentle_wait(bound)}.")

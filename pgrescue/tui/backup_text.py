@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from pgrescue.catalog.chain_list import Link, chain_of
 from pgrescue.catalog.model import Backup
-from pgrescue.tui.chain import Link, chain_of
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell
 from pgrescue.tui.words import about, moment, short_moment, short_size, size

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from pgrescue.catalog.chain_list import in_chains
 from pgrescue.errors import PgRescueError
 from pgrescue.tui.backup_text import backup_text
-from pgrescue.tui.chain import in_chains
 from pgrescue.verify.model import Verification
 from tests.tui import backups, snapshots
 from tests.tui.fake_bridge import FakeBridge

@@ -9,9 +9,9 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Input, Static
 
+from pgrescue.catalog.chain_list import in_chains
 from pgrescue.catalog.model import Backup
 from pgrescue.tui.backup_text import AUTO, AUTO_TEXT, backup_cells, backup_text, matches
-from pgrescue.tui.chain import in_chains
 from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.view import ClusterGlance

@@ -39,13 +39,13 @@ def in_chains(backups: Sequence[Backup]) -> list[Link]:
     return links
 
 
-def chain_of(backup: Backup, backups: Sequence[Backup]) -> list[Backup]:
-    """What a restore of this backup needs, the full one first; as far as it is there."""
+def chain_of(backup: Backup, backups: Sequence[Backup]) -> tuple[Backup, ...]:
+    """What a restore of this backup needs, the full one first; a missing parent ends it early."""
     by_id = {other.id: other for other in backups}
     chain = [backup]
     while (parent := by_id.get(chain[0].parent or "")) is not None:
         chain.insert(0, parent)
-    return chain
+    return tuple(chain)
 
 
 def _below(parent: Backup, children: dict[str, list[Backup]]) -> Iterable[Backup]:

@@ -43,6 +43,8 @@ SETTINGS = {
     "autovacuum": "off",
 }
 SEGMENT_SIZE = 1 << 20
+SEGMENTS_AFTER_THE_BACKUP = 8
+"""What the first timeline has at least behind its last backup."""
 _FORK_ORIGINS = (1, 2, 1, 3)
 """The timeline on which each fork begins."""
 _HISTORY_LINE = re.compile(r"(\d+)\t([0-9A-F]+/[0-9A-F]+)\t(.*)")
@@ -213,12 +215,21 @@ def _make(history: BusyHistory, seed: int, seconds: float, workers: int, forks: 
         time.sleep(seconds / 3)
         _pack(history, "middle", "-X", "stream")
         time.sleep(seconds * 2 / 3)
+        # However slow the machine is today: the forks and the tests need segments to choose from.
+        enough = Lsn(history.backup("middle").stop_lsn + SEGMENTS_AFTER_THE_BACKUP * SEGMENT_SIZE)
+        wait_until(lambda: _written(sandbox) >= enough, f"work up to {enough}")
     _finish(history, busy, sandbox.conninfo(), 1)
     # With a transaction in the midst of its work, and some that are only prepared.
     sandbox.stop("immediate")
     read_truth(history, 1)
     for number in range(forks):
         _fork(history, numbers, seed, number, seconds / 2, workers)
+
+
+def _written(sandbox: Sandbox) -> Lsn:
+    """How far a running server has written."""
+    (lsn,) = sandbox.sql("select pg_current_wal_lsn()")
+    return Lsn.parse(lsn)
 
 
 def read_truth(history: BusyHistory, timeline: int) -> None:

@@ -18,6 +18,7 @@ FLOORS = (
     ("postgres",),
     ("codec", "compression"),
     ("wal",),
+    ("explain",),
     ("catalog",),
     ("config",),
     ("plan",),

@@ -15,6 +15,7 @@ from pgrescue.cli import (
     catalog,
     demo,
     doctor,
+    explain,
     incidents,
     init,
     plan,
@@ -39,6 +40,7 @@ examples:
   pgrescue backup                           take a base backup and verify it
   pgrescue retention                        which backups and which WAL could go
   pgrescue status                           where the last run stands
+  pgrescue explain                          what the server's log says went wrong
   pgrescue undo                             put the old data directory back
   pgrescue demo                             practise on a sandbox cluster
 
@@ -81,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         reseed,
         retention,
         runs,
+        explain,
         demo,
     ):
         module.register(commands)

@@ -23,7 +23,7 @@ _STOP = re.compile(
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _LAST_COMPLETED = re.compile(r"last completed transaction was at log time (.+)")
 _NEW_TIMELINE = re.compile(r"selected new timeline ID: (\d+)")
-_CLIENT_FATALS = (
+CLIENT_FATALS = (
     "the database system is",
     "password authentication failed",
     "Peer authentication failed",
@@ -67,7 +67,7 @@ class RecoveryLog:
             self._forget()  # what came before was another start
         if level not in ("DETAIL", "HINT"):
             self._too_low = "because of insufficient parameter settings" in text
-            self._failing = level in ("FATAL", "PANIC") and not text.startswith(_CLIENT_FATALS)
+            self._failing = level in ("FATAL", "PANIC") and not text.startswith(CLIENT_FATALS)
         if self._too_low and level in ("WARNING", "DETAIL"):
             self.too_low = (*self.too_low, text)
         if self._failing:

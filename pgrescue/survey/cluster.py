@@ -52,6 +52,12 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
     )
 
 
+def log_of_cluster(config: ClusterConfig) -> str | None:
+    """The server's log, if it is known."""
+    data = Path(os.path.realpath(config.data_directory))
+    return _log(config, data, find_postmaster(data))
+
+
 def owner_of(config: ClusterConfig, directory: PathFacts) -> Account:
     """The account the server runs as: configured, else the owner of what is there.
 

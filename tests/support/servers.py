@@ -36,8 +36,13 @@ def servers_by_major(work: Path) -> dict[int, ServerBinaries]:
 
 def named_servers() -> list[ServerBinaries]:
     """The binaries in the directories of PGRESCUE_TEST_SERVERS; a useless one fails the tests."""
+    return [examine(directory) for directory in further_directories()]
+
+
+def further_directories() -> list[Path]:
+    """What PGRESCUE_TEST_SERVERS names, complete or not."""
     named = os.environ.get(SERVERS, "").split(os.pathsep)
-    return [examine(Path(directory)) for directory in named if directory]
+    return [Path(directory) for directory in named if directory]
 
 
 def examine(directory: Path) -> ServerBinaries:

@@ -1,0 +1,86 @@
+"""What is read of a log: messages with their level, and explanations made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+Weight = Literal["failure", "consequence", "note"]
+"""A cause; what follows from a cause told beside it; what looks bad and is not."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of a server or a tool, with what belongs to it.
+
+    `level` is the server's (`LOG`, `FATAL`, ...), `TOOL` for a line that a client program begins
+    with its own name, and `OUTPUT` for anything else, such as what a restore_command prints.
+    """
+
+    number: int
+    """Of its line in the log, from 1."""
+    level: str
+    text: str
+    pid: int | None = None
+    detail: str = ""
+    hint: str = ""
+    _last: str = field(default="text", repr=False)
+
+    def add(self, level: str, text: str) -> None:
+        """Take in a DETAIL or HINT line; other companions (CONTEXT, STATEMENT) explain nothing."""
+        self._last = {"DETAIL": "detail", "HINT": "hint"}.get(level, "")
+        if self._last:
+            setattr(self, self._last, text)
+
+    def go_on(self, text: str) -> None:
+        """Take in a line that continues the one before."""
+        if self._last:
+            setattr(self, self._last, f"{getattr(self, self._last)}\n{text}")
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether it ended a process."""
+        return self.level in ("FATAL", "PANIC")
+
+    def quoted(self) -> str:
+        """As it stands in the log, without the prefix; a hint is never repeated.
+
+        PostgreSQL's hints include "try removing backup_label", which ruins a restored backup.
+        """
+        level = "" if self.level in ("OUTPUT", "TOOL") else f"{self.level}: "
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"line {self.number}: {level}{self.text}{detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A failure in words: the keys of `explain --json`."""
+
+    code: str
+    title: str
+    cause: str
+    evidence: str
+    unchanged: str
+    next: tuple[str, ...]
+    weight: Weight = "failure"
+    line: int | None = None
+    """Where the log says so first."""
+    start: int | None = None
+    """Which of the server starts in the log it belongs to, from 1; None outside of any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStart:
+    """The messages of one start of a server, up to the next one."""
+
+    number: int
+    messages: tuple[Message, ...]
+
+    def first(self, *beginnings: str) -> Message | None:
+        """The first message whose text begins with one of these."""
+        return next(self.all(*beginnings), None)
+
+    def all(self, *beginnings: str) -> Iterator[Message]:
+        """Every message whose text begins with one of these."""
+        return (message for message in self.messages if message.text.startswith(beginnings))

@@ -1,0 +1,131 @@
+"""A log's lines as messages: plain text with any log_line_prefix, csvlog and jsonlog.
+
+Formats: manual, "Error Reporting and Logging"; `write_csvlog` in
+`src/backend/utils/error/csvlog.c`, `write_jsonlog` in `jsonlog.c` (15+).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from pgrescue.explain.message import Message, ServerStart
+
+_LEVELS = "DEBUG[1-5]|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC"
+_COMPANIONS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "BACKTRACE")
+_LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text>.*)")
+_PID = re.compile(r"\[(\d+)\]")
+_TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): (?P<text>.*)")
+_CSV = re.compile(rf'^\d{{4}}-\d\d-\d\d [\d:.]+ [^",]*,.*,(?:{_LEVELS}),')
+_CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT, _CSV_PID = 11, 13, 14, 15, 3
+_OF_STATEMENTS = ("statement: ", "duration: ", "execute ", "AUDIT: ")
+"""Text of users: it may hold anything, even what looks like a failure."""
+
+
+def read_messages(lines: Iterable[str]) -> Iterator[Message]:
+    """Every message of a log, whatever its format; never raises on what it cannot read."""
+    numbered = enumerate((line.rstrip("\r\n") for line in lines), start=1)
+    current: Message | None = None
+    for number, line in numbered:
+        found = _structured(number, line, numbered)
+        if found is None:
+            found = _plain(number, line, current)
+        if found is None:
+            continue
+        if current is not None:
+            yield from _unless_of_statements(current)
+        current = found
+    if current is not None:
+        yield from _unless_of_statements(current)
+
+
+def split_starts(messages: Iterable[Message]) -> tuple[ServerStart, ...]:
+    """The messages by server start; what comes before the first one is a start of its own.
+
+    A server that refuses its configuration ends before it says "starting PostgreSQL".
+    """
+    parts: list[list[Message]] = [[]]
+    for message in messages:
+        if message.text.startswith("starting PostgreSQL") and parts[-1]:
+            parts.append([])
+        parts[-1].append(message)
+    return tuple(
+        ServerStart(number, tuple(part)) for number, part in enumerate(parts, start=1) if part
+    )
+
+
+def _unless_of_statements(message: Message) -> Iterator[Message]:
+    if not message.text.startswith(_OF_STATEMENTS):
+        yield message
+
+
+def _plain(number: int, line: str, current: Message | None) -> Message | None:
+    """A new message, or None where the line belongs to the current one."""
+    if line.startswith("\t") and current is not None:
+        current.go_on(line[1:])
+        return None
+    match = _LINE.search(line)
+    if match is None:
+        tool = _TOOL.match(line)
+        text = line.strip()
+        if not text:
+            return None
+        return Message(number, "TOOL" if tool else "OUTPUT", text)
+    if match["level"] in _COMPANIONS:
+        if current is not None:
+            current.add(match["level"], match["text"])
+        return None
+    pid = _PID.search(line, 0, match.start())
+    tool = _TOOL.match(line)
+    text = line.strip() if tool and match.start() == 0 else match["text"]
+    return Message(number, match["level"], text, int(pid[1]) if pid else None)
+
+
+def _structured(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Message | None:
+    if line.startswith("{") and '"error_severity"' in line:
+        return _json(number, line)
+    if _CSV.match(line):
+        return _csv(number, line, rest)
+    return None
+
+
+def _json(number: int, line: str) -> Message | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    pid = entry.get("pid")
+    return Message(
+        number,
+        str(entry.get("error_severity", "")),
+        str(entry.get("message", "")),
+        pid if isinstance(pid, int) else None,
+        str(entry.get("detail", "")),
+        str(entry.get("hint", "")),
+    )
+
+
+def _csv(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Message | None:
+    """A row may go on over further lines while a quote is open."""
+    while line.count('"') % 2:
+        _, more = next(rest, (0, None))
+        if more is None:
+            return None
+        line = f"{line}\n{more}"
+    try:
+        row: Sequence[str] = next(csv.reader([line]))
+    except (csv.Error, StopIteration):
+        return None
+    if len(row) <= _CSV_HINT:
+        return None
+    pid = row[_CSV_PID]
+    return Message(
+        number,
+        row[_CSV_LEVEL],
+        row[_CSV_MESSAGE],
+        int(pid) if pid.isdigit() else None,
+        row[_CSV_DETAIL],
+        row[_CSV_HINT],
+    )

@@ -1,0 +1,120 @@
+"""A known failure: the messages that tell of it, and the words that explain it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pgrescue.explain.host import Host
+from pgrescue.explain.message import Explanation, Message, ServerStart, Weight
+
+Facts = Mapping[str, str]
+"""What a message named: the groups of its pattern, the server's places, what came before it."""
+Ask = Callable[[Facts, Host], Iterable[str]]
+"""A question to this machine; each answer is a sentence of evidence."""
+
+RECOVERY_UNCHANGED = (
+    "Recovery writes to its own data directory and tablespaces only; the backup and the archive "
+    "are as they were."
+)
+START_UNCHANGED = "The server gave up before it wrote to any of its data."
+BACKUP_UNCHANGED = "The server that was backed up, and every earlier backup, are as they were."
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the catalogue.
+
+    Title, cause and steps are templates: `{name}` is a fact, `{name!q}` the same, quoted for a
+    shell. A fact that is not known stands there in capitals, for a person to fill in.
+    """
+
+    code: str
+    patterns: Sequence[str]
+    """Regular expressions for a message's text, each with the wording of some versions."""
+    title: str
+    cause: str
+    next: Sequence[str]
+    detail: str = ""
+    """For the DETAIL, to find further facts in; it need not be there."""
+    weight: Weight = "failure"
+    unchanged: str = RECOVERY_UNCHANGED
+    evidence: Sequence[Ask] = ()
+    levels: Sequence[str] = ()
+    """Where the same text is harmless at other levels."""
+    only_with_failure: bool = False
+    """Harmless by itself: told only where a process of the same start died or the end was odd."""
+    _compiled: list[re.Pattern[str]] = field(default_factory=list, repr=False, compare=False)
+
+    def facts_of(self, message: Message) -> dict[str, str] | None:
+        """What the message names, or None if it tells of something else."""
+        if self.levels and message.level not in self.levels:
+            return None
+        if not self._compiled:
+            self._compiled.extend(re.compile(pattern) for pattern in self.patterns)
+        for pattern in self._compiled:
+            match = pattern.search(message.text)
+            if match is not None:
+                named = match.groupdict()
+                detail = re.search(self.detail, message.detail) if self.detail else None
+                named |= detail.groupdict() if detail else {}
+                return {name: value for name, value in named.items() if value is not None}
+        return None
+
+    def explain(
+        self, messages: Sequence[Message], facts: Facts, host: Host, start: ServerStart | None
+    ) -> Explanation:
+        """The explanation of these messages, which all tell the same."""
+        known = {**facts, **host.places}
+        known |= {name: value for name, value in facts.items() if value}
+        return Explanation(
+            code=self.code,
+            title=fill(self.title, known),
+            cause=fill(self.cause, known),
+            evidence="\n".join([*quote_all(messages), *self._answers(facts, host)]),
+            unchanged=self.unchanged,
+            next=tuple(fill(step, known) for step in self.next),
+            weight=self.weight,
+            line=messages[0].number,
+            start=start.number if start else None,
+        )
+
+    def _answers(self, facts: Facts, host: Host) -> list[str]:
+        return [f"here: {answer}" for ask in self.evidence for answer in ask(facts, host)]
+
+
+def quote_all(messages: Sequence[Message]) -> list[str]:
+    """The first message as it stands, and how often its like came again."""
+    lines = [messages[0].quoted()]
+    if len(messages) > 1:
+        lines.append(f"{len(messages)} times, at last in line {messages[-1].number}")
+    return lines
+
+
+class _Words(string.Formatter):
+    def get_value(self, key: object, args: object, kwargs: Mapping[str, object]) -> object:
+        name = str(key)
+        value = kwargs.get(name)
+        return _Unknown(_PLACEHOLDERS.get(name, name.upper())) if value is None else value
+
+    def convert_field(self, value: object, conversion: str | None) -> object:
+        if conversion == "q":
+            return str(value) if isinstance(value, _Unknown) else shlex.quote(str(value))
+        return super().convert_field(value, conversion)
+
+
+_PLACEHOLDERS = {"data": "DATA_DIRECTORY", "bin": "BIN_DIRECTORY", "account": "postgres"}
+
+
+class _Unknown(str):
+    """A name in capitals, in place of what is not known; nothing to quote."""
+
+    __slots__ = ()
+
+
+def fill(template: str, facts: Facts) -> str:
+    """A template with its facts."""
+    return _Words().vformat(template, (), facts)

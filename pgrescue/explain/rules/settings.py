@@ -1,0 +1,195 @@
+"""Settings that the server refuses.
+
+Texts: `src/backend/utils/misc/guc.c`, `guc-file.l`, `xlogrecovery.c`, `postmaster.c`.
+"""
+
+from __future__ import annotations
+
+from pgrescue.explain.evidence import limits, named_setting, place, setting, targets
+from pgrescue.explain.rule import START_UNCHANGED, Rule
+
+_AGAIN = "start the server again"
+
+SETTINGS = (
+    Rule(
+        code="restore_command_missing",
+        patterns=(
+            r"must specify \"?restore_command\"? when standby mode is not enabled",
+            r'specified neither "?primary_conninfo"? nor "?restore_command"?',
+        ),
+        title="Recovery was asked for, but there is no restore_command.",
+        cause="recovery.signal is there, and no setting says how WAL is fetched. Even where all "
+        "WAL lies in pg_wal it must be set.",
+        evidence=(setting("restore_command"),),
+        unchanged=START_UNCHANGED,
+        levels=("FATAL",),
+        next=(
+            "let pgrescue write it, and the rest of the settings: pgrescue plan",
+            "or set restore_command in {data!q}/postgresql.auto.conf, and " + _AGAIN,
+        ),
+    ),
+    Rule(
+        code="recovery_conf",
+        patterns=(r'using recovery command file "(?P<path>[^"]+)" is not supported',),
+        title="A recovery.conf from PostgreSQL 11 or before is in the way.",
+        cause="Since 12 its settings belong into postgresql.conf, beside an empty recovery.signal.",
+        evidence=(place("path"),),
+        unchanged=START_UNCHANGED,
+        next=(
+            "move its settings to {data!q}/postgresql.auto.conf and the file itself away: "
+            "mv {data!q}/recovery.conf {data!q}/recovery.conf.old",
+            "touch {data!q}/recovery.signal, and " + _AGAIN,
+        ),
+    ),
+    Rule(
+        code="several_targets",
+        patterns=(r"multiple recovery targets specified",),
+        title="More than one recovery target is set.",
+        cause="A target of an earlier recovery is still in one of the configuration files; only "
+        "one may be set.",
+        evidence=(targets,),
+        unchanged=START_UNCHANGED,
+        next=("empty all but one of them, e.g. recovery_target_name = ''", _AGAIN),
+    ),
+    Rule(
+        code="invalid_setting",
+        patterns=(
+            r'invalid value for parameter "(?P<setting>[^"]+)": (?P<value>.*)',
+            r'(?:\S+ )?"?(?P<value>[^ ]+)"? is outside the valid range for parameter '
+            r'"(?P<setting>[^"]+)"',
+            r'parameter "(?P<setting>[^"]+)" requires (?P<value>.*)',
+        ),
+        title="The value of {setting} is not one: {value}.",
+        cause="The server does not read it as a person would: a recovery_target_time needs a "
+        "numeric offset such as +01, not Z, not a zone's abbreviation.",
+        evidence=(named_setting,),
+        unchanged=START_UNCHANGED,
+        levels=("LOG", "FATAL", "ERROR"),
+        next=("correct {setting}, and " + _AGAIN,),
+    ),
+    Rule(
+        code="unknown_setting",
+        patterns=(
+            r'unrecognized configuration parameter "(?P<setting>[^"]+)"'
+            r'(?: in file "(?P<path>[^"]+)" line (?P<number>\d+))?',
+        ),
+        title="This server does not know the setting {setting}.",
+        cause="The configuration comes from another version, or from a server with an extension "
+        "that is not installed here: {path}, line {number}.",
+        evidence=(named_setting,),
+        unchanged=START_UNCHANGED,
+        levels=("LOG", "FATAL"),
+        next=("put a # before it in {path!q}, and " + _AGAIN,),
+    ),
+    Rule(
+        code="configuration_syntax",
+        patterns=(
+            r'syntax error in file "(?P<path>[^"]+)" line (?P<number>\d+), near (?P<near>.*)',
+            r'could not open configuration (?:file|directory) "(?P<path>[^"]+)": (?P<near>.*)',
+        ),
+        title="A configuration file cannot be read: {path}.",
+        cause="At line {number}: {near}",
+        evidence=(place("path"),),
+        unchanged=START_UNCHANGED,
+        levels=("LOG", "FATAL"),
+        next=("correct {path!q}, and " + _AGAIN,),
+    ),
+    Rule(
+        code="configuration_errors",
+        patterns=(r'configuration file "(?P<path>[^"]+)" contains errors',),
+        title="The server refuses its configuration, {path}.",
+        cause="The lines before this one say which setting is wrong.",
+        unchanged=START_UNCHANGED,
+        weight="consequence",
+        levels=("FATAL",),
+        next=(_AGAIN + " once they are corrected",),
+    ),
+    Rule(
+        code="no_configuration",
+        patterns=(
+            r'could not access the server configuration file "(?P<path>[^"]+)"',
+            r"(?P<path>\S+) does not know where to find the (?:server configuration file|"
+            r'"hba" configuration file|database system data)',
+            r'could not load (?P<path>\S*pg_hba\.conf|"[^"]*pg_hba\.conf")',
+        ),
+        title="The server has no configuration file: {path}.",
+        cause="On Debian the configuration lies in /etc/postgresql, outside of the data directory "
+        "and of its backups.",
+        evidence=(place("path"), place("data")),
+        unchanged=START_UNCHANGED,
+        next=(
+            "start it through its service (pg_ctlcluster, systemctl), or with "
+            "-c config_file=/etc/postgresql/VERSION/NAME/postgresql.conf",
+            "a restore by pgrescue finds it by itself: pgrescue plan",
+        ),
+    ),
+    Rule(
+        code="setting_lower_than_primary",
+        patterns=(
+            r"recovery aborted because of insufficient parameter settings",
+            r"hot standby is not possible because (?P<setting>\w+) = (?P<got>\d+) is a lower "
+            r"setting than on the (?:master|primary) server \(its value was (?P<wanted>\d+)\)",
+        ),
+        detail=r"(?P<setting>\w+) = (?P<got>\d+) is a lower setting than on the primary server, "
+        r"where its value was (?P<wanted>\d+)",
+        title="{setting} is lower here than it was on the primary: {got} instead of {wanted}.",
+        cause="A hot standby needs room for everything that could be going on on its primary.",
+        evidence=(limits, named_setting),
+        levels=("FATAL",),
+        next=(
+            "set {setting} = {wanted} in {data!q}/postgresql.auto.conf, and " + _AGAIN,
+            "pgrescue plan   writes such settings by itself",
+        ),
+    ),
+    Rule(
+        code="slot_needs_wal_level",
+        patterns=(
+            r'(?P<kind>logical|physical) replication slot "(?P<slot>[^"]+)" exists, but '
+            r'"?wal_level"? < "?(?P<wanted>\w+)"?',
+        ),
+        title="A replication slot was copied with the data and needs wal_level = {wanted}.",
+        cause="{slot} came with a copy of the files. A restored cluster has no use for the "
+        "original's slots.",
+        evidence=(setting("wal_level"), place("slots")),
+        next=(
+            "set wal_level = {wanted}, start, then: "
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots",
+        ),
+    ),
+    Rule(
+        code="library_missing",
+        patterns=(
+            r'could not access file "(?P<library>[^"]+)": No such file or directory',
+            r'could not load library "(?P<library>[^"]+)": (?P<why>.*)',
+        ),
+        title="A library that the configuration preloads is not installed: {library}.",
+        cause="shared_preload_libraries names it; on this machine it is missing.",
+        evidence=(setting("shared_preload_libraries"),),
+        unchanged=START_UNCHANGED,
+        levels=("FATAL",),
+        next=(
+            "install the package that has it",
+            "or start without it for now: shared_preload_libraries = '' in "
+            "{data!q}/postgresql.auto.conf",
+        ),
+    ),
+    Rule(
+        code="ssl_files",
+        patterns=(
+            r"could not (?:load|access) (?:server certificate|private key|root certificate) file "
+            r'"(?P<path>[^"]+)"',
+            r'private key file "(?P<path>[^"]+)" (?:has group or world access|must be owned by)',
+            r'could not access private key file "(?P<path>[^"]+)"',
+        ),
+        title="The server cannot use its TLS files: {path}.",
+        cause="They lie outside of the data directory, and so of its backups, or have the wrong "
+        "owner or mode.",
+        evidence=(place("path"),),
+        unchanged=START_UNCHANGED,
+        levels=("FATAL", "LOG"),
+        next=(
+            "put them there, owned by the server's account: chmod 0600 {path!q}",
+            "or start with ssl = off for now",
+        ),
+    ),
+)

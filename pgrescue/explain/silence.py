@@ -1,0 +1,200 @@
+"""Failures that no line of the log calls one: recovery that ends, and should not have ended so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from pgrescue.explain.evidence import archived_segment, backup_label, setting, signal_file
+from pgrescue.explain.host import Host
+from pgrescue.explain.message import Explanation, Message, ServerStart
+from pgrescue.explain.rule import Facts, Rule
+
+_RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
+_ENDLESS = 20
+"""So many timelines in a row mean that the command says yes to everything."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
+
+Silence = tuple[Rule, Callable[[ServerStart, Facts, Host], Message | None]]
+"""What is told, and the message at which it shows."""
+
+
+def silent_failures(start: ServerStart, facts: Facts, host: Host) -> Iterator[Explanation]:
+    """What went wrong in this start without an error line."""
+    for rule, shows in SILENCES:
+        message = shows(start, facts, host)
+        if message is not None:
+            yield rule.explain([message], facts, host, start)
+
+
+def _end_without_target(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    if start.first("starting point-in-time recovery") and not start.first("recovery stopping"):
+        return start.first("selected new timeline ID")
+    return None
+
+
+def _end_at_gap(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    if not start.first("starting archive recovery") or "file" not in facts:
+        return None
+    if host.archived(facts["file"]) or host.next_archived(facts["file"]) is None:
+        return None
+    return start.first("archive recovery complete")
+
+
+def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    asked = start.first(*_RECOVERIES)
+    fetched = start.first('restored log file "0')
+    return start.first("redo done at") if asked and not fetched else None
+
+
+def _no_signal(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    interrupted = start.first("database system was interrupted; last known up at")
+    asked = start.first(*_RECOVERIES, "entering standby mode")
+    crashed = start.first("database system was not properly shut down")
+    if interrupted is None or asked or crashed or not start.first("redo starts at"):
+        return None
+    return start.first("database system is ready to accept connections")
+
+
+def _no_label(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    ignored = start.first('ignoring file "tablespace_map"')
+    if ignored is not None:
+        return ignored
+    if not start.first(*_RECOVERIES):
+        return None
+    return start.first("database system was not properly shut down")
+
+
+def _target_before_backup(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    target = start.first("starting point-in-time recovery to")
+    known_up = start.first("database system was interrupted; last known up at")
+    if target is None or known_up is None or not start.first("recovery stopping before"):
+        return None
+    wanted, taken = _moment(target.text), _moment(known_up.text)
+    return target if wanted and taken and wanted < taken else None
+
+
+def _endless_history(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    fetched = [
+        message
+        for message in start.all('restored log file "')
+        if message.text.endswith('.history" from archive')
+    ]
+    return fetched[0] if len({message.text for message in fetched}) >= _ENDLESS else None
+
+
+def _moment(text: str) -> datetime | None:
+    """The first time in the text; those of one log are in one zone, so they can be compared."""
+    match = _TIME.search(text)
+    return datetime.fromisoformat(match[0]) if match else None
+
+
+SILENCES: tuple[Silence, ...] = (
+    (
+        Rule(
+            code="restore_command_fetched_nothing",
+            patterns=(),
+            title="Recovery got not a single WAL file from the archive.",
+            cause="The restore_command says 'not there' to everything: a wrong path, an archive "
+            "that is not mounted, or the wrong one. The server took that for the end of the WAL "
+            "and stopped where the backup itself ends.",
+            evidence=(setting("restore_command"), archived_segment),
+            next=(
+                "run it by hand as the server's account for one file that the archive has",
+                "pgrescue plan   tries its restore_command before it is trusted",
+                "what this server wrote meanwhile is a branch of its own: restore again",
+            ),
+        ),
+        _nothing_fetched,
+    ),
+    (
+        Rule(
+            code="ended_without_target",
+            patterns=(),
+            title="Recovery never met its target{target}, and the server opened for writing.",
+            cause="PostgreSQL 12 does so without a word when the WAL ends first. It has begun a "
+            "timeline of its own.",
+            evidence=(archived_segment, setting("recovery_target_timeline")),
+            next=(
+                "do not let applications write to it",
+                "pgrescue timeline   shows what can be reached",
+                "restore again to a target that exists: pgrescue plan",
+            ),
+        ),
+        _end_without_target,
+    ),
+    (
+        Rule(
+            code="ended_at_gap",
+            patterns=(),
+            title="Recovery ended at a gap in the archive, and the server opened for writing.",
+            cause="{file} is missing, though later segments are there. The last commit kept is of "
+            "{last_commit}; everything after it is lost in this server.",
+            evidence=(archived_segment,),
+            next=(
+                "do not let applications write to it",
+                "pgrescue timeline   names the gap",
+                "look for that segment: the old server's pg_wal, a standby, a second archive",
+                "then restore again: pgrescue plan --to latest",
+            ),
+        ),
+        _end_at_gap,
+    ),
+    (
+        Rule(
+            code="started_without_recovery",
+            patterns=(),
+            title="A backup was started without recovery.signal: it stands where it was taken.",
+            cause="The server only replayed what lay in the backup's own pg_wal and opened for "
+            "writing. The archive was never asked.",
+            evidence=(signal_file, setting("restore_command")),
+            next=(
+                "restore again: pgrescue plan --to latest   writes recovery.signal and the "
+                "settings",
+            ),
+        ),
+        _no_signal,
+    ),
+    (
+        Rule(
+            code="backup_label_missing",
+            patterns=(),
+            title="The backup was started without its backup_label: its data cannot be trusted.",
+            cause="Without it the server begins to replay at the wrong place, and says it is "
+            "consistent before it is. Pages can be silently wrong.",
+            evidence=(backup_label,),
+            next=(
+                "stop this server and do not use its data",
+                "restore again, with backup_label: pgrescue plan",
+            ),
+        ),
+        _no_label,
+    ),
+    (
+        Rule(
+            code="target_before_backup",
+            patterns=(),
+            title="The target time lies before the backup was taken.",
+            cause="The server stopped at the first transaction after the backup, which is later "
+            "than the target{target}.",
+            evidence=(setting("recovery_target_time"),),
+            next=("choose an earlier backup: pgrescue plan --to TIME does so by itself",),
+        ),
+        _target_before_backup,
+    ),
+    (
+        Rule(
+            code="restore_command_never_fails",
+            patterns=(),
+            title="The restore_command says yes to files that do not exist.",
+            cause="The server asks for ever higher timelines until one is missing, and none is.",
+            evidence=(setting("restore_command"),),
+            next=(
+                "it must end with an exit code above 0 where the archive has no such file",
+                "let a new plan write it: pgrescue plan",
+            ),
+        ),
+        _endless_history,
+    ),
+)

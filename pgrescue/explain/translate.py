@@ -1,0 +1,136 @@
+"""A whole log explained: what failed, most recent first, causes before what follows from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pgrescue.explain.host import Host
+from pgrescue.explain.message import Explanation, Message, ServerStart
+from pgrescue.explain.read_log import read_messages, split_starts
+from pgrescue.explain.rule import RECOVERY_UNCHANGED, Facts, Rule, quote_all
+from pgrescue.explain.rules import CATALOGUE
+from pgrescue.explain.silence import silent_failures
+from pgrescue.postgres.server_log import CLIENT_FATALS
+
+_SEGMENT = re.compile(r"\b[0-9A-F]{24}\b")
+_RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
+_TARGET = re.compile(r"starting point-in-time recovery to (.*)")
+_LAST_COMMIT = re.compile(r"last completed transaction was at log time (.*)")
+_TIMELINE = re.compile(r"on timeline ID (\d+)")
+_UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
+_SYMPTOMS = {
+    "target_not_reached": None,
+    "wal_does_not_fit": ("checkpoint_wal_missing", "timeline_not_a_child"),
+    "not_wal": ("checkpoint_wal_missing",),
+    "target_before_backup": ("target_before_consistency",),
+}
+"""What another failure of the same start explains: one of these, or (None) any."""
+_ORDER = {"failure": 0, "consequence": 1, "note": 2}
+
+
+def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
+    """Everything in a log that is known to be a failure, or not known; nothing is made up."""
+    starts = split_starts(read_messages(lines))
+    found: list[Explanation] = []
+    for start in reversed(starts):
+        found += _explain_start(start, host)
+    return tuple(found)
+
+
+def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
+    context = _context(start)
+    groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
+    unknown: dict[str, list[Message]] = {}
+    for message in start.messages:
+        if message.is_fatal and message.text.startswith(CLIENT_FATALS) and not _is_known(message):
+            continue
+        for rule in CATALOGUE:
+            facts = rule.facts_of(message)
+            if facts is not None:
+                groups.setdefault(rule.code, (rule, context | facts, []))[2].append(message)
+                break
+        else:
+            if message.is_fatal or (
+                message.level == "TOOL" and _UNEXPLAINED_TOOL.search(message.text)
+            ):
+                unknown.setdefault(message.text, []).append(message)
+    found = [_unknown(messages, start) for messages in unknown.values()]
+    found += silent_failures(start, context, host)
+    told = [
+        rule.explain(messages, facts, host, start)
+        for rule, facts, messages in groups.values()
+        if not rule.only_with_failure
+    ]
+    if any(each.weight != "note" for each in (*found, *told)):
+        told += [
+            rule.explain(messages, facts, host, start)
+            for rule, facts, messages in groups.values()
+            if rule.only_with_failure
+        ]
+    return _ordered([*found, *told])
+
+
+def _is_known(message: Message) -> bool:
+    return any(rule.facts_of(message) is not None for rule in CATALOGUE)
+
+
+def _ordered(found: Sequence[Explanation]) -> list[Explanation]:
+    """Causes first, each kind in the order of the log; "it failed" only where nothing says why."""
+    if any(each.weight == "failure" for each in found):
+        found = [each for each in found if each.weight != "consequence"]
+    weighed = [_weighed(each, found) for each in found]
+    return sorted(weighed, key=lambda each: (_ORDER[each.weight], each.line or 0))
+
+
+def _weighed(explanation: Explanation, all_found: Sequence[Explanation]) -> Explanation:
+    """A failure that another one explains is a consequence of it."""
+    if explanation.code not in _SYMPTOMS:
+        return explanation
+    causes = _SYMPTOMS[explanation.code]
+    others = [
+        other
+        for other in all_found
+        if other.weight == "failure"
+        and (other.code in causes if causes else other.code not in _SYMPTOMS)
+    ]
+    return replace(explanation, weight="consequence") if others else explanation
+
+
+def _context(start: ServerStart) -> dict[str, str]:
+    """What the messages before a failure tell about it."""
+    facts = {"target": "", "last_commit": "a time that the log does not say", "asked": "not named"}
+    for message in start.messages:
+        text = message.text
+        if found := _TARGET.match(text):
+            facts["target"] = f", {found[1]}"
+        elif found := _LAST_COMMIT.match(text):
+            facts["last_commit"] = found[1]
+        elif found := _TIMELINE.search(text):
+            facts["timeline"] = found[1]
+        elif found := _RESTORED.match(text):
+            # What comes after it was asked for and is named by the command, if it talks.
+            facts.pop("file", None)
+            facts["asked"] = f"the one after {found[1]}"
+        elif message.level == "OUTPUT" and (found := _SEGMENT.search(text)):
+            facts["file"] = facts["asked"] = found[0]
+    return facts
+
+
+def _unknown(messages: Sequence[Message], start: ServerStart) -> Explanation:
+    return Explanation(
+        code="unknown",
+        title=f"A failure that pgrescue does not know: {messages[0].text}",
+        cause="Not known. The message is the server's or the tool's own.",
+        evidence="\n".join(quote_all(messages)),
+        unchanged=RECOVERY_UNCHANGED,
+        next=(
+            "read the lines before it in the log",
+            "if the messages are not English: lc_messages = 'C' in postgresql.auto.conf, and "
+            "start again",
+            "pgrescue status   if this was a run of pgrescue: undo and resume go on from there",
+        ),
+        line=messages[0].number,
+        start=start.number,
+    )

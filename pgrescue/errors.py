@@ -23,8 +23,9 @@ NOTHING_CHANGED = "Nothing was changed."
 class PgRescueError(Exception):
     """An error that a person reads during an incident.
 
-    `title` says what happened, `cause` why (with evidence), `unchanged` what was
-    left alone, and `next_steps` what to do now, as commands where possible.
+    `title` says what happened, `cause` why, `evidence` what shows it (lines of logs, facts of
+    this machine), `unchanged` what was left alone, and `next_steps` what to do now, as commands
+    where possible.
     """
 
     exit_code = ExitCode.FAILED
@@ -35,12 +36,14 @@ class PgRescueError(Exception):
         title: str,
         cause: str = "",
         *,
+        evidence: str = "",
         unchanged: str | None = None,
         next_steps: tuple[str, ...] = (),
     ) -> None:
         super().__init__(title)
         self.title = title
         self.cause = cause
+        self.evidence = evidence
         self.unchanged = self.unchanged_by_default if unchanged is None else unchanged
         self.next_steps = next_steps
 
@@ -49,6 +52,7 @@ class PgRescueError(Exception):
         lines = [self.title]
         if self.cause:
             lines.append(f"  Cause: {self.cause}")
+        lines.extend(f"    {line}" for line in self.evidence.splitlines())
         if self.unchanged:
             lines.append(f"  {self.unchanged}")
         lines.extend(f"  Next: {step}" for step in self.next_steps)

@@ -81,16 +81,3 @@ def after_line(taken: Taken, line: str) -> Taken:
         if line.startswith(f"pg_basebackup: {words}"):
             return replace(taken, phase=phase)
     return taken
-
-
-def complaint(output: str) -> tuple[str, str]:
-    """Its error and what it adds to it, from the end of its output; both may be empty."""
-    lines = [line.strip() for line in output.splitlines()]
-    errors = [line.partition("error: ")[2] for line in lines if " error: " in line]
-    details = [
-        line.partition(f"{kind}: ")[2]
-        for line in lines
-        for kind in ("detail", "hint", "DETAIL", "HINT")
-        if line.startswith((f"pg_basebackup: {kind}: ", f"{kind}: "))
-    ]
-    return (errors[0] if errors else ""), " ".join([*errors[1:2], *details])

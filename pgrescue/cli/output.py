@@ -47,7 +47,7 @@ def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
     told = {
         "title": error.title,
         "cause": error.cause,
-        "evidence": error.unchanged,
+        "evidence": "\n".join(filter(None, (error.evidence, error.unchanged))),
         "next": to_plain(error.next_steps),
         "exit_code": int(error.exit_code),
     }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _QUIET_PROGRESS_SECONDS = 10.0
+_EVIDENCE_LINES = 12
+"""More than that, such as the trace of a defect, is for the report."""
 
 
 def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
@@ -58,8 +60,9 @@ def closing(state: RunState) -> str:
         lines.append(f"  Reached LSN {point.lsn}{last}.")
     if state.error is not None:
         lines += [f"  {state.error.title}", f"  Cause: {state.error.cause}"]
-        if state.error.evidence and "\n" not in state.error.evidence:
-            lines.append(f"  {state.error.evidence}")
+        evidence = state.error.evidence.splitlines()
+        if len(evidence) <= _EVIDENCE_LINES:
+            lines += [f"    {line}" for line in evidence]
         lines += [f"  Next: {step}" for step in state.error.next]
     if state.purpose in ("restore", "backup", "prune"):
         lines += [f"  Note: {note}" for note in state.notes]

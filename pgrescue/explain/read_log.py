@@ -17,7 +17,7 @@ _LEVELS = "DEBUG[1-5]|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC"
 _COMPANIONS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "BACKTRACE")
 _LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text>.*)")
 _PID = re.compile(r"\[(\d+)\]")
-_TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): (?P<text>.*)")
+_TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): ")
 _CSV = re.compile(rf'^\d{{4}}-\d\d-\d\d [\d:.]+ [^",]*,.*,(?:{_LEVELS}),')
 _CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT, _CSV_PID = 11, 13, 14, 15, 3
 _OF_STATEMENTS = ("statement: ", "duration: ", "execute ", "AUDIT: ")
@@ -66,21 +66,21 @@ def _plain(number: int, line: str, current: Message | None) -> Message | None:
     if line.startswith("\t") and current is not None:
         current.go_on(line[1:])
         return None
+    text = line.strip()
+    if not text:
+        return None
+    if _TOOL.match(line):
+        # It may quote a level of the server: "pg_basebackup: error: ... FATAL:  no entry".
+        return Message(number, "TOOL", text)
     match = _LINE.search(line)
     if match is None:
-        tool = _TOOL.match(line)
-        text = line.strip()
-        if not text:
-            return None
-        return Message(number, "TOOL" if tool else "OUTPUT", text)
+        return Message(number, "OUTPUT", text)
     if match["level"] in _COMPANIONS:
         if current is not None:
             current.add(match["level"], match["text"])
         return None
     pid = _PID.search(line, 0, match.start())
-    tool = _TOOL.match(line)
-    text = line.strip() if tool and match.start() == 0 else match["text"]
-    return Message(number, match["level"], text, int(pid[1]) if pid else None)
+    return Message(number, match["level"], match["text"], int(pid[1]) if pid else None)
 
 
 def _structured(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Message | None:

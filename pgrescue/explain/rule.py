@@ -55,8 +55,10 @@ class Rule:
             return None
         if not self._compiled:
             self._compiled.extend(re.compile(pattern) for pattern in self.patterns)
+        # A server's own words begin its message; further on there may be a user's.
+        whole = message.level in ("TOOL", "OUTPUT")
         for pattern in self._compiled:
-            match = pattern.search(message.text)
+            match = pattern.search(message.text) if whole else pattern.match(message.text)
             if match is not None:
                 named = match.groupdict()
                 detail = re.search(self.detail, message.detail) if self.detail else None
@@ -106,7 +108,12 @@ class _Words(string.Formatter):
         return super().convert_field(value, conversion)
 
 
-_PLACEHOLDERS = {"data": "DATA_DIRECTORY", "bin": "BIN_DIRECTORY", "account": "postgres"}
+_PLACEHOLDERS = {
+    "data": "DATA_DIRECTORY",
+    "bin": "BIN_DIRECTORY",
+    "account": "postgres",
+    "again": "start the server again",
+}
 
 
 class _Unknown(str):

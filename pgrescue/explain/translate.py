@@ -13,6 +13,7 @@ from pgrescue.explain.rule import RECOVERY_UNCHANGED, Facts, Rule, quote_all
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
 from pgrescue.postgres.server_log import CLIENT_FATALS
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
 _SEGMENT = re.compile(r"\b[0-9A-F]{24}\b")
 _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
@@ -40,7 +41,7 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
 
 
 def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
-    context = _context(start)
+    context = _context(start, host)
     groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
     unknown: dict[str, list[Message]] = {}
     for message in start.messages:
@@ -98,9 +99,10 @@ def _weighed(explanation: Explanation, all_found: Sequence[Explanation]) -> Expl
     return replace(explanation, weight="consequence") if others else explanation
 
 
-def _context(start: ServerStart) -> dict[str, str]:
+def _context(start: ServerStart, host: Host) -> dict[str, str]:
     """What the messages before a failure tell about it."""
     facts = {"target": "", "last_commit": "a time that the log does not say", "asked": "not named"}
+    restored, ended = "", False
     for message in start.messages:
         text = message.text
         if found := _TARGET.match(text):
@@ -109,13 +111,26 @@ def _context(start: ServerStart) -> dict[str, str]:
             facts["last_commit"] = found[1]
         elif found := _TIMELINE.search(text):
             facts["timeline"] = found[1]
-        elif found := _RESTORED.match(text):
-            # What comes after it was asked for and is named by the command, if it talks.
+        elif text.startswith("redo done at"):
+            ended = True  # the last segment is fetched once more, to be finished
+        elif (found := _RESTORED.match(text)) and not ended:
+            restored = found[1]
             facts.pop("file", None)
-            facts["asked"] = f"the one after {found[1]}"
         elif message.level == "OUTPUT" and (found := _SEGMENT.search(text)):
-            facts["file"] = facts["asked"] = found[0]
+            facts["file"] = found[0]
+    if "file" not in facts and restored:
+        # A command that says nothing: what the server asks for next is known all the same.
+        facts["file"] = _next_segment(restored, host)
+    if "file" in facts:
+        facts["asked"] = facts["file"]
     return facts
+
+
+def _next_segment(name: str, host: Host) -> str:
+    control = host.control()
+    size = control.wal_segment_size if control else DEFAULT_SEGMENT_SIZE
+    segment = SegmentId.parse(name, size)
+    return replace(segment, number=segment.number + 1).name(size)
 
 
 def _unknown(messages: Sequence[Message], start: ServerStart) -> Explanation:

@@ -9,10 +9,11 @@ from pgrescue.run.records import Failure
 def failure_of(problem: PgRescueError, *, step_begun: bool = True) -> Failure:
     """An error as the journal keeps it; once a step was begun, "nothing changed" is not said."""
     untrue = step_begun and problem.unchanged == NOTHING_CHANGED
+    unchanged = "" if untrue else problem.unchanged
     return Failure(
         title=problem.title,
         cause=problem.cause,
-        evidence="" if untrue else problem.unchanged,
+        evidence="\n".join(filter(None, (problem.evidence, unchanged))),
         next=problem.next_steps,
         exit_code=int(problem.exit_code),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pgrescue.backup.progress import Taken, after_line, complaint
-from pgrescue.backup.trouble import take_failed
+from pgrescue.backup.progress import Taken, after_line
 from pgrescue.errors import ExitCode
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.explained import tool_failed
 
 TAR = """\
 pg_basebackup: initiating base backup, waiting for checkpoint to complete
@@ -104,12 +104,6 @@ def test_what_means_nothing_changes_nothing(line: str) -> None:
     assert after_line(known, line) == known
 
 
-def test_complaint_is_its_error() -> None:
-    error, more = complaint(CLASH)
-    assert error == 'directory "/srv/pg/ts1" exists but is not empty'
-    assert more == ""
-
-
 @pytest.mark.parametrize(
     ("said", "title", "way_on"),
     [
@@ -201,20 +195,27 @@ def test_complaint_is_its_error() -> None:
         (
             'pg_basebackup: error: could not fsync file "/b/.main-incremental.partial/base.tar": '
             "Input/output error",
-            "could not take the backup",
-            "tool.log",
+            "cannot read or write /b/.main-incremental.partial/base.tar",
+            "dmesg",
         ),
-        ("", "could not take the backup", "tool.log"),
+        ("pg_basebackup: error: a word of next year", "pg_basebackup failed", "tool.log"),
+        ("", "pg_basebackup failed", "tool.log"),
     ],
 )
 def test_known_troubles_lead_on(said: str, title: str, way_on: str) -> None:
-    failed = take_failed(1, said, "Nothing of it is left.")
+    failed = tool_failed(
+        said,
+        1,
+        program="pg_basebackup",
+        unchanged="Nothing of it is left.",
+        next_steps=("then take it again: pgrescue resume",),
+    )
     assert failed.exit_code == ExitCode.STEP_FAILED
     assert title in failed.title
     assert failed.unchanged == "Nothing of it is left."
     assert any(way_on in step for step in failed.next_steps)
     assert any("pgrescue resume" in step for step in failed.next_steps)
     if said:
-        assert said.splitlines()[0].partition("error: ")[2] in failed.cause
+        assert said.splitlines()[0].partition("error: ")[2] in failed.evidence
     else:
         assert "exit code 1" in failed.cause

@@ -124,7 +124,7 @@ def test_commands_quote_every_fact() -> None:
         if not step.startswith(commands):
             continue
         command, _, _ = step.partition("   (")
-        unquoted = set(re.findall(r"\{(\w+)\}", command)) - {"file", "pid", "data"}
+        unquoted = set(re.findall(r"\{(\w+)\}", command)) - {"file", "pid", "data", "again"}
         assert not unquoted, f"{code}: {step}"
 
 
@@ -132,3 +132,19 @@ def test_codes_are_names_and_each_is_one_failure() -> None:
     codes = [rule.code for rule in (*CATALOGUE, *(rule for rule, _ in SILENCES))]
     assert len(codes) == len(set(codes))
     assert all(re.fullmatch(r"[a-z]+(?:_[a-z]+)*", code) for code in codes)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x [1] FATAL:  could not write to file "pg_wal/xlogtemp.1": No space left on device',
+        'x [1] PANIC:  could not write to file "pg_wal/xlogtemp.1": Disk quota exceeded',
+        "cp: error writing 'pg_wal/RECOVERYXLOG': No space left on device",
+        'pg_basebackup: error: could not write to file "b/base.tar": No space left on device',
+        "tar: base/16385/3574: Cannot write: No space left on device",
+    ],
+)
+def test_a_full_disk_is_known_whoever_says_so(line: str) -> None:
+    (found,) = explain([line], NoHost())
+    assert found.code == "disk_full"
+    assert "It was needed for PATH" not in found.cause

@@ -29,7 +29,7 @@ ARCHIVE = (
         next=(
             "check the program's path and its permissions for the server's account",
             _TRY,
-            "start the server again: recovery goes on where it was",
+            "{again}: recovery goes on where it was",
         ),
     ),
     Rule(
@@ -45,7 +45,7 @@ ARCHIVE = (
         levels=("FATAL",),
         next=(
             _TRY,
-            "start the server again once it works: recovery goes on where it was",
+            "once it works, {again}: recovery goes on where it was",
         ),
     ),
     Rule(
@@ -78,7 +78,7 @@ ARCHIVE = (
         evidence=(setting("restore_command"),),
         next=(
             "let a new plan write the restore_command: pgrescue plan",
-            "or correct it: 'cp ARCHIVE/%f %p', and start the server again",
+            "or correct it: 'cp ARCHIVE/%f %p', and {again}",
         ),
     ),
     Rule(

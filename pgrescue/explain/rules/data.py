@@ -96,7 +96,7 @@ DATA = (
         cause="The server wants 0700, or 0750.",
         evidence=(place("path"),),
         unchanged=START_UNCHANGED,
-        next=("chmod 0700 {path!q}", "start the server again"),
+        next=("chmod 0700 {path!q}", "{again}"),
     ),
     Rule(
         code="data_directory_owner",
@@ -105,7 +105,7 @@ DATA = (
         cause="It was unpacked as root, or the server is started by the wrong account.",
         evidence=(place("path"),),
         unchanged=START_UNCHANGED,
-        next=("chown -R {account!q}: {path!q}   (and the tablespaces)", "start the server again"),
+        next=("chown -R {account!q}: {path!q}   (and the tablespaces)", "{again}"),
     ),
     Rule(
         code="started_as_root",
@@ -127,7 +127,7 @@ DATA = (
         cause="Its owner or mode, or those of a directory above it, keep the account out.",
         evidence=(place("path"),),
         levels=("FATAL", "PANIC", "LOG", "TOOL"),
-        next=("chown -R {account!q}: {path!q}", "start the server again"),
+        next=("chown -R {account!q}: {path!q}", "{again}"),
     ),
     Rule(
         code="tablespace_missing",
@@ -160,7 +160,7 @@ DATA = (
         levels=("FATAL",),
         next=(
             "if no other cluster uses that path: install -d -m 0700 -o {account!q} {path!q}",
-            "start the server again: recovery goes on where it was",
+            "{again}: recovery goes on where it was",
             "or stop before it: pgrescue timeline",
         ),
     ),

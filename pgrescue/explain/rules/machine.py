@@ -13,26 +13,26 @@ MACHINE = (
     Rule(
         code="disk_full",
         patterns=(
-            r'"(?P<path>[^"]+)".*: (?:No space left on device|Disk quota exceeded)',
+            r'(?:could not .*)?"(?P<path>[^"]+)".*: (?:No space left on device|Disk quota exceeded)',
             r"'(?P<path>[^']+)'.*: (?:No space left on device|Disk quota exceeded)",
             r"(?P<path>\S+): (?:Cannot write|write failed).*No space left on device",
             r"No space left on device|Disk quota exceeded",
         ),
-        title="The disk is full.",
-        cause="There was no room left for {path}.",
+        title="There is no room left on the disk.",
+        cause="It was needed for {path}.",
         evidence=(space("path"),),
         next=(
             "df -h {data!q}; df -i {data!q}",
             "make room elsewhere on that file system; nothing in the data directory may be "
             "deleted by hand",
-            "start the server again: recovery goes on where it was (after a restore: pgrescue "
-            "resume)",
+            "{again}: recovery goes on where it was (after a restore: pgrescue resume)",
         ),
     ),
     Rule(
         code="device_failed",
         patterns=(
-            r'"(?P<path>[^"]+)".*: (?:Input/output error|Read-only file system|Stale file handle)',
+            r'(?:could not .*)?"(?P<path>[^"]+)".*: '
+            r"(?:Input/output error|Read-only file system|Stale file handle)",
         ),
         title="The operating system cannot read or write {path}.",
         cause="The disk, its controller or the mount has failed.",
@@ -54,7 +54,7 @@ MACHINE = (
         levels=("FATAL",),
         next=(
             "set in {data!q}/postgresql.auto.conf: shared_buffers = '128MB', huge_pages = 'try'",
-            "start the server again",
+            "{again}",
         ),
     ),
     Rule(
@@ -105,7 +105,7 @@ MACHINE = (
         unchanged=START_UNCHANGED,
         next=(
             "see them: ps -ef | grep '[p]ostgres:'",
-            "end those that work in this directory (kill, never kill -9), then start again",
+            "end those that work in this directory (kill, never kill -9), then {again}",
         ),
     ),
     Rule(
@@ -120,7 +120,7 @@ MACHINE = (
         evidence=(setting("shared_buffers"), setting("work_mem")),
         next=(
             "dmesg | grep -i 'out of memory'",
-            "start the server again: recovery goes on where it was",
+            "{again}: recovery goes on where it was",
         ),
     ),
 )

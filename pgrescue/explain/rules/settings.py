@@ -8,7 +8,7 @@ from __future__ import annotations
 from pgrescue.explain.evidence import limits, named_setting, place, setting, targets
 from pgrescue.explain.rule import START_UNCHANGED, Rule
 
-_AGAIN = "start the server again"
+_AGAIN = "{again}"
 
 SETTINGS = (
     Rule(

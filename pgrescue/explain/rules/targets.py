@@ -36,7 +36,7 @@ TARGETS = (
             "pgrescue plan --to latest   takes everything that the WAL has",
             "pgrescue plan --to TIME   refuses beforehand what cannot be reached, and names what "
             "can",
-            "supply the missing WAL and start the server again: recovery goes on where it was",
+            "supply the missing WAL and {again}: recovery goes on where it was",
         ),
     ),
     Rule(

@@ -56,7 +56,7 @@ WAL = (
         evidence=(backup_label, signal_file),
         next=(
             "pgrescue timeline   names what is missing",
-            "fetch the segment named in backup_label's START WAL LOCATION, then start again",
+            "fetch the segment named in backup_label's START WAL LOCATION, then {again}",
         ),
     ),
     Rule(
@@ -300,6 +300,7 @@ WAL = (
         cause="The standby or the backup was away for longer than the primary keeps WAL, and no "
         "replication slot held it back. At a fork it can also mean that a transaction prepared "
         "before it is looked for in the child's file.",
+        levels=("LOG", "WARNING", "ERROR", "FATAL"),
         evidence=(archived_segment,),
         next=(
             "give the standby a restore_command that reads the archive",

@@ -12,7 +12,6 @@ from pathlib import Path
 from pgrescue.backup.model import BackupWork
 from pgrescue.backup.places import tablespace_directories
 from pgrescue.backup.steps import take_command
-from pgrescue.backup.trouble import take_failed
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.model import Backup
@@ -21,6 +20,7 @@ from pgrescue.errors import StepFailed
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
+from pgrescue.run.explained import tool_failed
 from pgrescue.run.old_data import clear_own
 from pgrescue.run.records import Entered
 from pgrescue.run.run_directory import sync_directory
@@ -56,7 +56,13 @@ def take(execution: BackupExecution) -> str:
     assert completed is not None
     if completed.exit_code != 0:
         unchanged = f"Nothing of it is left; {execution.work.root} has no half backup."
-        raise take_failed(completed.exit_code, said or completed.output, unchanged)
+        raise tool_failed(
+            said or completed.output,
+            completed.exit_code,
+            program="pg_basebackup",
+            unchanged=unchanged,
+            next_steps=(f"then take it again: pgrescue resume {execution.directory.id}",),
+        )
     size, _ = size_on_disk(_watched(execution.work), taken.done_bytes)
     return f"{taken.done_bytes} bytes of files, {size} bytes on disk, WAL to {taken.stop_lsn}"
 

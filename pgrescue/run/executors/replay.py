@@ -24,6 +24,7 @@ from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.arrival import arrival, surprise
+from pgrescue.run.explained import server_failed
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
 
@@ -240,31 +241,8 @@ def _after_the_end(execution: RestoreExecution, watch: Watch) -> str:
             execution, control.min_recovery_lsn if control else None, None, log, timeline
         )
         return log.stop or "shut down at the target"
-    raise _failed(execution, log)
+    raise server_failed(execution, "The server went down during recovery.")
 
 
 def _is_down(state: str) -> bool:
     return state == "shut down in recovery"
-
-
-def _failed(execution: RestoreExecution, log: RecoveryLog) -> StepFailed:
-    run = execution.directory.id
-    evidence = "; ".join(log.failures) or f"The log {log_of(execution.work)} does not say why."
-    steps = (
-        f"look into {log_of(execution.work)}",
-        f"pgrescue undo {run}   puts the old data back",
-        f"pgrescue resume {run}   tries again once the cause is mended",
-    )
-    if any("before configured recovery target was reached" in line for line in log.failures):
-        return TargetNotReached(
-            f"Recovery ended before its target, {execution.plan.target}.",
-            f"The WAL ends before the target, or has a hole. {evidence}",
-            next_steps=("choose an earlier target: pgrescue plan", *steps),
-        )
-    if any("before consistent recovery point" in line for line in log.failures):
-        return TargetNotReached(
-            f"The target, {execution.plan.target}, lies before the backup's end.",
-            evidence,
-            next_steps=("choose an earlier backup: pgrescue catalog", *steps),
-        )
-    return StepFailed("The server went down during recovery.", evidence, next_steps=steps)

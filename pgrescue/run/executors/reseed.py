@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 
-from pgrescue.backup.trouble import take_failed
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Seed
 from pgrescue.plan.settings import AUTO_CONF
@@ -18,7 +17,6 @@ from pgrescue.plan.work import log_of
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.probe import Probe, is_listening
-from pgrescue.postgres.server_log import LogFollower
 from pgrescue.reseed.steps import receive_command
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow
@@ -30,6 +28,7 @@ from pgrescue.run.executors.extract import (
     tablespace_root,
 )
 from pgrescue.run.executors.wal import copy_owned
+from pgrescue.run.explained import server_failed, tool_failed
 from pgrescue.run.records import Reached
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.source_slot import make_slot
@@ -72,7 +71,13 @@ def receive(execution: RestoreExecution) -> str:
     assert completed is not None
     if completed.exit_code != 0:
         unchanged = "The old data is untouched where it was set aside."
-        raise take_failed(completed.exit_code, said or completed.output, unchanged)
+        raise tool_failed(
+            said or completed.output,
+            completed.exit_code,
+            program="pg_basebackup",
+            unchanged=unchanged,
+            next_steps=(f"then take it again: pgrescue resume {execution.directory.id}",),
+        )
     _move_in(execution, seed)
     return f"{taken.done_bytes} bytes of files, WAL to {taken.stop_lsn}"
 
@@ -133,24 +138,13 @@ def stream(execution: RestoreExecution) -> str:
     """Until the standby receives WAL from the source; raises `StepFailed` if it goes down."""
     work = execution.work
     data = Path(work.data_directory)
-    log = LogFollower(Path(log_of(work)), execution.state().log_position)
     deadline = time.monotonic() + work.start_timeout
     while True:
         for running in execution.background:
             running.poll()
-        recovery = log.poll()
         postmaster = find_postmaster(data)
         if postmaster is None:
-            raise StepFailed(
-                "The standby went down.",
-                "; ".join(recovery.failures) or f"Its log {log_of(work)} tells why.",
-                unchanged="The old data is untouched where it was set aside.",
-                next_steps=(
-                    f"look into {log_of(work)}",
-                    f"pgrescue resume {execution.directory.id}",
-                    f"pgrescue undo {execution.directory.id}",
-                ),
-            )
+            raise server_failed(execution, "The standby went down.")
         if is_listening(postmaster):
             probe = Probe(postmaster, work.owner, work.conninfo)
             try:

@@ -18,6 +18,7 @@ from pgrescue.postgres.postmaster import (
 )
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import RestoreExecution, Running
+from pgrescue.run.explained import server_failed
 from pgrescue.run.records import ServerStarting
 
 _POLL_SECONDS = 0.2
@@ -110,17 +111,7 @@ def wait_for_postmaster(
             deadline = time.monotonic() + patience
         if deadline is not None and time.monotonic() > deadline:
             output = completed.output if completed else ""
-            raise StepFailed(
-                "The server did not start.",
-                output or "The service's start command ended, but no server is there.",
-                unchanged="The restored files are complete, the old data is where it was set "
-                "aside.",
-                next_steps=(
-                    f"look into {log_of(execution.work)}",
-                    f"pgrescue resume {execution.directory.id}",
-                    f"pgrescue undo {execution.directory.id}",
-                ),
-            )
+            raise server_failed(execution, "The server did not start.", output)
         execution.wait(_POLL_SECONDS)
 
 

@@ -1,0 +1,179 @@
+"""Logs in every format that a server writes, and logs that mean harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgrescue.explain.host import NoHost
+from pgrescue.explain.read_log import read_messages, split_starts
+from pgrescue.explain.translate import explain
+
+TEXT = "recovery aborted because of insufficient parameter settings"
+DETAIL = (
+    "max_connections = 50 is a lower setting than on the primary server, where its value was 120."
+)
+
+
+def as_csv(level: str, text: str, detail: str = "") -> str:
+    row = [
+        "2026-11-22 21:08:02.295 UTC",
+        "",
+        "",
+        "13494",
+        "",
+        "x",
+        "1",
+        "",
+        "",
+        "",
+        "0",
+        level,
+        "22023",
+    ]
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(
+        [*row, text, detail, "", "", "", "", "", "", "", "", "startup", "", "0"]
+    )
+    return buffer.getvalue()
+
+
+def as_json(level: str, text: str, detail: str = "") -> str:
+    entry = {"timestamp": "x", "pid": 13494, "error_severity": level, "message": text}
+    return json.dumps(entry | ({"detail": detail} if detail else {})) + "\n"
+
+
+def as_text(prefix: str, level: str, text: str, detail: str = "") -> str:
+    more = f"{prefix}DETAIL:  {detail}\n" if detail else ""
+    return f"{prefix}{level}:  {text}\n{more}"
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        as_text("2026-11-22 21:08:02.295 UTC [13494] ", "FATAL", TEXT, DETAIL),
+        as_text("", "FATAL", TEXT, DETAIL),
+        as_text(
+            "2026-11-22 21:08:02 CET [13494]: [3-1] user=,db=,app=,client= ", "FATAL", TEXT, DETAIL
+        ),
+        as_text("Nov 22 21:08:02 db1 postgres[13494]: [5-1] 2026-11-22 ", "FATAL", TEXT, DETAIL),
+        as_csv("LOG", 'statement: select "x"\nFATAL:  multiple recovery targets specified')
+        + as_csv("FATAL", TEXT, DETAIL),
+        as_json("LOG", "starting PostgreSQL 15.18") + as_json("FATAL", TEXT, DETAIL),
+        as_text("2026-11-22 [1] ", "FATAL", TEXT, DETAIL).replace("\n", "\r\n"),
+    ],
+    ids=["default prefix", "no prefix", "long prefix", "syslog", "csv", "json", "crlf"],
+)
+def test_every_format_tells_the_same(log: str) -> None:
+    (found,) = explain(io.StringIO(log, newline=""), NoHost())
+    assert found.code == "setting_lower_than_primary"
+    assert found.title == (
+        "max_connections is lower here than it was on the primary: 50 instead of 120."
+    )
+
+
+def test_a_detail_may_have_several_lines() -> None:
+    log = "x [7] FATAL:  no\nx [7] DETAIL:  first\n\tsecond\nx [7] HINT:  third\nx [8] LOG:  next\n"
+    fatal, after = read_messages(log.splitlines())
+    assert (fatal.detail, fatal.hint, fatal.pid) == ("first\nsecond", "third", 7)
+    assert (after.text, after.number) == ("next", 5)
+
+
+def test_what_users_write_is_no_failure_of_the_server() -> None:
+    """A statement may hold what looks like a failure, and is logged as it came."""
+    log = [
+        "x [7] LOG:  statement: select 'FATAL:  multiple recovery targets specified'",
+        "\tPANIC:  WAL contains references to invalid pages",
+        "x [7] LOG:  duration: 3 ms  statement: select 'database files are incompatible with "
+        "server'",
+        'x [7] ERROR:  relation "incorrect checksum in control file" does not exist at character '
+        "15",
+        "x [7] STATEMENT:  select 'multiple recovery targets specified'",
+    ]
+    assert explain(log, NoHost()) == ()
+
+
+def test_the_newest_start_comes_first_and_each_is_told_apart() -> None:
+    log = [
+        "x [1] LOG:  starting PostgreSQL 15.18",
+        "x [1] FATAL:  multiple recovery targets specified",
+        "x [2] LOG:  starting PostgreSQL 15.18",
+        'x [2] FATAL:  data directory "/d" has invalid permissions',
+        "x [3] LOG:  starting PostgreSQL 15.18",
+        "x [3] LOG:  database system is ready to accept connections",
+    ]
+    found = explain(log, NoHost())
+    assert [(each.code, each.start, each.line) for each in found] == [
+        ("data_directory_permissions", 2, 4),
+        ("several_targets", 1, 2),
+    ]
+
+
+def test_a_cause_comes_before_what_follows_from_it() -> None:
+    log = [
+        "x [1] LOG:  starting PostgreSQL 15.18",
+        "x [2] LOG:  starting point-in-time recovery to 2026-11-22 20:36:45+00",
+        'x [2] LOG:  restored log file "00000001000000000000003A" from archive',
+        "x [2] LOG:  incorrect resource manager data checksum in record at 0/3B4C2ED8",
+        "x [2] LOG:  redo done at 0/3B4C2EB0",
+        "x [2] FATAL:  recovery ended before configured recovery target was reached",
+    ]
+    cause, symptom = explain(log, NoHost())
+    assert (cause.code, cause.weight) == ("wal_damaged", "failure")
+    assert (symptom.code, symptom.weight) == ("target_not_reached", "consequence")
+    assert "2026-11-22 20:36:45+00" in symptom.title
+
+
+def test_a_repeated_failure_is_told_once() -> None:
+    line = "x [1] LOG:  archive command failed with exit code 1"
+    (found,) = explain([line] * 500, NoHost())
+    assert "500 times, at last in line 500" in found.evidence
+
+
+def test_a_quiet_log_has_no_failure() -> None:
+    log = [
+        "x [1] LOG:  starting PostgreSQL 15.18",
+        "x [2] LOG:  database system was shut down at 2026-11-22 20:35:51 UTC",
+        "x [1] LOG:  database system is ready to accept connections",
+        "x [2] LOG:  invalid record length at 0/3000060: wanted 24, got 0",
+        "x [2] LOG:  unexpected pageaddr 0/1000000 in log segment 000000010000000000000003, "
+        "offset 0",
+    ]
+    assert explain(log, NoHost()) == ()
+
+
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(
+            [
+                "FATAL:  ",
+                "\t",
+                '"',
+                "{",
+                '"error_severity"',
+                ",",
+                "2026-01-01 00:00:00,",
+                "LOG:  ",
+                "DETAIL:  ",
+                "starting PostgreSQL",
+                "recovery ended before configured recovery target was reached",
+                "\n",
+                'restored log file "00000001000000000000003A" from archive',
+                "pg_ctl: ",
+                "{x!q}",
+            ]
+        )
+    ).map("".join)
+)
+def test_no_text_breaks_it(text: str) -> None:
+    messages = list(read_messages(text.split("\n")))
+    assert sum(len(start.messages) for start in split_starts(messages)) == len(messages)
+    for found in explain(text.split("\n"), NoHost()):
+        assert found.title
+        assert found.next

@@ -13,7 +13,8 @@ MACHINE = (
     Rule(
         code="disk_full",
         patterns=(
-            r'(?:could not .*)?"(?P<path>[^"]+)".*: (?:No space left on device|Disk quota exceeded)',
+            r'(?:could not .*)?"(?P<path>[^"]+)".*: '
+            r"(?:No space left on device|Disk quota exceeded)",
             r"'(?P<path>[^']+)'.*: (?:No space left on device|Disk quota exceeded)",
             r"(?P<path>\S+): (?:Cannot write|write failed).*No space left on device",
             r"No space left on device|Disk quota exceeded",

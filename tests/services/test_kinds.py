@@ -26,8 +26,6 @@ pytestmark = pytest.mark.server
 
 UNIT = "postgresql@15-main"
 _STOP_AND_START = ("stop", "start")
-KINDS: tuple[ServiceKind, ...] = ("pg_ctl", "command", "systemd")
-
 
 @dataclass(frozen=True, slots=True)
 class Served:

@@ -87,15 +87,19 @@ def not_a_shared_path(places: Places) -> Iterator[Finding]:
             reason = f"{path} is too close to the root of the file system."
         if reason is None:
             continue
-        code, fix = "cluster.path", "check data_directory in the configuration"
-        if path != places.data_directory:
-            fix = f"see what leads there: ls -l {places.cluster.path}/pg_wal "
-            fix += f"{places.cluster.path}/pg_tblspc"
-        elif not places.in_place:
-            fix = "choose a directory that does not exist yet: --into DIR"
-        if path in places.tablespaces:
-            fix = "give the tablespace another place: --tablespace OLD=NEW"
-        yield from blocker(code, reason, fix)
+        yield from blocker("cluster.path", reason, _elsewhere(places, path))
+
+
+def _elsewhere(places: Places, path: str) -> str:
+    """What to do about a place that must not be used."""
+    if path in places.tablespaces:
+        return "give the tablespace another place: --tablespace OLD=NEW"
+    if path != places.data_directory:
+        home = places.cluster.path
+        return f"see what leads there: ls -l {home}/pg_wal {home}/pg_tblspc"
+    if places.in_place:
+        return "check data_directory in the configuration"
+    return "choose a directory that does not exist yet: --into DIR"
 
 
 def links_lead_to_what_they_should(places: Places) -> Iterator[Finding]:
@@ -164,39 +168,39 @@ def not_used_elsewhere(places: Places) -> Iterator[Finding]:
             if any(is_inside(path, own) for own in (neighbour.directory, *neighbour.places))
         ]
         for path in inside:
-            yield _shared(path, neighbour, moves=path in moved)
+            yield _shared(places, path, neighbour)
         around = [path for path in moved if path not in inside]
         for path in around:
             if is_inside(neighbour.directory, path):
                 yield from blocker(
                     "cluster.shared",
                     f"{neighbour.directory} lies in {path}, which would be set aside: it is "
-                    f"{_words(neighbour)}, or a plain backup.",
+                    f"{_words(neighbour)}.",
                     "move it out of there first",
                 )
             elif any(is_inside(own, path) for own in neighbour.places):
-                yield _shared(path, neighbour, moves=True)
+                yield _shared(places, path, neighbour)
 
 
 def _words(neighbour: Neighbour) -> str:
-    running = "of a server that runs" if neighbour.is_running else "of another cluster"
-    return f"the data directory {running}"
+    if neighbour.is_running:
+        return "the data directory of a server that runs"
+    return "the data directory of another cluster, or a plain backup"
 
 
-def _shared(path: str, neighbour: Neighbour, *, moves: bool) -> Finding:
+def _shared(places: Places, path: str, neighbour: Neighbour) -> Finding:
+    code = "cluster.shared"
     if is_inside(path, neighbour.directory):
-        return Finding(
-            "cluster.shared",
-            "blocker",
-            f"{path} is in {neighbour.directory}, {_words(neighbour)}, or a plain backup.",
-            "see what leads there (pg_wal, pg_tblspc)" if moves else "choose another place",
-        )
+        message = f"{path} is in {neighbour.directory}, {_words(neighbour)}."
+        return Finding(code, "blocker", message, _elsewhere(places, path))
+    if path not in {move.path for move in places.moves}:
+        message = f"{path} is in what the cluster in {neighbour.directory} uses."
+        return Finding(code, "blocker", message, _elsewhere(places, path))
     who = "the server that runs in" if neighbour.is_running else "the cluster in"
-    what = "set aside" if moves else "filled"
     return Finding(
-        "cluster.shared",
+        code,
         "blocker",
-        f"{path} would be {what}, but {who} {neighbour.directory} uses it, too: its data would "
+        f"{path} would be set aside, but {who} {neighbour.directory} uses it, too: its data would "
         "be gone.",
         "if this data directory is a copy with links into another cluster: take the links out of "
         "pg_tblspc (or pg_wal) by hand, or move the copy away",
@@ -222,7 +226,7 @@ def nothing_kept_inside(places: Places) -> Iterator[Finding]:
                 "backup.filled",
                 f"{filled} is in {path}: {what[0].lower()}{what[1:]} is stored there, and would "
                 "be written into.",
-                "choose another place",
+                _elsewhere(places, filled),
             )
 
 

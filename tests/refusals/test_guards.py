@@ -269,12 +269,12 @@ def test_tablespace_of_a_cluster_that_is_only_configured(
 
 
 def test_another_backup_inside_the_data_directory(scene: Scene, config: ClusterConfig) -> None:
-    inside = scene.sandbox.data / "more"
+    chosen, inside = scene.backup, scene.sandbox.data / "more"
     shutil.copytree(scene.sandbox.backups, inside)
     try:
         scene.workspace.configure(replace(config, backups=(scene.sandbox.backups, inside)))
         with unchanged(scene.sandbox):
-            completed = scene.restore("--backup", scene.backup)
+            completed = scene.restore("--backup", chosen)
         refused(completed, REFUSED, f"is stored in {scene.sandbox.data}", f"move {inside}")
     finally:
         shutil.rmtree(inside)
@@ -331,3 +331,12 @@ def test_mount_inside_the_data_directory(scene: Scene) -> None:
         refused(completed, REFUSED, f"mounted at {mounted}", "umount")
     finally:
         subprocess.run(("umount", str(mounted)), check=True)
+
+
+def test_server_whose_pid_file_is_gone_is_stopped_all_the_same(scene: Scene) -> None:
+    server = find_postmaster(scene.sandbox.data)
+    assert server is not None
+    (scene.sandbox.data / "postmaster.pid").unlink()
+    scene.restore("--action", "promote").check_returncode()
+    assert not is_alive(server.pid)
+    assert scene.log.rows_visible() == [1, 2, 3, 4]

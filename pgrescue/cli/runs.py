@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json, print_lines, print_table, time_text
@@ -135,10 +136,13 @@ def run_undo(arguments: argparse.Namespace) -> int:
 def run_discard(arguments: argparse.Namespace) -> int:
     """Delete what a run set aside."""
     from pgrescue.run.acts import discard_run, discardable
+    from pgrescue.run.deletable import counted
 
     directory = _find(arguments)
-    listed = ", ".join(discardable(directory)) or "nothing"
-    question = f"Delete for good what the run {directory.id} set aside: {listed}?"
+    now = datetime.now(UTC)
+    for item in discardable(directory):
+        narrate(f"{item.path}: {counted(item).described(now)}")
+    question = f"Delete for good what the run {directory.id} set aside?"
     return _act(arguments, directory, question, discard_run)
 
 

@@ -144,6 +144,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         port=None if in_place else request.port or free_port(facts),
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
+        neighbours=facts.surroundings.known,
     )
 
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
@@ -45,6 +46,21 @@ class TablespaceFacts:
     """The link's target: the tablespace's location as PostgreSQL knows it."""
     version_directory: PathFacts
     """`PG_15_202209061` below it: the only part that belongs to this cluster."""
+    is_link: bool
+    """Whether that is a link, which PostgreSQL never makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where the links of a data directory lead, and what is there."""
+
+    tablespaces: tuple[TablespaceFacts, ...]
+    wal_directory: PathFacts | None
+    """Where `pg_wal` leads, if it is a link out of the data directory."""
+    wal_stranger: str | None
+    """What shows that no WAL directory is there, in words such as "it holds ssh"."""
+    wal_identifier: str | None
+    """The system identifier in the newest readable segment of `pg_wal`, linked or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +75,9 @@ class ClusterFacts:
     control_problem: str | None
     postmaster: Postmaster | None
     owner: Account
-    tablespaces: tuple[TablespaceFacts, ...]
-    wal_directory: PathFacts | None
-    """Where `pg_wal` leads, if it is a link out of the data directory."""
+    links: Links
     wal_link_text: str | None
-    """That link's text."""
+    """The text of the link `pg_wal`, if it is one."""
     config_directory: str | None
     """Where `postgresql.conf` is, if not in the data directory."""
     configuration: dict[str, str]
@@ -72,9 +86,23 @@ class ClusterFacts:
     """A high-availability manager in charge, such as Patroni."""
     log: str | None
     """The server's log file, where it could be found."""
-    used_elsewhere: dict[str, str] = field(default_factory=dict)
-    """Directories outside the data directory that another running server uses, each with that
-    server's data directory."""
+
+    @property
+    def identifier(self) -> str | None:
+        """Its system identifier: by `pg_control`, else by what is left of its WAL."""
+        if self.control is not None:
+            return self.control.system_identifier
+        return self.links.wal_identifier
+
+    @property
+    def tablespaces(self) -> tuple[TablespaceFacts, ...]:
+        """Its tablespaces."""
+        return self.links.tablespaces
+
+    @property
+    def wal_directory(self) -> PathFacts | None:
+        """Where `pg_wal` leads, if it is a link."""
+        return self.links.wal_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +199,7 @@ class Facts:
     """By the path that was asked about."""
     tablespace_destinations: dict[int, PathFacts]
     unfinished: tuple[UnfinishedRun, ...]
+    surroundings: Surroundings
     foretold: Foretold | None
     """What the WAL itself says; None where it could not be read beforehand."""
     unreadable: tuple[str, ...]

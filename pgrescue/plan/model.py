@@ -164,6 +164,9 @@ class Work:
     start_timeout: float
     seed: Seed | None = None
     """Set where the data comes from a live server; then `chain` is empty."""
+    neighbours: tuple[str, ...] = ()
+    """Data directories of other clusters of this machine that need not be running: what they use
+    is looked at again before anything is moved."""
 
     @property
     def tablespaces(self) -> tuple[TablespaceWork, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from pgrescue.backup.model import BackupPlan
@@ -11,10 +12,14 @@ from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
+from pgrescue.run.deletable import Deletable, obstacle
+from pgrescue.run.journal import read_journal
 from pgrescue.run.launch import launch
-from pgrescue.run.records import Purpose
+from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
 from pgrescue.run.run_directory import RunDirectory, create_run, list_runs
 from pgrescue.run.state import ENDED, RunState
+
+NOTHING_DELETED = "Nothing was deleted; the run can still be undone."
 
 
 def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
@@ -141,20 +146,45 @@ def discard_run(run: RunDirectory) -> None:
             "What it set aside may still be needed.",
             next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
         )
-    if not discardable(run):
+    listed = discardable(run)
+    if not listed:
         raise UsageError(
             f"The run {run.id} has nothing set aside.",
             "It set nothing aside, or that was deleted or put back.",
         )
+    for item in listed:
+        if found := obstacle(state, item.path):
+            raise Refused(
+                found.title, found.cause, unchanged=NOTHING_DELETED, next_steps=found.next_steps
+            )
     launch(run, "discard")
 
 
-def discardable(run: RunDirectory) -> list[str]:
-    """What `discard` would delete, by path."""
+def discardable(run: RunDirectory) -> list[Deletable]:
+    """What `discard` would delete, and since when it has been there; not counted yet."""
     state = run.state()
     paths = [item.aside for item in state.asides] + list(state.retired)
     plan = run.plan()
     needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
     if isinstance(plan, Plan) and needed_no_more:
         paths += [path for path in state.made if path == plan.work.staging]
-    return [path for path in paths if Path(path).exists()]
+    since = _put_there(run)
+    return [Deletable(path, since.get(path)) for path in paths if Path(path).exists()]
+
+
+def _put_there(run: RunDirectory) -> dict[str, datetime]:
+    """When each path got what the run put there, as its journal tells."""
+    times: dict[str, datetime] = {}
+    for record in read_journal(run.journal_path):
+        match record:
+            case Moving() | Moved():
+                path = record.aside
+            case Retiring() | Retired():
+                path = record.retired
+            case MakingDirectory():
+                path = record.path
+            case _:
+                continue
+        if record.at is not None:
+            times[path] = record.at
+    return times

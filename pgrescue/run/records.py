@@ -110,6 +110,9 @@ class Moving(Record, frozen=True, tag="moving"):
     path: str
     aside: str
     contents_only: bool
+    device: int | None = None
+    inode: int | None = None
+    """Of what is renamed: only the very same is ever deleted later."""
 
 
 class Moved(Record, frozen=True, tag="moved"):
@@ -117,6 +120,9 @@ class Moved(Record, frozen=True, tag="moved"):
 
     path: str
     aside: str
+    device: int | None = None
+    inode: int | None = None
+    """Of what is at `aside` now."""
 
 
 class MovedBack(Record, frozen=True, tag="moved_back"):
@@ -138,6 +144,9 @@ class Retired(Record, frozen=True, tag="retired"):
 
     path: str
     retired: str
+    device: int | None = None
+    inode: int | None = None
+    """Of what is at `retired` now."""
 
 
 class Deleted(Record, frozen=True, tag="deleted"):

@@ -15,12 +15,15 @@ from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
+from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.source_slot import drop_slot
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import differences, seen_again
 
 _SERVER_STEPS = ("start", "replay")
+_FILLING_STEPS = ("extract", "receive")
+"""The first steps that write, once everything old is away."""
 
 
 class RestoreJob(Job[RestoreExecution]):
@@ -58,11 +61,13 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         if before.step is None:
             self.open_plan(self._changed, untold=("target.xid",))
+        if not any(before.begun(step) for step in _FILLING_STEPS):
+            check_places(execution)
         goes_on = before.state == "waiting"
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:
             again = (step.id in _SERVER_STEPS and not replayed) or (
-                step.id == "stop" and not before.asides and not before.begun("extract")
+                step.id == "stop" and not self._old_data_is_away(before)
             )
             if before.done(step.id) and not again:
                 continue
@@ -70,6 +75,11 @@ class RestoreJob(Job[RestoreExecution]):
                 return "waiting"
             execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
         return "succeeded"
+
+    def _old_data_is_away(self, before: RunState) -> bool:
+        """Until then a server may have been started on it while no runner was at work."""
+        filling = any(before.begun(step) for step in _FILLING_STEPS)
+        return filling or old_data.is_away(before, self.execution.work.data_directory)
 
     def _must_run_again(self) -> bool:
         """Whether the restored server should be up and is not: stopped by an abort or a reboot."""
@@ -123,6 +133,7 @@ class RestoreJob(Job[RestoreExecution]):
         needed_no_more = before.done("tidy") or before.done("stream")
         if staging in before.made and (undone or needed_no_more):
             paths.append(staging)
+        old_data.check_deletable(execution, paths)
         for path in paths:
             delete = partial(old_data.delete_tree, execution, path)
             execution.do(f"discard {path}", f"Delete {path}", delete)

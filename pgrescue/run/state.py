@@ -114,7 +114,7 @@ class RunState:
     deletion_begun: bool = False
     """Whether anything that was set aside is, or may be, deleted: there is no way back."""
     identities: tuple[tuple[str, int, int], ...] = ()
-    """Path, device and inode of the directories in `made`: what is there now may be another."""
+    """Path, device and inode of what was made and set aside: what is there now may be another."""
     tools: tuple[records.CommandBegan, ...] = ()
     """Programs that were started and are not known to have ended."""
     retired_whole: tuple[str, ...] = ()
@@ -144,10 +144,13 @@ class RunState:
         return any(step.id == step_id and step.state != "pending" for step in self.steps)
 
     def is_another(self, path: str) -> bool:
-        """Whether what is at a path is known not to be the directory that this run made there."""
-        known = next((item for item in self.identities if item[0] == path), None)
+        """Whether what is at a path is known not to be what this run made or put there."""
         status = os.lstat(path)
-        return known is not None and known != (path, status.st_dev, status.st_ino)
+        return self.is_known(path) and (path, status.st_dev, status.st_ino) not in self.identities
+
+    def is_known(self, path: str) -> bool:
+        """Whether the journal tells what this run made or put at a path."""
+        return any(item[0] == path for item in self.identities)
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
@@ -268,7 +271,11 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
         case records.Moving():
             new = SetAside(record.path, record.aside, record.contents_only, False)
             others = tuple(item for item in state.asides if item.aside != record.aside)
-            return replace(state, asides=(*others, new))
+            return replace(
+                state,
+                asides=(*others, new),
+                identities=_known(state, record.aside, record.device, record.inode),
+            )
         case records.Moved():
             return replace(
                 state,
@@ -276,16 +283,20 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
                     replace(item, done=True) if item.aside == record.aside else item
                     for item in state.asides
                 ),
+                identities=_known(state, record.aside, record.device, record.inode),
             )
         case records.MovedBack():
             kept = tuple(item for item in state.asides if item.aside != record.aside)
             return replace(state, asides=kept)
         case records.MadeDirectory():
-            known = tuple(item for item in state.identities if item[0] != record.path)
-            identity = (record.path, record.device, record.inode)
-            return replace(state, identities=(*known, identity))
+            identities = _known(state, record.path, record.device, record.inode)
+            return replace(state, identities=identities)
         case records.Retired():
-            return replace(state, retired_whole=(*state.retired_whole, record.retired))
+            return replace(
+                state,
+                retired_whole=(*state.retired_whole, record.retired),
+                identities=_known(state, record.retired, record.device, record.inode),
+            )
         case records.Retiring():
             made = tuple(path for path in state.made if path != record.path)
             retired = tuple(dict.fromkeys((*state.retired, record.retired)))
@@ -299,6 +310,16 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
             )
         case _:
             return state
+
+
+def _known(
+    state: RunState, path: str, device: int | None, inode: int | None
+) -> tuple[tuple[str, int, int], ...]:
+    """The identities with this one; journals of older versions do not tell all of them."""
+    if device is None or inode is None:
+        return state.identities
+    others = tuple(item for item in state.identities if item[0] != path)
+    return (*others, (path, device, inode))
 
 
 def _with_step(

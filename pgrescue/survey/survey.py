@@ -21,7 +21,7 @@ from pgrescue.history.way import segment_refs
 from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
 from pgrescue.plan.foretold import Foretold
-from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
+from pgrescue.plan.layout import moves_of, staging_directory, tablespace_destinations, tag_of
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.control_file import ControlFile
@@ -37,6 +37,7 @@ from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
+from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
 from pgrescue.wal.index import Progress, WalIndex
 
 
@@ -84,6 +85,8 @@ def survey(
     )
     destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
     places = tablespace_destinations(request, backup, found)
+    tag = tag_of(host.now)
+    moves = moves_of(found, tag) if request.into is None else ()
     facts = Facts(
         host=host,
         cluster=found,
@@ -97,9 +100,16 @@ def survey(
         filesystems={},
         tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
         unfinished=tuple(unfinished),
+        surroundings=surroundings(
+            destination.real_path,
+            [move.path for move in moves],
+            [destination.real_path, *places.values()],
+            known_directories(config),
+            kept_places(config, cluster, backups),
+        ),
         unreadable=_unreadable(chain, found.owner),
     )
-    staging = staging_directory(facts.destination, tag_of(host.now))
+    staging = staging_directory(facts.destination, tag)
     paths = [destination.real_path, staging, *places.values()]
     return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
 

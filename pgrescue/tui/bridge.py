@@ -15,6 +15,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
 from pgrescue.run import acts
+from pgrescue.run.deletable import Deletable, counted
 from pgrescue.run.journal import parse_line
 from pgrescue.run.launch import request_abort
 from pgrescue.run.records import AnyRecord, Progress
@@ -149,7 +150,7 @@ class JournalWatch:
         self._plan = run.plan()
         self._records: list[AnyRecord] = []
         self._offset = 0
-        self._to_discard: tuple[str, ...] = ()
+        self._to_discard: tuple[Deletable, ...] = ()
 
     def look(self) -> RunView:
         """The run as its journal, its runner and its server stand now."""
@@ -158,6 +159,9 @@ class JournalWatch:
         state = self._state()
         if self._offset != before and state.state in ENDED:
             self._to_discard = tuple(acts.discardable(self._run))
+        elif any(item.size_bytes is None for item in self._to_discard):
+            # Counting may take a while: the end of the run is shown first.
+            self._to_discard = tuple(map(counted, self._to_discard))
         report = self._run.path / "report.md"
         ended = state.state != "running"
         return RunView(

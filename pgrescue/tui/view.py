@@ -17,6 +17,7 @@ from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.deletable import Deletable
 from pgrescue.run.state import RunState
 from pgrescue.verify.model import Verification
 
@@ -101,7 +102,7 @@ class RunView:
     log: tuple[str, ...]
     """The last lines of tool.log."""
     server: Server
-    discardable: tuple[str, ...]
+    discardable: tuple[Deletable, ...]
     report: str | None
     """Path of the report, once there is one."""
 

@@ -23,33 +23,36 @@ def usable(context: Context) -> list[Finding]:
 
 def same_cluster(context: Context) -> list[Finding]:
     """The system identifiers of cluster and backup agree."""
-    control, backup = context.facts.cluster.control, context.facts.backup
+    cluster, backup = context.facts.cluster, context.facts.backup
     if not context.in_place:
         return []
-    if control is None:
+    if cluster.identifier is None:
         return warning(
             "backup.system_identifier",
-            "The cluster's pg_control could not be read "
-            f"({context.facts.cluster.control_problem or 'missing'}), so that this backup is of "
-            "the same cluster could not be checked.",
+            f"The cluster's pg_control could not be read ({cluster.control_problem or 'missing'}), "
+            "nor any segment in its pg_wal, so that this backup is of the same cluster could not "
+            "be checked.",
         )
     if backup.system_identifier is None:
         return warning(
             "backup.system_identifier", "The backup does not say which cluster it is from."
         )
-    if backup.system_identifier != control.system_identifier:
+    where = "data directory's" if cluster.control else "WAL in the data directory has"
+    if backup.system_identifier != cluster.identifier:
         return blocker(
             "backup.system_identifier",
             f"The backup is of another cluster: its system identifier is "
-            f"{backup.system_identifier}, the data directory's {control.system_identifier}.",
-            "restore it as a clone with --into DIR, or choose a backup of this cluster",
+            f"{backup.system_identifier}, the {where} {cluster.identifier}.",
+            "restore it as a clone with --into DIR, or choose a backup of this cluster; if another "
+            "cluster is really meant to come here, move the old data directory away by hand first",
         )
-    return ok("backup.system_identifier", f"Same cluster: {control.system_identifier}.")
+    return ok("backup.system_identifier", f"Same cluster: {cluster.identifier}.")
 
 
 def same_major_version(context: Context) -> list[Finding]:
     """The major versions of cluster and backup agree."""
-    version, backup = context.facts.cluster.pg_version, context.facts.backup
+    cluster, backup = context.facts.cluster, context.facts.backup
+    version = cluster.pg_version or (cluster.control.major if cluster.control else None)
     if backup.major is None:
         return blocker(
             "backup.version",
@@ -79,25 +82,6 @@ def same_segment_size(context: Context) -> list[Finding]:
             "it is not a backup of this cluster",
         )
     return []
-
-
-def outside_the_cleared_directories(context: Context) -> list[Finding]:
-    """Neither a backup nor the archive lies in what is set aside."""
-    findings: list[Finding] = []
-    sources = [(f"Backup {part.id}", part.path) for part in context.work.chain]
-    if context.work.wal_archive:
-        sources.append(("The WAL archive", context.work.wal_archive))
-    places = [move.path for move in context.work.moves] + [context.work.data_directory]
-    for what, path in sources:
-        for place in places:
-            if is_inside(path, place):
-                findings += blocker(
-                    "backup.inside_data",
-                    f"{what} is stored in {place}, which this restore would set aside.",
-                    f"move {path} somewhere else first",
-                )
-                break
-    return findings
 
 
 def tablespaces(context: Context) -> list[Finding]:

@@ -22,6 +22,9 @@ VERSION_DIRECTORY = re.compile(r"PG_\d+_\d{9}")
 """What a tablespace has of one cluster (`TABLESPACE_VERSION_DIRECTORY`)."""
 MAX_FILE_BYTES = 1 << 50
 """Far above any file of a server: what claims to be larger lies."""
+NOT_WORTH_READING = 1 << 30
+"""Bytes of a file behind which nothing is looked at if the manifest does not know it: no relation's
+file is larger (`RELSEG_SIZE`), and to unpack what claims to be may take for ever."""
 MAX_CHANGEABLE_BYTES = 16 << 20
 """Of the files whose size the manifest does not settle, such as `postgresql.auto.conf`."""
 _WAL_STATUS = re.compile(r"archive_status/(.+)\.(?:done|ready)")

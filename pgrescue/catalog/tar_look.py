@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgrescue.catalog.contents import Part, differs, forbidden
+from pgrescue.catalog.contents import NOT_WORTH_READING, Part, differs, forbidden
 from pgrescue.catalog.layout import Layout, compression_of
 from pgrescue.catalog.look import (
     LABEL,
@@ -34,8 +34,6 @@ WHOLE_LIMIT = 256 * 1024 * 1024
 UNASKED_BYTES = 4 << 30
 UNASKED_RATIO = 16
 """What an archive may unpack to, in bytes or times its size, and still be read unasked."""
-_LARGEST_SEGMENT = 1 << 30
-"""Bytes of a relation's file where nobody has compiled a server otherwise (`RELSEG_SIZE`)."""
 _KEPT_BYTES = 16 << 20
 """Of small files together: there may be many in `conf.d`."""
 _PARTS: dict[str, Part] = {"base": "data", "pg_wal": "wal"}
@@ -60,6 +58,7 @@ class _Archive:
     most: int | None
     """Bytes of members that are read unasked; None: all of them."""
     names: set[str] = field(default_factory=set)
+    """Of the files so far."""
     kept_bytes: int = 0
     read_bytes: int = 0
     files: dict[str, SmallFile] = field(default_factory=dict)
@@ -213,15 +212,15 @@ def _check(archive: _Archive, member: Member) -> None:
     """Raise if no base backup has such a member: none is unpacked, either."""
     name = printable(repr(member.name))
     reason = forbidden(archive.part, member.name, member.oddity)
-    if reason is None and member.is_file:
-        if member.name in archive.names:
-            reason = "it is in there twice"
+    if reason is None and member.name in archive.names:
+        reason = "it is in there twice"
+    if member.is_file:
         archive.names.add(member.name)
     if reason is not None:
         raise _ForbiddenMember(f"{name}: {printable(reason)}")
     if member.is_file and archive.manifest is not None:
         reason = differs(archive.manifest, archive.prefix + member.name, member.size)
-        if reason is not None and member.size > _LARGEST_SEGMENT:
+        if reason is not None and member.size > NOT_WORTH_READING:
             raise _ForbiddenMember(f"{name}: {reason}")  # to read it may take for ever
         if reason is not None and archive.differing is None:
             archive.differing = f"{name}: {reason}"

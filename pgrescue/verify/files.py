@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgrescue.catalog.contents import Part, differs, forbidden
+from pgrescue.catalog.contents import NOT_WORTH_READING, Part, differs, forbidden
 from pgrescue.catalog.entries import (
     CHUNK_BYTES,
     SourceFile,
@@ -68,6 +68,8 @@ class FileCheck:
                         self._directory(name)
                     elif self._is_as_listed(name, member.size):
                         self._file(name, stream.chunks(member, CHUNK_BYTES))
+                    elif member.size > NOT_WORTH_READING:
+                        raise DamagedArchive(f"what comes behind {name!r} was not read")
         except _DAMAGED as error:
             self._whole = False
             if isinstance(error, TruncatedArchive | EOFError):

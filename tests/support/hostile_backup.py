@@ -245,7 +245,7 @@ class Scene:
         manifest: bool = True,
     ) -> None:
         """A tar backup, with extra members in one of its archives."""
-        contents = {
+        contents: dict[str, Content] = {
             "base": base_content(),
             "tablespace": tablespace_content(),
             "wal": {SEGMENT: b"w" * 8192},
@@ -271,6 +271,13 @@ class Scene:
             del files["tablespace_map"]
             write_manifest(self.backup / "backup_manifest", files)
         return copy
+
+    def again(self) -> Scene:
+        """The same, ready for another run: what the last one wrote is gone."""
+        for path in (self.data, self.tablespace, self.root / "run"):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self.data.with_name("main.pgrescue-test-wal"), ignore_errors=True)
+        return self
 
     def look(self, *, whole: bool = False) -> Backup:
         """What the catalog says."""

@@ -165,11 +165,10 @@ def _keep_own_wal(execution: RestoreExecution, data: Path) -> None:
 
 
 def _wal_redirect(name: str, staging: Path) -> Path | None:
-    """WAL inside the backup goes beside the data directory, its status files with it."""
+    """WAL inside the backup goes beside the data directory; marks of its archiving stay."""
     head, _, rest = name.partition("/")
-    if head != "pg_wal" or not rest or rest == "archive_status":
-        return None
-    return None if rest.startswith("archive_status/") else staging / "backup" / rest
+    belongs_beside = head == "pg_wal" and "/" not in rest and is_wal(rest)
+    return staging / "backup" / rest if belongs_beside else None
 
 
 def make_wal_directory(execution: RestoreExecution, data: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import astuple, replace
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.checks import preflight
 from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.checks.names import refuse_line_breaks
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
@@ -56,8 +57,10 @@ def make_plan(
 ) -> Plan:
     """The sealed plan; findings that forbid it are in its preflight, not raised.
 
-    Raises `UsageError` for options that make no sense with this backup.
+    Raises `UsageError` for options that make no sense with this backup, `Refused` for a data
+    directory that cannot be one.
     """
+    refuse_line_breaks(facts.destination.real_path)
     work = _work(facts, request, config, cluster)
     target, timeline = request.target, facts.reach.timeline
     before = facts.backup.details.configuration.get(AUTO_CONF, "") if facts.backup.details else ""

@@ -323,4 +323,7 @@ def _untar(archive: str, place: str, options: str = "") -> str:
 def _here_document(path: str, text: str, *, append: bool = False) -> str:
     redirect = ">>" if append else ">"
     body = text if not text or text.endswith("\n") else f"{text}\n"
-    return f"cat {redirect}{quote(path)} <<'END_OF_FILE'\n{body}END_OF_FILE"
+    end = "END_OF_FILE"
+    while end in body:  # a path may have lines of its own
+        end += "_"
+    return f"cat {redirect}{quote(path)} <<'{end}'\n{body}{end}"

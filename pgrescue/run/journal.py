@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pgrescue.codec import dumps, loads, to_plain
+from pgrescue.codec import dumps, from_plain, has_surrogates, loads, to_plain
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.records import AnyRecord, Progress
 
@@ -53,6 +53,8 @@ class Journal:
 def parse_line(line: bytes) -> AnyRecord | None:
     """One record, or None if the line is torn or of a kind this version does not know."""
     try:
+        if has_surrogates(line):
+            return from_plain(loads(line), AnyRecord)  # type: ignore[arg-type]
         return _DECODER.decode(line)
     except msgspec.MsgspecError:
         return None

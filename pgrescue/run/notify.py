@@ -8,6 +8,7 @@ import subprocess
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Note
 from pgrescue.run.status import exit_code_of, status_of
@@ -30,10 +31,11 @@ def notify(execution: Execution[SealedPlan]) -> None:
         "exit_code": exit_code_of(state),
         "report": str(execution.directory.path / "report.md"),
     }
+    shown = without_passwords(plan.notify)
     problem = _run(plan.notify, dumps(result) + "\n", execution)
     if problem is not None:
         execution.journal.append(
-            Note(step="notify", message=f"The notification command {problem}: {plan.notify}")
+            Note(step="notify", message=f"The notification command {problem}: {shown}")
         )
 
 
@@ -50,7 +52,7 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
     One that takes long is left to itself: meanwhile the run holds its lock.
     """
     with execution.directory.tool_log.open("ab") as log:
-        log.write(f"$ {command}\n".encode(errors="surrogateescape"))
+        log.write(f"$ {without_passwords(command)}\n".encode(errors="surrogateescape"))
         log.flush()
         try:
             process = subprocess.Popen(
@@ -59,7 +61,7 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                env=_environment(),
                 start_new_session=True,
             )
             process.communicate(text.encode(errors="surrogateescape"), PATIENCE_SECONDS)
@@ -68,3 +70,9 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
         except OSError as error:
             return f"could not be started ({error.strerror})"
     return None if process.returncode == 0 else f"ended with exit code {process.returncode}"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the password with which a backup asks its server."""
+    kept = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+    return {**kept, "LC_ALL": "C.UTF-8"}

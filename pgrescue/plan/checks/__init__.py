@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks import backup, cluster, foretold, host, target, wal
+from pgrescue.plan.checks import backup, cluster, foretold, host, names, target, wal
 from pgrescue.plan.checks.context import Context
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.model import Space, Work
@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     backup.same_major_version,
     backup.same_segment_size,
     backup.tablespaces,
+    backup.tablespace_paths,
     backup.chain_needs_an_empty_directory,
     backup.chain_is_readable,
     backup.leftover_settings,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     target.nothing_to_pause_at,
     target.position_unknown,
     target.old_server_promotes,
+    names.names_fit,
     host.programs,
     host.privileges,
     host.port,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, is_inside, ok, warning
+from pgrescue.plan.model import TablespaceWork
 from pgrescue.plan.settings import leftovers
 
 
@@ -90,7 +93,7 @@ def tablespaces(context: Context) -> list[Finding]:
     facts = context.facts
     own = {item.path for item in facts.cluster.tablespaces}
     seen: set[str] = set()
-    for part in context.work.chain[-1].tablespaces:
+    for part in _mapped(context):
         place = facts.tablespace_destinations[part.oid]
         label = f"Tablespace {part.oid} at {part.destination}"
         another = f"give it another place: --tablespace {part.oid}=NEW"
@@ -114,6 +117,31 @@ def tablespaces(context: Context) -> list[Finding]:
             )
         seen.add(place.real_path)
     return findings
+
+
+def tablespace_paths(context: Context) -> list[Finding]:
+    """No tablespace goes to a place that only a backup somebody has tampered with would name."""
+    findings: list[Finding] = []
+    for part in _mapped(context):
+        path, real = part.destination, context.facts.tablespace_destinations[part.oid].real_path
+        problem = None
+        if not PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+            problem = "is no absolute path"
+        elif is_inside(real, "/root") and context.facts.cluster.owner.home != "/root":
+            problem = f"is in the home directory of root: {real}"
+        if problem is not None:
+            findings += blocker(
+                "tablespace.path",
+                f"Tablespace {part.oid} would go to {path!r}, which {problem}.",
+                f"give it another place: --tablespace {part.oid}=NEW",
+            )
+    return findings
+
+
+def _mapped(context: Context) -> list[TablespaceWork]:
+    """Tablespaces of which the backup says where they were; the others make it unusable."""
+    known = context.facts.tablespace_destinations
+    return [part for part in context.work.chain[-1].tablespaces if part.oid in known]
 
 
 def chain_needs_an_empty_directory(context: Context) -> list[Finding]:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from pgrescue.catalog.contents import is_wal
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.work import fetch_wal_text
 from pgrescue.run.execution import RestoreExecution
@@ -42,15 +43,16 @@ def place_wal(execution: RestoreExecution) -> str:
     if part.wal_archive is not None:
         clear_own(execution, str(place))
         unpacker = Unpacker(work, None, lambda _done, _name: execution.check_abort())
-        entries = (
-            entry
-            for entry in tar_entries(Path(part.path, part.wal_archive))
-            if not entry.name.startswith("archive_status")
-        )
-        unpacker.write_all(entries, Destination(place, "pg_wal/", lambda _: None))
+        to_staging = Destination(place, "wal", "pg_wal/", left_out=_is_no_wal)
+        unpacker.write_all(tar_entries(Path(part.path, part.wal_archive)), to_staging)
     script = Path(work.staging, FETCH_WAL)
     execution.write_owned(script, fetch_wal_text(work), mode=0o700)
     return f"{len(os.listdir(place))} WAL files, served by {script}"
+
+
+def _is_no_wal(name: str) -> bool:
+    """What recovery will not ask for: marks of archiving, and what somebody else has put there."""
+    return "/" in name or not is_wal(name)
 
 
 def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgrescue.backup.model import BackupPlan
-from pgrescue.errors import Refused, UsageError
+from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, check_seal
@@ -13,7 +13,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.launch import launch
 from pgrescue.run.records import Purpose
-from pgrescue.run.run_directory import RunDirectory, create_run, list_runs
+from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
 
 
@@ -45,7 +45,11 @@ def start(plan: SealedPlan) -> RunDirectory:
             next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
         )
     run = create_run(plan)
-    launch(run, _purpose_of(plan))
+    try:
+        launch(run, _purpose_of(plan))
+    except PgRescueError:
+        withdraw(run)
+        raise
     return run
 
 
@@ -107,11 +111,6 @@ def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
             f"It has become a backup already: {plan.work.destination}.",
             "The run ended between the renaming and the entry in its journal.",
             next_steps=(f"pgrescue resume {run.id}   completes it",),
-        )
-    if not state.asides and not state.made and not state.begun("stop"):
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            "It set nothing aside and made nothing.",
         )
 
 

@@ -10,8 +10,10 @@ from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.model import BackupPart, Move, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.plan.work import (
+    COMBINED_MODE,
     chain_directory,
     combine_command,
+    combined_directory,
     combined_tablespace,
     fetch_wal_text,
     service_of,
@@ -113,11 +115,18 @@ def _unpack(work: Work, number: int) -> list[str]:
 
 def combine(work: Work) -> tuple[str, ...]:
     """Combine an incremental chain into one full data directory."""
-    lines = [*_directories(work, (work.data_directory,))]
+    combined = combined_directory(work)
+    lines = [*_directories(work, (work.data_directory, work.staging, combined))]
+    # No server starts in a directory with permissions for others.
+    lines.append(f"chmod {COMBINED_MODE:o} {quote(combined)}")
     tablespaces = work.chain[-1].tablespaces
     for item in tablespaces:
         lines += _directories(work, (item.destination, combined_tablespace(work, item)))
-    lines.append(str(combine_command(work)))
+    lines += [
+        str(combine_command(work)),
+        f"mv {quote(f'{combined}/{PG_CONTROL}')} {quote(work.staging)}/",
+        f"mv {quote(combined)}/* {quote(work.data_directory)}/",
+    ]
     for item in tablespaces:
         new, place = quote(combined_tablespace(work, item)), quote(item.destination)
         link = quote(f"{work.data_directory}/pg_tblspc/{item.oid}")
@@ -182,9 +191,12 @@ def complete(work: Work) -> tuple[str, ...]:
 
 
 def _put_control_file(work: Work) -> list[str]:
-    """A copy from a live server and a combined chain have it in place already."""
-    if len(work.chain) != 1:
+    """A copy from a live server has it in place already."""
+    if not work.chain:
         return []
+    if len(work.chain) > 1:
+        held = f"{work.staging}/{PurePath(PG_CONTROL).name}"
+        return [f"mv {quote(held)} {quote(f'{work.data_directory}/{PG_CONTROL}')}"]
     part = work.chain[0]
     if part.format == "tar":
         archive = f"{part.path}/{part.base_archive}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Literal
 
 from pgrescue.plan.sealed import SealedPlan
@@ -199,6 +200,15 @@ class Plan(SealedPlan):
     def place(self) -> str:
         """The data directory."""
         return self.work.data_directory
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The data directory, a linked pg_wal, and the tablespaces that it had or will have."""
+        work = self.work
+        wal = () if work.wal_link is None else (work.wal_link,)
+        moved = (move.path for move in work.moves if move.path not in (self.place, *wal))
+        old = (str(PurePath(path).parent) for path in moved)
+        return (self.place, *wal, *old, *(item.destination for item in work.tablespaces))
 
     @property
     def subject(self) -> str:

@@ -54,6 +54,16 @@ def chain_directory(work: Work, number: int) -> str:
     return part.path if part.format == "plain" else f"{work.staging}/chain/{number}"
 
 
+def combined_directory(work: Work) -> str:
+    """Where pg_combinebackup writes: `pg_control` comes with the rest, in no order to rely on."""
+    return f"{work.staging}/combined"
+
+
+COMBINED_MODE = 0o701
+"""Its permissions: with any for others the server refuses to start there, and nobody gets there,
+as the staging directory is closed."""
+
+
 def combine_command(work: Work) -> Command:
     """pg_combinebackup over the chain, full backup first."""
     members = [chain_directory(work, number) for number in range(len(work.chain))]
@@ -69,7 +79,7 @@ def combine_command(work: Work) -> Command:
             f"{work.bin_directory}/pg_combinebackup",
             *members,
             "-o",
-            work.data_directory,
+            combined_directory(work),
             *mappings,
         ),
         work.run_as,

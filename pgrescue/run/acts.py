@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pgrescue.backup.model import BackupPlan
-from pgrescue.errors import Refused, UsageError
+from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, check_seal
@@ -16,7 +16,7 @@ from pgrescue.run.deletable import Deletable, obstacle
 from pgrescue.run.journal import read_journal
 from pgrescue.run.launch import launch
 from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
-from pgrescue.run.run_directory import RunDirectory, create_run, list_runs
+from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
 
 NOTHING_DELETED = "Nothing was deleted; the run can still be undone."
@@ -50,7 +50,11 @@ def start(plan: SealedPlan) -> RunDirectory:
             next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
         )
     run = create_run(plan)
-    launch(run, _purpose_of(plan))
+    try:
+        launch(run, _purpose_of(plan))
+    except PgRescueError:
+        withdraw(run)
+        raise
     return run
 
 
@@ -112,11 +116,6 @@ def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
             f"It has become a backup already: {plan.work.destination}.",
             "The run ended between the renaming and the entry in its journal.",
             next_steps=(f"pgrescue resume {run.id}   completes it",),
-        )
-    if not state.asides and not state.made and not state.begun("stop"):
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            "It set nothing aside and made nothing.",
         )
 
 

@@ -8,9 +8,9 @@ import subprocess
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
-from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
-from pgrescue.run.records import Note
+from pgrescue.run.records import Finished, Note
+from pgrescue.run.state import fold_one
 from pgrescue.run.status import exit_code_of, status_of
 
 PATIENCE_SECONDS = 10.0
@@ -18,9 +18,12 @@ _TOLD = ("restore", "backup")
 """Purposes whose end is told; taking something back is somebody's own act at a terminal."""
 
 
-def notify(execution: Execution[SealedPlan]) -> None:
-    """Run the configured command, if there is one; that it fails is noted and changes nothing."""
-    plan, state = execution.plan, execution.state()
+def notify(execution: Execution[SealedPlan], finished: Finished) -> None:
+    """Run the configured command, if there is one; that it fails is noted and changes nothing.
+
+    `finished` is told even if the journal could not take it.
+    """
+    plan, state = execution.plan, fold_one(execution.state(), finished)
     if plan.notify is None or state.purpose not in _TOLD:
         return
     result = {
@@ -51,9 +54,7 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
 
     One that takes long is left to itself: meanwhile the run holds its lock.
     """
-    with execution.directory.tool_log.open("ab") as log:
-        log.write(f"$ {without_passwords(command)}\n".encode(errors="surrogateescape"))
-        log.flush()
+    with execution.opened_tool_log(command) as log:
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],

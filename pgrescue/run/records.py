@@ -34,6 +34,8 @@ class Created(Record, frozen=True, tag="created"):
     data_directory: str
     host: str
     operator: str
+    plan_digest: str = ""
+    """SHA-256 of plan.json as it was written."""
 
 
 class Started(Record, frozen=True, tag="started"):
@@ -53,7 +55,7 @@ class StepBegan(Record, frozen=True, tag="step_began"):
 
 
 class CommandBegan(Record, frozen=True, tag="command_began"):
-    """A program was started."""
+    """A program is about to run, as this process: it waits until this record is on disk."""
 
     step: str
     command: str
@@ -251,3 +253,16 @@ AnyRecord = (
     | AbortRequested
     | Finished
 )
+
+ANNOUNCEMENTS = (
+    Created,
+    Started,
+    StepBegan,
+    CommandBegan,
+    MakingDirectory,
+    MakingSlot,
+    ServerStarting,
+    Moving,
+    Retiring,
+)
+"""Records after which something is done; the others tell what has been done."""

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pgrescue.errors import PgRescueError
+from pgrescue.plan.model import Work
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
@@ -14,12 +15,12 @@ from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
-from pgrescue.run.job import Job
+from pgrescue.run.job import Job, check_facts
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.source_slot import drop_slot
 from pgrescue.run.state import RunState
-from pgrescue.survey.seen import differences, seen_again
+from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
 _SERVER_STEPS = ("start", "replay")
 _FILLING_STEPS = ("extract", "receive")
@@ -60,10 +61,13 @@ class RestoreJob(Job[RestoreExecution]):
     def _restore(self, before: RunState) -> FinalState:
         execution = self.execution
         if before.step is None:
-            self.open_plan(self._changed, untold=("target.xid",))
+            self.open_plan(self._changed_before_the_start, untold=("target.xid",))
+        elif not _has_changed_anything(before, execution.work):
+            # Our own attempt to stop the server is no reason to refuse.
+            check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
         if not any(before.begun(step) for step in _FILLING_STEPS):
             check_places(execution)
-        goes_on = before.state == "waiting"
+        goes_on = before.state == "waiting" or before.past_pause
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:
             again = (step.id in _SERVER_STEPS and not replayed) or (
@@ -91,6 +95,9 @@ class RestoreJob(Job[RestoreExecution]):
         plan = self.execution.plan
         return differences(plan.seen, seen_again(plan))
 
+    def _changed_before_the_start(self) -> list[str]:
+        return [*self._changed(), *shortages(self.execution.plan.space)]
+
     def _undo(self, before: RunState) -> FinalState:
         execution = self.execution
         old_data.check_still_there(execution)
@@ -101,7 +108,7 @@ class RestoreJob(Job[RestoreExecution]):
         if execution.work.seed is not None and before.slots:
             drop = partial(drop_slot, execution, execution.work.seed)
             execution.do("undo_slot", "Drop the replication slot at the source", drop)
-        if execution.work.start_again:
+        if execution.work.start_again and before.step is not None:
             execution.do("undo_start", "Start the old cluster", self._start_old)
         return "undone"
 
@@ -138,3 +145,9 @@ class RestoreJob(Job[RestoreExecution]):
             delete = partial(old_data.delete_tree, execution, path)
             execution.do(f"discard {path}", f"Delete {path}", delete)
         return "undone" if undone else "succeeded"
+
+
+def _has_changed_anything(state: RunState, work: Work) -> bool:
+    """Whether the run has begun with what it restores into; a copy of WAL beside it is nothing."""
+    fills = any(map(state.begun, ("set_aside", "extract", "receive")))
+    return fills or bool(state.asides) or work.data_directory in state.made

@@ -126,6 +126,10 @@ class RunState:
     """Replication slots that were made, or were about to be, at the server that was copied."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
+    boot_id: str = ""
+    """The boot in which the last runner has worked; `tools` are of that one."""
+    past_pause: bool = False
+    """Whether somebody has told the run to go on past the pause at its target."""
 
     @property
     def set_aside(self) -> str | None:
@@ -177,8 +181,13 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         kind=plan.kind,
     )
     for record in journal:
-        state = replace(_after(state, record), updated_at=record.at)
+        state = fold_one(state, record)
     return state
+
+
+def fold_one(state: RunState, record: AnyRecord) -> RunState:
+    """The state after one more record."""
+    return replace(_after(state, record), updated_at=record.at)
 
 
 def _after(state: RunState, record: AnyRecord) -> RunState:
@@ -187,9 +196,13 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             return replace(state, run=record.run, operator=record.operator, created_at=record.at)
         case records.Started():
             runner = Runner(record.pid, record.process_start, record.boot_id)
+            goes_on = state.state == "waiting" and record.purpose == state.purpose
             return replace(
                 state,
                 state="running",
+                past_pause=state.past_pause or goes_on,
+                boot_id=record.boot_id,
+                tools=state.tools if record.boot_id == state.boot_id else (),
                 purpose=record.purpose,
                 runner=runner,
                 error=None,
@@ -200,6 +213,7 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             return replace(
                 state,
                 state=record.state,
+                past_pause=state.past_pause and record.state not in ("waiting", "aborted"),
                 error=record.error,
                 progress=None,
                 runner=None,

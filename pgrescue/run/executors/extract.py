@@ -11,12 +11,19 @@ from pgrescue.catalog.entries import SourceFile, plain_entries, tablespace_entri
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import BackupPart, TablespaceWork
-from pgrescue.plan.work import chain_directory, combine_command, combined_tablespace
+from pgrescue.plan.work import (
+    COMBINED_MODE,
+    chain_directory,
+    combine_command,
+    combined_directory,
+    combined_tablespace,
+)
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.old_data import clear_own
+from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
 HELD_BACK = "pg_control"
@@ -106,9 +113,10 @@ def _extract_member(execution: RestoreExecution, number: int, part: BackupPart) 
 
 
 def combine(execution: RestoreExecution) -> str:
-    """Make a full data directory of the chain; then take its `pg_control` away again."""
+    """Make a full data directory of the chain beside the right place; then move it there."""
     work = execution.work
     data = Path(work.data_directory)
+    combined = _make_unstartable(execution, combined_directory(work))
     make_anew(execution, work.data_directory)
     for item in work.chain[-1].tablespaces:
         tablespace_root(execution, item)
@@ -121,12 +129,32 @@ def combine(execution: RestoreExecution) -> str:
             unchanged="The old data is untouched where it was set aside.",
             next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
         )
+    move_in(execution, combined)
     for item in work.chain[-1].tablespaces:
         source = Path(combined_tablespace(work, item))
         settle_tablespace(execution, data, item, source)
-    os.rename(data / PG_CONTROL, Path(work.staging, HELD_BACK))
     _keep_own_wal(execution, data)
     return f"{len(work.chain)} backups combined"
+
+
+def _make_unstartable(execution: RestoreExecution, path: str) -> Path:
+    """An empty directory in which no server starts, not even while it is emptied."""
+    if path in execution.state().made:
+        Path(path, PG_CONTROL).unlink(missing_ok=True)
+    make_anew(execution, path)
+    Path(path).chmod(COMBINED_MODE)
+    return Path(path)
+
+
+def move_in(execution: RestoreExecution, source: Path) -> None:
+    """Move a whole cluster into the data directory, but for `pg_control`, which waits in the
+    staging directory."""
+    work = execution.work
+    data = Path(work.data_directory)
+    os.rename(source / PG_CONTROL, Path(work.staging, HELD_BACK))
+    for entry in sorted(source.iterdir()):
+        os.rename(entry, data / entry.name)
+    sync_directory(data)
 
 
 def _first_error(output: str) -> str:

@@ -11,6 +11,7 @@ from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.work import fetch_wal_text
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.old_data import clear_own
+from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 from pgrescue.survey.archive import unarchived_segments
 from pgrescue.wal.archive import WalArchive, scan_archive
@@ -33,6 +34,7 @@ def rescue_wal(execution: RestoreExecution) -> str:
     for name in (*names, *histories):
         execution.check_abort()
         copy_owned(execution, source / name, Path(tail, name))
+    sync_directory(Path(tail))
     return f"{len(names)} segments that the archive lacks"
 
 

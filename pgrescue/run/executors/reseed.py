@@ -29,7 +29,7 @@ from pgrescue.run.executors.extract import (
     settle_tablespace,
     tablespace_root,
 )
-from pgrescue.run.executors.wal import copy_owned
+from pgrescue.run.executors.rescue import copy_owned
 from pgrescue.run.records import Reached
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.source_slot import make_slot

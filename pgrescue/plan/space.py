@@ -17,9 +17,10 @@ to one checkpoint's distance more than max_wal_size (manual chapter "WAL Configu
 _IN_HAND = 3
 """Segments: the one that is being fetched, the one that is being replayed, and the first of the
 new timeline."""
-JOURNAL_BYTES = 16 * _MIB
-"""For a run's journal, log and report."""
-_JOURNAL_FILES = 16
+RESERVE_BYTES = 16 * _MIB
+"""What every filesystem keeps free, be it only for the run's journal: a run stops before it uses
+that up."""
+RESERVE_INODES = 16
 _CLUSTER_FILES = 64
 """Files and directories that a restore adds to what the backup lists."""
 
@@ -27,8 +28,8 @@ _CLUSTER_FILES = 64
 @dataclass(slots=True)
 class _Need:
     filesystem: FilesystemFacts
-    bytes: int = 0
-    inodes: int = 0
+    bytes: int = RESERVE_BYTES
+    inodes: int = RESERVE_INODES
     paths: list[str] = field(default_factory=list)
 
 
@@ -60,7 +61,7 @@ def space_needed(facts: Facts, work: Work, configured: Mapping[str, str]) -> tup
     staged = segments * work.wal_segment_size + (chain if members else 0)
     _add(needs, facts, work.staging, staged, segments + files * members)
     if facts.state_directory:
-        _add(needs, facts, facts.state_directory, JOURNAL_BYTES, _JOURNAL_FILES)
+        _add(needs, facts, facts.state_directory, 0, 0)
     return tuple(
         Space(
             filesystem=need.filesystem.mount_point,

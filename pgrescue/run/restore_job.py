@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pgrescue.errors import PgRescueError
+from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
@@ -16,6 +17,7 @@ from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
 from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.source_slot import drop_slot
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import differences, seen_again
@@ -68,8 +70,17 @@ class RestoreJob(Job[RestoreExecution]):
                 continue
             if step.id == "promote" and not goes_on and is_paused(execution):
                 return "waiting"
-            execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+            self._do(step)
         return "succeeded"
+
+    def _do(self, step: Step) -> None:
+        execution = self.execution
+        try:
+            with watched(execution, step.id):
+                execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+        except OutOfRoom:
+            self.after_abort()  # a server that recovers would go on filling it
+            raise
 
     def _must_run_again(self) -> bool:
         """Whether the restored server should be up and is not: stopped by an abort or a reboot."""

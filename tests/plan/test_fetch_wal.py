@@ -6,7 +6,6 @@ import gzip
 import lzma
 import os
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,28 +15,11 @@ import lz4.frame
 import pytest
 import zstandard
 
-from pgrescue.plan.fetch_wal import ExpectedWal, fetch_wal_script, restore_command_for
-from pgrescue.wal.segment import SegmentId
+from pgrescue.plan.fetch_wal import fetch_wal_script, restore_command_for
+from tests.support.made_segments import SIZE, WAL, segment
 
 NAME = "000000010000000000000003"
-SIZE = 1 << 20
-IDENTIFIER = "7301874987712345678"
-WAL = ExpectedWal(SIZE, IDENTIFIER, 15)
-
-
-def segment(
-    name: str = NAME, identifier: str = IDENTIFIER, magic: int = 0xD110, size: int = SIZE
-) -> bytes:
-    """A segment as far as its first page's header tells (XLogLongPageHeaderData)."""
-    number = SegmentId.parse(name, SIZE)
-    start = number.start(SIZE)
-    header = struct.pack(
-        "<HHIQI4xQII", magic, 2, number.timeline, start, 0, int(identifier), SIZE, 8192
-    )
-    return header + b"w" * (size - len(header))
-
-
-CONTENT = segment()
+CONTENT = segment(NAME)
 NOT_THERE, FAILED = 1, 255
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -151,8 +133,8 @@ OTHER = "000000010000000000000004"
     ("content", "why"),
     [
         (segment(OTHER), "holds the WAL from 0000000000400000, not from 0000000000300000"),
-        (segment(identifier="7301874987712345679"), "is of another cluster"),
-        (segment(magic=0xD118), "magic number D118"),
+        (segment(NAME, identifier="7301874987712345679"), "is of another cluster"),
+        (segment(NAME, magic=0xD118), "magic number D118"),
         (bytes(SIZE), "magic number 0000"),
         (b"", "has 0 bytes"),
     ],

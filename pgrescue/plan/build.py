@@ -66,8 +66,7 @@ def make_plan(
     before = facts.backup.details.configuration.get(AUTO_CONF, "") if facts.backup.details else ""
     recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
     after = auto_conf_after(before, recovery, work.lasting_settings, target)
-    destinations = {item.oid: item.destination for item in work.chain[-1].tablespaces}
-    space = space_needed(facts, work.data_directory, destinations, work.staging)
+    space = space_needed(facts, work, _configured(facts, request.into is None))
     plan = Plan(
         id="",
         created_at=facts.host.now,
@@ -88,6 +87,7 @@ def make_plan(
         work=work,
         notify=cluster.notify or config.notify,
         seen=dict(seen),
+        wal_tail=facts.wal_tail,
     )
     return seal(plan)
 
@@ -148,6 +148,9 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
         neighbours=facts.surroundings.known,
+        first_wal=facts.reach.first,
+        last_wal=facts.reach.last,
+        proven_wal=facts.trial.proven if facts.trial else None,
     )
 
 

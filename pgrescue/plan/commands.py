@@ -7,6 +7,7 @@ from shlex import quote
 
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
+from pgrescue.plan.fetch_wal import fault_function
 from pgrescue.plan.model import BackupPart, Move, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.plan.work import (
@@ -15,6 +16,7 @@ from pgrescue.plan.work import (
     combine_command,
     combined_directory,
     combined_tablespace,
+    expected_wal,
     fetch_wal_text,
     service_of,
     tablespace_mapping,
@@ -43,9 +45,10 @@ def rescue_wal(work: Work) -> tuple[str, ...]:
     have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
     return (
         *_directories(work, (work.staging, tail)),
+        fault_function(expected_wal(work)).rstrip(),
         f"cd {quote(work.old_wal or '')}",
         'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
-        f'{have}cp -p "$name" {quote(tail)}/; done',
+        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
         "cd /",
         f"chown -R {_owner(work)} {quote(tail)}",
     )

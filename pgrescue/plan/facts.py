@@ -10,6 +10,8 @@ from datetime import datetime
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.model import WalTail
+from pgrescue.plan.restore_command import Trial
 from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.control_file import ControlFile
@@ -124,6 +126,10 @@ class FilesystemFacts:
     path: str
     mount_point: str
     free_bytes: int
+    device: str = ""
+    """What tells it from others: bind mounts of one file system share its space."""
+    free_inodes: int | None = None
+    """None where the file system makes inodes as they are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,9 @@ class WalReach:
     would read that instead and go on in the wrong history."""
     only_partial: bool
     """Of the missing one there is a `.partial` in the archive."""
+    first: str | None = None
+    """The first file on the way, and the last before the missing one."""
+    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +213,13 @@ class Facts:
     """What the WAL itself says; None where it could not be read beforehand."""
     unreadable: tuple[str, ...]
     """Plain backups of a chain that the server's account, which combines them, may not read."""
+    wal_tail: WalTail | None = None
+    """None where the old cluster has no WAL that is not archived."""
+    unreadable_wal: dict[str, str] = field(default_factory=dict)
+    """Segments of the old `pg_wal` that cannot be read, each with the reason."""
+    trial: Trial | None = None
+    """What the configured `restore_command` does when it is asked; None if there is none."""
+    files_to_restore: int | None = None
+    """How many files the backup's manifest lists."""
+    state_directory: str = ""
+    """Where this run's journal and log are kept."""

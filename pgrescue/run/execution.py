@@ -130,6 +130,8 @@ class Execution(Generic[P]):
         self.journal = journal
         self.step = ""
         self.background: list[Running] = []
+        self.watch: Callable[[], None] | None = None
+        """Called wherever stopping is safe; raises what stops the run."""
         self._abort = threading.Event()
         self._samples: deque[tuple[float, int]] = deque()
         self._last_progress = 0.0
@@ -143,9 +145,11 @@ class Execution(Generic[P]):
         self._abort.set()
 
     def check_abort(self) -> None:
-        """Raise `Aborted` if a stop was asked for; called wherever stopping is safe."""
+        """Raise `Aborted` if a stop was asked for, or what `watch` raises; for safe places."""
         if self._abort.is_set():
             raise Aborted("The run was stopped on request.")
+        if self.watch is not None:
+            self.watch()
 
     def wait(self, seconds: float) -> None:
         """Pause, but wake up at once for an abort, and raise it."""

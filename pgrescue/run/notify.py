@@ -8,6 +8,7 @@ import subprocess
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Finished, Note
 from pgrescue.run.state import fold_one

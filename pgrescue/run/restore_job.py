@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Work
+from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
@@ -18,6 +19,7 @@ from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job, check_facts
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.source_slot import drop_slot
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
@@ -77,13 +79,22 @@ class RestoreJob(Job[RestoreExecution]):
                 continue
             if step.id == "promote" and not goes_on and is_paused(execution):
                 return "waiting"
-            execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+            self._do(step)
         return "succeeded"
 
     def _old_data_is_away(self, before: RunState) -> bool:
         """Until then a server may have been started on it while no runner was at work."""
         filling = any(before.begun(step) for step in _FILLING_STEPS)
         return filling or old_data.is_away(before, self.execution.work.data_directory)
+
+    def _do(self, step: Step) -> None:
+        execution = self.execution
+        try:
+            with watched(execution, step.id):
+                execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+        except OutOfRoom:
+            self.after_abort()  # a server that recovers would go on filling it
+            raise
 
     def _must_run_again(self) -> bool:
         """Whether the restored server should be up and is not: stopped by an abort or a reboot."""

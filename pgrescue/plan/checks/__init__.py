@@ -36,6 +36,8 @@ CHECKS: tuple[Check, ...] = (
     wal.archive,
     wal.complete_to_the_backups_end,
     wal.beyond_the_archive,
+    wal.restore_command,
+    wal.tail,
     foretold.reachable,
     foretold.stop,
     foretold.end_of_wal,
@@ -52,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     host.privileges,
     host.port,
     host.space,
+    host.inodes,
 )
 
 

@@ -26,7 +26,7 @@ from pgrescue.run.executors.extract import (
     settle_tablespace,
     tablespace_root,
 )
-from pgrescue.run.executors.wal import copy_owned
+from pgrescue.run.executors.rescue import copy_owned
 from pgrescue.run.explained import server_failed, tool_failed
 from pgrescue.run.records import Reached
 from pgrescue.run.source_slot import make_slot

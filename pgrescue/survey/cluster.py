@@ -18,8 +18,7 @@ from pgrescue.postgres.data_directory import (
 )
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster, served_directories
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
-
-_PATRONI_FILE = "patroni.dynamic.json"
+from pgrescue.survey.manager import find_manager
 
 
 def cluster_facts(config: ClusterConfig) -> ClusterFacts:
@@ -47,7 +46,7 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
         configuration=_outside_settings(config_directory),
-        manager=_manager(real),
+        manager=find_manager(real),
         log=_log(config, real, postmaster),
     )
 
@@ -129,10 +128,6 @@ def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None
     if configured is None or os.path.realpath(configured) == str(data_directory):
         return None
     return str(configured)
-
-
-def _manager(data_directory: Path) -> str | None:
-    return "Patroni" if os.path.exists(data_directory / _PATRONI_FILE) else None
 
 
 def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | None) -> str | None:

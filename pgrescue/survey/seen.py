@@ -13,6 +13,7 @@ from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
 from pgrescue.survey.filesystem import path_facts
+from pgrescue.survey.manager import manager_state
 
 
 def seen_now(facts: Facts) -> dict[str, str]:
@@ -69,6 +70,7 @@ def observe(
         "system identifier": control.system_identifier if control else "unknown",
         "timeline": str(control.current_timeline) if control else "unknown",
         "server": "running" if postmaster else "not running",
+        "cluster manager": manager_state(real),
         "pg_wal": link.real_path if link else "in the data directory",
         "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks import backup, cluster, foretold, host, target, wal
+from pgrescue.plan.checks import backup, cluster, foretold, host, manager, target, wal
 from pgrescue.plan.checks.context import Context
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.model import Space, Work
@@ -31,7 +31,8 @@ CHECKS: tuple[Check, ...] = (
     cluster.not_a_shared_path,
     cluster.not_used_elsewhere,
     cluster.can_be_stopped,
-    cluster.manager,
+    manager.lets_go,
+    manager.is_no_service,
     cluster.unfinished_runs,
     cluster.clone_destination,
     wal.archive,

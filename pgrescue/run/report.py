@@ -41,6 +41,7 @@ def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyReco
         f"# {_TITLES[state.kind]} of {plan.identity}: {state.state}",
         "",
         f"- Run: {state.run}, started by {state.operator}, {_time(state.created_at)}",
+        f"- Owner: {state.owner}",
         *_facts_of(plan, state),
     ]
     lines += [f"- Undone: what had been restored lies in {path}" for path in state.retired]

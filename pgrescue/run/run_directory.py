@@ -20,6 +20,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
 from pgrescue.run.records import Created
 from pgrescue.run.state import RunState, fold
+from pgrescue.survey.host import operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
@@ -126,7 +127,7 @@ def create_run(plan: SealedPlan) -> RunDirectory:
             cluster=plan.cluster,
             data_directory=plan.place,
             host=plan.host,
-            operator=plan.operator,
+            operator=operator(),
         )
     )
     log.close()

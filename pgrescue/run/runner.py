@@ -28,10 +28,12 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.leftover_tools import end_leftover_tools
 from pgrescue.run.lock import locked
 from pgrescue.run.notify import notify
+from pgrescue.run.owner import asked_by, forget_request, take_over
 from pgrescue.run.records import AbortRequested, Failure, Finished, Purpose, Started
 from pgrescue.run.report import write_report
 from pgrescue.run.run_directory import RunDirectory, boot_id
 from pgrescue.run.state import RunState
+from pgrescue.survey.host import operator
 
 
 def run(directory: RunDirectory, purpose: Purpose) -> None:
@@ -44,12 +46,15 @@ def run(directory: RunDirectory, purpose: Purpose) -> None:
         end_leftover_tools(before)
         _take_signals(job.execution)
         pid = os.getpid()
+        forget_request(directory)
+        take_over(journal, before.owner, operator())
         journal.append(
             Started(
                 purpose=purpose,
                 pid=pid,
                 process_start=start_time(pid) or 0,
                 boot_id=boot_id(),
+                operator=operator(),
             )
         )
         _finish(job, purpose, before)
@@ -77,6 +82,7 @@ def _finish(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState)
     try:
         state = job.work(purpose, before)
     except Aborted:
+        take_over(execution.journal, execution.state().owner, asked_by(execution.directory))
         execution.journal.append(AbortRequested())
         state, error = "aborted", job.after_abort()
     except PgRescueError as problem:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.foretold import Foretold
@@ -65,6 +66,26 @@ class Links:
     """The system identifier in the newest readable segment of `pg_wal`, linked or not."""
 
 
+ManagerName = Literal["Patroni", "repmgrd", "pg_auto_failover", "Stolon", "Pacemaker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """A program that starts, stops and replaces a cluster's server by itself."""
+
+    name: ManagerName
+    state: Literal["in charge", "paused", "gone"]
+    """Of one that is gone only its traces are left in the data directory."""
+    evidence: str
+    """What gave it away: its process, its unit, or its file."""
+    configuration: str | None = None
+    """The file that it was started with."""
+    subject: str | None = None
+    """What it calls the cluster: Patroni's scope, Pacemaker's resource."""
+    unit: str | None = None
+    """The systemd unit that it runs in, without `.service`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
     """The cluster as it stands, running, stopped, damaged or gone."""
@@ -84,8 +105,8 @@ class ClusterFacts:
     """Where `postgresql.conf` is, if not in the data directory."""
     configuration: dict[str, str]
     """Settings of that outside `postgresql.conf`; empty if it is in the data directory."""
-    manager: str | None
-    """A high-availability manager in charge, such as Patroni."""
+    manager: Manager | None
+    """The high-availability manager that the server belongs to, such as Patroni."""
     log: str | None
     """The server's log file, where it could be found."""
 

@@ -9,6 +9,7 @@ from pgrescue.backup.checks.asked import size_text
 from pgrescue.backup.facts import ServerFacts
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.cluster import not_to_be_stopped
+from pgrescue.plan.checks.manager import finding_about, service_findings
 from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.plan.model import Work
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest
@@ -148,12 +149,8 @@ def place(asked: Asked) -> Iterator[Finding]:
         message = f"{directory.path} cannot be created."
         yield Finding("host.privileges", "blocker", message, fix)
     if cluster.manager is not None:
-        yield Finding(
-            "cluster.manager",
-            "blocker",
-            f"{cluster.manager} manages this cluster and would restart or fill it itself.",
-            "patronictl reinit does this there",
-        )
+        yield finding_about(cluster.manager)
+    yield from service_findings(asked.work.service)
     service, host = asked.work.service, asked.facts.host
     if service.kind == "systemd" and not host.is_root:
         message = f"{host.account.name} may not stop and start the unit {service.unit}."

@@ -14,7 +14,8 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.deletable import Deletable, obstacle
 from pgrescue.run.journal import read_journal
-from pgrescue.run.launch import launch
+from pgrescue.run.launch import launch, request_abort
+from pgrescue.run.owner import ask_to_abort, check_owner
 from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
 from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
@@ -65,9 +66,14 @@ def _purpose_of(plan: SealedPlan) -> Purpose:
     return "backup" if isinstance(plan, BackupPlan) else "restore"
 
 
-def resume_run(run: RunDirectory) -> None:
-    """Go on: after an interruption or failure, or past the pause at the target."""
+def resume_run(run: RunDirectory, *, taking_over: bool = False) -> None:
+    """Go on: after an interruption or failure, or past the pause at the target.
+
+    This and all that follows raises `Refused` for a run of another operator, unless it is taken
+    over.
+    """
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     if state.state == "running":
         raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
     if state.state in ENDED:
@@ -78,9 +84,17 @@ def resume_run(run: RunDirectory) -> None:
     launch(run, state.purpose)
 
 
-def undo_run(run: RunDirectory) -> None:
+def abort_run(run: RunDirectory, *, taking_over: bool = False) -> bool:
+    """Ask a run's runner to stop where it is safe; False if none is at work."""
+    check_owner(run.state(), taking_over=taking_over)
+    ask_to_abort(run)
+    return request_abort(run)
+
+
+def undo_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     """Put back what the run set aside; raises `Refused` while it is at work."""
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     _check_it_can_be_undone(run, state)
     _check_nothing_lies_upon_it(run, state)
     launch(run, "undo")
@@ -136,9 +150,10 @@ def _check_nothing_lies_upon_it(run: RunDirectory, state: RunState) -> None:
         )
 
 
-def discard_run(run: RunDirectory) -> None:
+def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     """Delete for good what an ended run has set aside; raises `Refused` for one that may go on."""
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     if state.state not in ENDED:
         raise Refused(
             f"The run {run.id} has not ended: {state.state}.",

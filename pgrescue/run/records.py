@@ -45,6 +45,15 @@ class Started(Record, frozen=True, tag="started"):
     pid: int
     process_start: int
     boot_id: str
+    operator: str = ""
+    """Who had it started; empty in journals of older versions."""
+
+
+class TakenOver(Record, frozen=True, tag="taken_over"):
+    """Another operator has made the run their own, in order to act on it."""
+
+    operator: str
+    before: str
 
 
 class StepBegan(Record, frozen=True, tag="step_began"):
@@ -231,6 +240,7 @@ class Finished(Record, frozen=True, tag="finished"):
 AnyRecord = (
     Created
     | Started
+    | TakenOver
     | StepBegan
     | CommandBegan
     | CommandEnded

@@ -42,6 +42,7 @@ def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyReco
         f"# {_TITLES[state.kind]} of {markdown(plan.identity)}: {state.state}",
         "",
         _item(f"Run: {state.run}, started by {state.operator}, {_time(state.created_at)}"),
+        _item(f"Owner: {state.owner}"),
         *map(_item, _facts_of(plan, state)),
     ]
     lines += [_item(f"Undone: what had been restored lies in {path}") for path in state.retired]

@@ -23,6 +23,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
 from pgrescue.run.records import Created, Started
 from pgrescue.run.state import RunState, fold
+from pgrescue.survey.host import operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
@@ -204,7 +205,7 @@ def _fill(directory: RunDirectory, run: str, plan: SealedPlan) -> None:
             cluster=plan.cluster,
             data_directory=plan.place,
             host=plan.host,
-            operator=plan.operator,
+            operator=operator(),
             plan_digest=_digest(directory.plan_path),
         )
     )

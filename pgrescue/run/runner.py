@@ -30,10 +30,12 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.leftover_tools import end_leftover_tools
 from pgrescue.run.lock import locked
 from pgrescue.run.notify import notify
+from pgrescue.run.owner import asked_by, forget_request, take_over
 from pgrescue.run.records import AbortRequested, Finished, Purpose, Started
 from pgrescue.run.report import write_report
 from pgrescue.run.run_directory import RunDirectory, boot_id
 from pgrescue.run.state import RunState
+from pgrescue.survey.host import operator
 
 
 def run(directory: RunDirectory, purpose: Purpose) -> None:
@@ -51,12 +53,15 @@ def run(directory: RunDirectory, purpose: Purpose) -> None:
         end_leftover_tools(before)
         _take_signals(job.execution)
         pid = os.getpid()
+        forget_request(directory)
+        take_over(journal, before.owner, operator())
         journal.append(
             Started(
                 purpose=purpose,
                 pid=pid,
                 process_start=start_time(pid) or 0,
                 boot_id=boot_id(),
+                operator=operator(),
             )
         )
         _finish(job, purpose, before)
@@ -104,6 +109,7 @@ def _outcome(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState
             return Finished(state=job.work(purpose, before))
         except Aborted:
             execution.journal.may_use_reserve = True
+            take_over(execution.journal, execution.state().owner, asked_by(execution.directory))
             execution.journal.append(AbortRequested())
             return Finished(state="aborted", error=job.after_abort())
     except PgRescueError as problem:

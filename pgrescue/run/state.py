@@ -93,6 +93,9 @@ class RunState:
     cluster: str
     data_directory: str
     operator: str
+    """Who started it."""
+    owner: str
+    """Who started it or took it over last, and may act on it without more ado."""
     created_at: datetime | None
     state: State
     purpose: Purpose
@@ -169,6 +172,7 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         cluster=plan.cluster,
         data_directory=plan.place,
         operator=plan.operator,
+        owner=plan.operator,
         created_at=None,
         state="interrupted",
         purpose="restore",
@@ -193,7 +197,8 @@ def fold_one(state: RunState, record: AnyRecord) -> RunState:
 def _after(state: RunState, record: AnyRecord) -> RunState:
     match record:
         case records.Created():
-            return replace(state, run=record.run, operator=record.operator, created_at=record.at)
+            who = record.operator
+            return replace(state, run=record.run, operator=who, owner=who, created_at=record.at)
         case records.Started():
             runner = Runner(record.pid, record.process_start, record.boot_id)
             goes_on = state.state == "waiting" and record.purpose == state.purpose
@@ -221,6 +226,9 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             )
         case records.AbortRequested():
             return replace(state, abort_requested=True)
+        case records.TakenOver():
+            told = f"{record.operator} took the run over from {record.before}."
+            return replace(state, owner=record.operator, notes=(*state.notes, told))
         case records.Note():
             return replace(state, notes=(*state.notes, record.message))
         case records.Entered():

@@ -18,10 +18,10 @@ from pgrescue.postgres.data_directory import (
 )
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
+from pgrescue.survey.manager import find_manager
 from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import NAME as SEGMENT
 
-_PATRONI_FILE = "patroni.dynamic.json"
 _IN_WAL = frozenset({"archive_status", "summaries", "lost+found", ".pgrescue"})
 """Directories in `pg_wal`: the server's (`summaries` since 17), a file system's, pgrescue's."""
 _OF_WAL = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history|xlogtemp\.")
@@ -50,7 +50,7 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
         configuration=_outside_settings(config_directory),
-        manager=_manager(real),
+        manager=find_manager(real),
         log=_log(config, real, postmaster),
     )
 
@@ -171,10 +171,6 @@ def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None
     if configured is None or os.path.realpath(configured) == str(data_directory):
         return None
     return str(configured)
-
-
-def _manager(data_directory: Path) -> str | None:
-    return "Patroni" if os.path.exists(data_directory / _PATRONI_FILE) else None
 
 
 def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | None) -> str | None:

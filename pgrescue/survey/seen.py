@@ -14,6 +14,7 @@ from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
 from pgrescue.survey.filesystem import filesystem_facts, path_facts
+from pgrescue.survey.manager import manager_state
 
 SERVER = "server"
 """The fact whether one runs: a run's own first step changes it."""
@@ -101,6 +102,7 @@ def observe(
         "timeline": str(control.current_timeline) if control else "unknown",
         "owner and mode": _owner(place),
         SERVER: "running" if postmaster else "not running",
+        "cluster manager": manager_state(real),
         "pg_wal": link.real_path if link else "in the data directory",
         "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",
     }

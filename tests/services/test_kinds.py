@@ -27,6 +27,7 @@ pytestmark = pytest.mark.server
 UNIT = "postgresql@15-main"
 _STOP_AND_START = ("stop", "start")
 
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A stage whose server has a service of one kind."""

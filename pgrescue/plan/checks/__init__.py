@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks import backup, cluster, foretold, host, names, target, wal
+from pgrescue.plan.checks import (
+    backup,
+    cluster,
+    foretold,
+    host,
+    manager,
+    names,
+    target,
+    wal,
+)
 from pgrescue.plan.checks.context import Context
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.model import Space, Work
@@ -30,7 +39,8 @@ CHECKS: tuple[Check, ...] = (
     cluster.is_a_data_directory,
     cluster.places,
     cluster.can_be_stopped,
-    cluster.manager,
+    manager.lets_go,
+    manager.is_no_service,
     cluster.unfinished_runs,
     cluster.clone_destination,
     wal.archive,

@@ -93,18 +93,6 @@ def places(context: Context) -> list[Finding]:
     )
 
 
-def manager(context: Context) -> list[Finding]:
-    """No high-availability manager would start the server again behind our back."""
-    found = context.facts.cluster.manager
-    if found is None or not context.in_place:
-        return []
-    return blocker(
-        "cluster.manager",
-        f"{found} manages this cluster and would restart the server or fail over.",
-        "patronictl pause --wait, then plan again" if found == "Patroni" else f"pause {found}",
-    )
-
-
 def unfinished_runs(context: Context) -> list[Finding]:
     """No other run is at work here; one that waits or failed is named."""
     findings: list[Finding] = []

@@ -19,6 +19,7 @@ from pgrescue.postgres.postmaster import (
 )
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import RestoreExecution, Running
+from pgrescue.run.executors.manager import check_manager_lets_go
 from pgrescue.run.explained import server_failed
 from pgrescue.run.records import ServerStarting
 
@@ -33,6 +34,7 @@ _FAILED_SECONDS = 3.0
 def stop(execution: RestoreExecution) -> str:
     """Stop the server by its service and see that no process of it is left."""
     data = Path(execution.work.data_directory)
+    check_manager_lets_go(execution)
     was_running = bool(server_processes(data))
     if not was_running and not execution.work.service.starts_by_itself:
         return "it was not running"

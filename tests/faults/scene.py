@@ -97,6 +97,8 @@ class Case:
     lives: int = 0
     traces: list[Path] = field(default_factory=list)
     fallen: bool = False
+    started_anew: bool = False
+    """Whether the old server was started, and has written, in the middle of the run."""
 
     @property
     def status(self) -> Status:
@@ -256,6 +258,7 @@ class Scene:
         path.write_text(path.read_text().replace(boot, "00000000-0000-4000-8000-000000000000"))
         if self.kind.running and (self.sandbox.data / "global/pg_control").exists():
             self.sandbox.start()
+            case.started_anew = True
 
     def _plan(self) -> Plan:
         config = load_config(self.workspace.config)

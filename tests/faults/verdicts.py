@@ -25,7 +25,7 @@ def tried(scene: Scene, blow: Blow, how: How, then: Then) -> list[str]:
     if how == "reboot":
         scene.reboot(case)
     wrong = untrue(scene, case, blow, how)
-    wrong += gone_back(scene, case, how) if then == "undo" else gone_on(scene, case)
+    wrong += gone_back(scene, case) if then == "undo" else gone_on(scene, case)
     return [f"{how} at {blow.name}, then {then}: {problem}" for problem in wrong]
 
 
@@ -72,12 +72,19 @@ def _untrue_steps(said: Status, told: list[dict[str, Any]]) -> list[str]:
 
 def gone_on(scene: Scene, case: Case) -> list[str]:
     """How the end of a resumed run differs from that of an undisturbed one."""
-    if case.status["state"] not in ("succeeded",):
+    if case.status["state"] != "succeeded":
         scene.resume(case)
-    return unlike(scene.undisturbed, scene.ended(case))
+    wanted, found = scene.undisturbed, scene.ended(case)
+    if case.started_anew:  # what the old server wrote then is restored, too
+        wanted, found = _said(wanted), _said(found)
+    return unlike(wanted, found)
 
 
-def gone_back(scene: Scene, case: Case, how: How) -> list[str]:
+def _said(facts: Facts) -> Facts:
+    return {name: facts[name] for name in ("state", "error", "steps", "rows and settings")}
+
+
+def gone_back(scene: Scene, case: Case) -> list[str]:
     """How the old cluster, brought back, differs from what it was."""
     told = case.journal
     events = {one["event"] for one in told}
@@ -95,8 +102,8 @@ def gone_back(scene: Scene, case: Case, how: How) -> list[str]:
     if status["state"] != "undone" or status["set_aside"] is not None:
         wrong.append(f"after undo of {restored}: {status['state']}, {status['set_aside']}")
     if scene.kind.running:
-        # After a reboot the old server has been started in between, and has written.
-        return wrong + not_running_again(scene) + ([] if how == "reboot" else _not_as_seen(scene))
+        wrong += not_running_again(scene)
+        return wrong + ([] if case.started_anew else _not_as_seen(scene))
     if scene.place.is_running:
         wrong.append("a server runs; none did before")
     scene.discard(case)

@@ -47,8 +47,8 @@ Facts = dict[str, object]
 
 _RUNNER_SECONDS = 120.0
 _OUR_DEATHS = (-signal.SIGKILL, -signal.SIGXFSZ)
-_GROWS = ("log", "wal", "backups")
-"""What may grow beside the cluster: its log, its archive, and what is read only."""
+_GROWS = ("log", "wal", "backups", "sockets", "clone.log")
+"""What may grow beside the cluster: logs, archive, backups, the socket of a killed server."""
 _LEFT_OUT = (
     "pg_internal.init",  # a cache, made when somebody connects
     "pg_stat",  # statistics tell of every start
@@ -130,6 +130,8 @@ class Scene:
             if entry.name != "backups":
                 _copy(entry, self._pristine / entry.name)
         self.before = self.cluster_tree()
+        self.journal = b""
+        """That of the undisturbed run."""
         self.acts, self.undisturbed = self._undisturbed()
 
     def destroy(self) -> None:
@@ -231,7 +233,10 @@ class Scene:
         """Every byte of the cluster and of what lies beside it."""
         tree = file_tree(self.sandbox.directory)
         kept = {path: entry for path, entry in tree.items() if path.split("/")[0] not in _GROWS}
-        return kept | {f"clones/{path}": entry for path, entry in file_tree(self._clones).items()}
+        clones = file_tree(self._clones, _GROWS).items()
+        # The empty directories that were made above a clone's tablespaces stay.
+        left = {path: entry for path, entry in clones if entry.kind != "directory"}
+        return kept | {f"clones/{path}": entry for path, entry in left.items()}
 
     def unlike_before(self) -> list[str]:
         """What is not byte for byte as it was before the run."""
@@ -279,6 +284,8 @@ class Scene:
         case = self.begin()
         self.strike(case, None)
         assert tuple(step.id for step in case.plan.steps) == self.kind.steps
+        assert case.run is not None
+        self.journal = case.run.journal_path.read_bytes()
         acts_done = [blow for life, path in enumerate(case.traces) for blow in _read(life, path)]
         return acts_done, self.ended(case)
 

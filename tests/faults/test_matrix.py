@@ -19,9 +19,11 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
+from pgrescue.run.journal import read_journal
 from tests.faults.conftest import SceneOf
 from tests.faults.kinds import KINDS
 from tests.faults.scene import Blow, Case, How, Scene, Then
@@ -62,6 +64,10 @@ def _slow(kinds: Iterable[str]) -> list[object]:
 
 
 STEPS = _slow(KINDS)
+NOT_YET = {
+    ("chain", "combine"): "pg_combinebackup puts pg_control in place before the rest is complete"
+}
+"""Steps in which half a restore can be started, and why."""
 
 
 def of_step(scene: Scene, step: str) -> list[Blow]:
@@ -117,7 +123,11 @@ def test_a_dozen_blows(
 
 @pytest.mark.parametrize("then", THENS)
 @pytest.mark.parametrize(("kind", "step"), STEPS)
-def test_killed(scene_of: SceneOf, kind: str, step: str, then: Then) -> None:
+def test_killed(
+    request: pytest.FixtureRequest, scene_of: SceneOf, kind: str, step: str, then: Then
+) -> None:
+    if reason := NOT_YET.get((kind, step)):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     scene = scene_of(kind)
     blows = of_step(scene, step)
     records = [blow for blow in blows if is_record(blow)]
@@ -168,6 +178,22 @@ def test_last_record_torn(scene_of: SceneOf, kind: str, step: str) -> None:
     then = THENS[zlib.crc32(f"{step} {kind}".encode()) % 2]
     records = [blow for blow in of_step(scene, step) if is_record(blow)]
     hold(scene, chosen(records, 1, kind, step, "torn"), "torn", then)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tar", "running server", "pause"])
+def test_last_record_torn_at_every_byte(scene_of: SceneOf, kind: str, tmp_path: Path) -> None:
+    """Of a real run's journal: what is whole is told, what is torn is not."""
+    scene, path = scene_of(kind), tmp_path / "journal.jsonl"
+    whole = scene.journal.splitlines(keepends=True)
+    path.write_bytes(scene.journal)
+    records = read_journal(path)
+    assert len(records) == len(whole)
+    for number, line in enumerate(whole):
+        before = b"".join(whole[:number])
+        for cut in range(len(line)):
+            path.write_bytes(before + line[:cut])
+            assert read_journal(path) == records[:number], line[:cut]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def untrue(scene: Scene, case: Case, blow: Blow, how: How) -> list[str]:
         wrong.append(f"status does not name what is set aside: {sorted(moved)}")
     begun = {one["step"] for one in told if one["event"] == "step_began"}
     can_start = (scene.place.data / "global/pg_control").exists()
-    if "extract" in begun and "complete" not in begun and can_start:
+    if how == "kill" and "extract" in begun and "complete" not in begun and can_start:
         wrong.append("half a restore can be started: its pg_control is in place")
     if how == "term" and said["state"] == "aborted" and "start" in begun and scene.place.is_running:
         wrong.append("a half-recovered server is left running behind an aborted run")

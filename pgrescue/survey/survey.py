@@ -37,7 +37,12 @@ from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
-from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
+from pgrescue.survey.surroundings import (
+    kept_backups,
+    kept_places,
+    known_directories,
+    surroundings,
+)
 from pgrescue.wal.index import Progress, WalIndex
 
 
@@ -105,7 +110,8 @@ def survey(
             [move.path for move in moves],
             [destination.real_path, *places.values()],
             known_directories(config),
-            kept_places(config, cluster, backups),
+            kept_backups(cluster, backups),
+            kept_places(config, cluster),
         ),
         unreadable=_unreadable(chain, found.owner),
     )

@@ -319,6 +319,21 @@ def test_clone_over_the_only_backup(scene: Scene) -> None:
     assert differences(before, file_tree(backup)) == []
 
 
+def test_data_directory_that_is_a_plain_backup(scene: Scene, config: ClusterConfig) -> None:
+    chosen, fast = scene.backup, scene.sandbox.tablespaces / "fast"
+    apart = scene.sandbox.tablespaces / "fast-of-the-backup"
+    plain = scene.sandbox.base_backup("plain", "-Fp", "-T", f"{fast}={apart}")
+    try:
+        scene.workspace.configure(replace(config, data_directory=plain))
+        before = file_tree(plain)
+        completed = scene.restore("--backup", chosen)
+        refused(completed, REFUSED, f"is stored in {plain}", f"set aside: {apart}")
+        assert differences(before, file_tree(plain)) == []
+    finally:
+        shutil.rmtree(plain)
+        shutil.rmtree(apart)
+
+
 @needs_root
 def test_mount_inside_the_data_directory(scene: Scene) -> None:
     mounted = scene.sandbox.data / "pg_snapshots"

@@ -223,9 +223,10 @@ def nothing_kept_inside(places: Places) -> Iterator[Finding]:
             continue
         filled = next((place for place in places.touched if is_inside(place, path)), None)
         if filled is not None and path in around.backups:
+            lost = "set aside" if filled in cleared else "written into"
             yield from blocker(
-                "backup.filled",
-                f"{what} would be written into: {filled} is in {path}.",
+                "backup.touched",
+                f"{what} would be {lost}: {filled} is in {path}.",
                 _elsewhere(places, filled),
             )
 

@@ -40,7 +40,7 @@ def surroundings(
     places = [*going, *(os.path.realpath(path) for path in filled)]
     return Surroundings(
         homes=_homes(),
-        neighbours=tuple(_neighbours(os.path.realpath(own), places, known)),
+        neighbours=tuple(_neighbours(os.path.realpath(own), going, places, known)),
         known=tuple(known),
         backups=dict(backups or {}),
         kept=dict(kept or {}),
@@ -108,12 +108,15 @@ def _homes() -> dict[str, str]:
     }
 
 
-def _neighbours(own: str, places: Sequence[str], known: Sequence[str]) -> Iterator[Neighbour]:
+def _neighbours(
+    own: str, going: Sequence[str], places: Sequence[str], known: Sequence[str]
+) -> Iterator[Neighbour]:
     served = {os.path.realpath(path) for path in served_directories()}
     found = set(served)
     found |= {os.path.realpath(path) for path in known if _is_data_directory(Path(path))}
     for place in places:
         found |= {str(path) for path in Path(place).parents if _is_data_directory(path)}
+    for place in going:
         found |= {str(path) for path in _below(Path(place), _DEPTH)}
     for directory in sorted(found - {own}):
         wal = linked_wal_directory(Path(directory))

@@ -40,7 +40,12 @@ from pgrescue.survey.filesystem import count_files, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
 from pgrescue.survey.restore_command import trial_of
-from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
+from pgrescue.survey.surroundings import (
+    kept_backups,
+    kept_places,
+    known_directories,
+    surroundings,
+)
 from pgrescue.survey.wal_tail import NO_TAIL, TailOnTheWay, look_at_tail, tail_on_the_way
 from pgrescue.wal.index import Progress, WalIndex
 
@@ -110,7 +115,8 @@ def survey(
             [move.path for move in moves],
             [destination.real_path, *places.values()],
             known_directories(config),
-            kept_places(config, cluster, backups),
+            kept_backups(cluster, backups),
+            kept_places(config, cluster),
         ),
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),

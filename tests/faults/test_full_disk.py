@@ -86,7 +86,7 @@ def resumed(source: Source, place: Place) -> dict[str, Any]:
     return last
 
 
-@pytest.mark.parametrize("leave", [6 * MIB, 30 * MIB])
+@pytest.mark.parametrize("leave", [6 * MIB, pytest.param(30 * MIB, marks=pytest.mark.slow)])
 def test_full_while_extracting(source: Source, disk: SmallDisk, leave: int) -> None:
     """It ends in the middle of a file, or as soon as what is to stay free is touched."""
     where = onto(disk)
@@ -110,6 +110,7 @@ def test_the_bytes_that_it_asks_for_are_enough(source: Source, disk: SmallDisk) 
     resumed(source, Place(Path(where[1]), source.sandbox))
 
 
+@pytest.mark.slow
 def test_full_in_a_tablespace(source: Source, disk: SmallDisk) -> None:
     fast = source.sandbox.tablespaces / "fast"
     clone = source.clone_path()
@@ -137,7 +138,7 @@ def test_full_while_wal_is_replayed(source: Source, disk: SmallDisk) -> None:
 
 def test_full_while_wal_is_rescued(workspace: Workspace, any_binaries: ServerBinaries) -> None:
     """In place, and nothing has been moved yet: it can as well be given up."""
-    with small_disk(workspace, 400 * MIB) as disk:
+    with small_disk(workspace, 640 * MIB) as disk:
         source = make_source(workspace, any_binaries, "disk/main")
         source.sandbox.sql("alter system set archive_command = 'false'; select pg_reload_conf()")
         source.log.mark("only in pg_wal")
@@ -197,11 +198,12 @@ def test_each_file_system_is_asked_for_what_it_gets(source: Source, disk: SmallD
     assert here["needed_bytes"] > 60 * MIB, "the data, and the WAL to replay"
 
 
+@pytest.mark.slow
 def test_wal_is_counted_where_it_is_kept(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:
     """`pg_wal` may be a link to a file system of its own, and a small one."""
-    with small_disk(workspace, 160 * MIB) as disk:
+    with small_disk(workspace, 320 * MIB) as disk:
         source = make_source(workspace, any_binaries, "main")
         source.sandbox.stop()
         wal, linked = source.sandbox.data / "pg_wal", disk.path / "wal"
@@ -212,7 +214,7 @@ def test_wal_is_counted_where_it_is_kept(
         plan = plan_of(source)
         (there,) = [item for item in plan["space"] if item["filesystem"] == str(disk.path)]
         # All that there is to replay: less than two rounds of max_wal_size.
-        assert 30 * MIB < there["needed_bytes"] < 150 * MIB
+        assert 80 * MIB < there["needed_bytes"] < 160 * MIB
         with (disk.path / "filler").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, disk.free - 20 * MIB)
         refused(workspace.run("restore", "--yes", "--json"), 3, f"{disk.path} needs", "too little")

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import servers_below
 from tests.faults.small_disk import MIB, SmallDisk, run_into_a_full_disk, small_disk
-from tests.support.cluster import Workspace
+from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document, finished
 from tests.support.places import Place, free_port
 from tests.support.refused import refused
@@ -86,28 +87,30 @@ def resumed(source: Source, place: Place) -> dict[str, Any]:
     return last
 
 
-@pytest.mark.parametrize("leave", [6 * MIB, pytest.param(30 * MIB, marks=pytest.mark.slow)])
-def test_full_while_extracting(source: Source, disk: SmallDisk, leave: int) -> None:
-    """It ends in the middle of a file, or as soon as what is to stay free is touched."""
+def test_full_while_extracting(source: Source, disk: SmallDisk) -> None:
+    """It ends in the middle of a file; the bytes that it asks for are enough to go on."""
     where = onto(disk)
-    status = run_into_a_full_disk(source.workspace, disk, "extract", leave, *where)
+    clone = Path(where[1])
+    status = run_into_a_full_disk(source.workspace, disk, "extract", 8 * MIB, *where)
     missing = needed(status, disk)
-    assert MIB < missing < 320 * MIB
-    (clone,) = [Path(where[1])]
+    assert status["step"] == "extract"
     assert not (clone / "global" / "pg_control").exists()
-    free = disk.free
-    disk.make_room()
-    assert disk.free - free > missing
+    filler = disk.path / "somebody-elses"
+    assert MIB < missing < filler.stat().st_size
+    os.truncate(filler, filler.stat().st_size - missing)
     resumed(source, Place(clone, source.sandbox))
 
 
-def test_the_bytes_that_it_asks_for_are_enough(source: Source, disk: SmallDisk) -> None:
+def test_it_ends_before_the_disk_is_full(source: Source, disk: SmallDisk) -> None:
+    """All files would still fit, but nothing would be left for the WAL, or for others."""
     where = onto(disk)
-    status = run_into_a_full_disk(source.workspace, disk, "extract", 8 * MIB, *where)
-    missing = needed(status, disk)
-    filler = disk.path / "somebody-elses"
-    os.truncate(filler, filler.stat().st_size - missing)
-    resumed(source, Place(Path(where[1]), source.sandbox))
+    clone = Path(where[1])
+    status = run_into_a_full_disk(source.workspace, disk, "extract", 45 * MIB, *where)
+    assert needed(status, disk) > MIB
+    assert disk.free > 4 * MIB
+    assert not (clone / "global" / "pg_control").exists(), "nobody has started to recover"
+    disk.make_room()
+    resumed(source, Place(clone, source.sandbox))
 
 
 @pytest.mark.slow
@@ -127,11 +130,19 @@ def test_full_in_a_tablespace(source: Source, disk: SmallDisk) -> None:
 
 
 def test_full_while_wal_is_replayed(source: Source, disk: SmallDisk) -> None:
+    """The server, which would go on filling the disk, is stopped; it goes on where it was."""
     where = onto(disk)
     clone = Path(where[1])
-    status = run_into_a_full_disk(source.workspace, disk, "start", 3 * MIB, *where)
+    slowly = f"sleep 0.15; cp {source.sandbox.wal}/%f %p"
+    known = cluster_config(source.sandbox)
+    source.workspace.configure(replace(known, wal_archive=None, restore_command=slowly))
+    try:
+        status = run_into_a_full_disk(source.workspace, disk, "replay", 14 * MIB, *where)
+    finally:
+        source.workspace.configure(known)
     needed(status, disk)
-    assert not servers_below(clone), "a server that recovers would go on filling the disk"
+    assert status["step"] == "replay"
+    assert not servers_below(clone)
     disk.make_room()
     resumed(source, Place(clone, source.sandbox))
 
@@ -210,7 +221,6 @@ def test_wal_is_counted_where_it_is_kept(
         subprocess.run(("cp", "-a", str(wal), str(linked)), check=True)
         subprocess.run(("rm", "-r", str(wal)), check=True)
         wal.symlink_to(linked)
-        source.sandbox.start()
         plan = plan_of(source)
         (there,) = [item for item in plan["space"] if item["filesystem"] == str(disk.path)]
         # All that there is to replay: less than two rounds of max_wal_size.

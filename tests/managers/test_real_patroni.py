@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +79,7 @@ class Patroni:
             cwd=home,
             stdout=(home / "log").open("a"),
             stderr=subprocess.STDOUT,
+            start_new_session=True,
             **account.spawn_arguments(),
         )
 
@@ -136,7 +138,7 @@ def patroni(workspace: Workspace, sandbox: Sandbox) -> Iterator[Patroni]:
         wait_until(lambda: _is_leader(sandbox), "Patroni's server", 90)
         yield made
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

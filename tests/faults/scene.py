@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -251,11 +251,11 @@ class Scene:
     def reboot(self, case: Case) -> None:
         """No process is left and the boot is another one; init starts an enabled service again."""
         assert case.run is not None
-        for pid in processes_with("PGRESCUE_STATE", str(self.workspace.state)):
-            os.kill(pid, signal.SIGKILL)
+        state = str(self.workspace.state)
         servers = servers_below(self.workspace.path)
-        for pid in servers:
-            os.kill(pid, signal.SIGKILL)
+        for pid in (*processes_with("PGRESCUE_STATE", state), *servers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         # One that is not reaped yet would pass for a running server, as after no reboot.
         wait_until(lambda: not any(map(exists, servers)), "the end of all servers")
         path = case.run.journal_path

@@ -7,11 +7,11 @@ undisturbed run ended in (files, modes, settings to the letter, rows, point reac
 what depends on the number of starts and checkpoints, see `scene.py`); `undo` must bring back the
 old cluster byte for byte, running if it ran.
 
-What is played of the product: kill -9 after every journal record of every kind, before every third
-or so of the other acts (`_CHOSEN` in each step, by a fixed seed), and in the middle of a file.
-`tar` has each of its records both resumed and undone; of the other kinds every record has one of
-the two, so that each pair of kind and step, step and way on, kind and way on is there. SIGTERM,
-reboots and torn records are chosen likewise, one in each step. Every day a dozen of all that.
+What is played of the product, which would take a day: kill -9 after every journal record of every
+kind, before two of the other acts of each step (of as many sorts as there are, by a fixed seed),
+and in the middle of a file. `tar` has each of these resumed and undone; of the other kinds each has one
+of the two, in turn, so that every pair of kind and step, step and way on, kind and way on is there.
+SIGTERM, reboots and torn records: one of each in every step of every kind. Every day a dozen.
 """
 
 from __future__ import annotations

@@ -130,8 +130,6 @@ class Scene:
             if entry.name != "backups":
                 _copy(entry, self._pristine / entry.name)
         self.before = self.cluster_tree()
-        self.journal = b""
-        """That of the undisturbed run."""
         self.acts, self.undisturbed = self._undisturbed()
 
     def destroy(self) -> None:
@@ -284,8 +282,6 @@ class Scene:
         case = self.begin()
         self.strike(case, None)
         assert tuple(step.id for step in case.plan.steps) == self.kind.steps
-        assert case.run is not None
-        self.journal = case.run.journal_path.read_bytes()
         acts_done = [blow for life, path in enumerate(case.traces) for blow in _read(life, path)]
         return acts_done, self.ended(case)
 

@@ -5,7 +5,7 @@
 
 In a copy of the tree, never in the tree itself, each mutant changes one place: the condition of an
 `if` is forced, one half of an `and` or `or` is taken out, a comparison is turned, a `not` dropped,
-a `raise` or a filter removed. Then the tests that cover the module run (`COVERED_BY`) until the
+a `raise`, a filter or a row of the checks removed. Then the tests that cover the module run (`COVERED_BY`) until the
 first one fails. A mutant that no test notices has survived: it is a guard without proof, or one
 that nothing depends on. Exit code 1 if any has.
 """
@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _MATRIX = "tests/faults/test_matrix.py"
 _PLANNING = ("tests/plan", "tests/refusals/test_preflight.py")
 COVERED_BY: dict[str, tuple[str, ...]] = {
+    "plan/checks/__init__.py": (*_PLANNING, "tests/refusals", "tests/services/test_managers.py"),
     "plan/checks/backup.py": (
         *_PLANNING,
         "tests/refusals/test_guards.py",
@@ -53,6 +54,10 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/services/test_privileges.py",
         "tests/faults/test_full_disk.py",
     ),
+    "plan/checks/manager.py": (
+        "tests/managers/test_recognition.py",
+        "tests/services/test_managers.py",
+    ),
     "plan/checks/names.py": (*_PLANNING, "tests/e2e/test_hostile_names.py"),
     "plan/checks/places.py": (
         "tests/refusals/test_guards.py",
@@ -68,6 +73,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     ),
     "plan/sealed.py": ("tests/e2e/test_plans.py", "tests/refusals/test_preflight.py"),
     "plan/fetch_wal.py": ("tests/plan/test_fetch_wal.py",),
+    "run/deletable.py": ("tests/run/test_deletable.py", "tests/e2e/test_old_data.py"),
     "run/old_data.py": (
         "tests/run",
         "tests/e2e/test_old_data.py",
@@ -77,6 +83,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/retention/test_interrupted.py",
         _MATRIX,
     ),
+    "run/places.py": ("tests/run/test_old_data.py", "tests/faults/test_planted_links.py"),
     "run/unpack.py": (
         "tests/faults/test_hostile_tar.py",
         "tests/faults/test_hostile_plain.py",
@@ -161,6 +168,14 @@ class Finder(ast.NodeVisitor):
             # Without its condition a lone `raise` is gone already.
             if not (isinstance(part, ast.Raise) and [part] == node.body):
                 self.visit(part)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        """A table of checks: without a row, its check is never asked."""
+        if self._text(node.target) == "CHECKS" and isinstance(node.value, ast.Tuple):
+            for row in node.value.elts:
+                self._replace(row, "*()", f"row `{self._text(row)}` removed")
+        else:
+            self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
         for forced in ("False", "True"):

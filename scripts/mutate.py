@@ -5,9 +5,9 @@
 
 In a copy of the tree, never in the tree itself, each mutant changes one place: the condition of an
 `if` is forced, one half of an `and` or `or` is taken out, a comparison is turned, a `not` dropped,
-a `raise`, a filter or a row of the checks removed. Then the tests that cover the module run (`COVERED_BY`) until the
-first one fails. A mutant that no test notices has survived: it is a guard without proof, or one
-that nothing depends on. Exit code 1 if any has.
+a `raise`, a filter or a row of the checks removed. Then the tests that cover the module run
+(`COVERED_BY`) until the first one fails. A mutant that no test notices has survived: it is a guard
+without proof, or one that nothing depends on. Exit code 1 if any has.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ Then = Literal["resume", "undo"]
 Status = dict[str, Any]
 Facts = dict[str, object]
 
-_RUNNER_SECONDS = 120.0
+_RUNNER_SECONDS = 300.0
 _OUR_DEATHS = (-signal.SIGKILL, -signal.SIGXFSZ)
 _GROWS = ("log", "wal", "backups", "sockets", "clone.log")
 """What may grow beside the cluster: logs, archive, backups, the socket of a killed server."""

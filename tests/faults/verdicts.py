@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from pgrescue.errors import PgRescueError
 from tests.faults.scene import Blow, Case, Facts, How, Scene, Status, Then
 
 SEED = 1986
@@ -25,7 +26,10 @@ def tried(scene: Scene, blow: Blow, how: How, then: Then) -> list[str]:
     if how == "reboot":
         scene.reboot(case)
     wrong = untrue(scene, case, blow, how)
-    wrong += gone_back(scene, case) if then == "undo" else gone_on(scene, case)
+    try:
+        wrong += gone_back(scene, case) if then == "undo" else gone_on(scene, case)
+    except (PgRescueError, AssertionError) as error:
+        wrong.append(f"{error} The run: {case.status['state']}, {case.status['error']}")
     return [f"{how} at {blow.name}, then {then}: {problem}" for problem in wrong]
 
 

@@ -16,7 +16,7 @@ from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
 from pgrescue.run.records import Failure, FinalState, Purpose
-from pgrescue.run.source_slot import drop_slot
+from pgrescue.run.source_slot import drop_slot, see_source
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import differences, seen_again
 
@@ -58,6 +58,8 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         if before.step is None:
             self.open_plan(self._changed, untold=("target.xid",))
+        if execution.work.seed is not None and not before.asides:
+            see_source(execution, execution.work.seed)
         goes_on = before.state == "waiting"
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:

@@ -144,8 +144,11 @@ class Desk:
 
         check_paths(self.cluster, self.config.path, backups_may_miss=True)
         place = str(self.cluster.data_directory)
-        facts = survey_reseed(self.cluster, request, unfinished_runs(place))
-        seen = observe(facts.cluster.directory.real_path, [], [])
+        backups = list_backups(self.cluster.backups, CatalogCache(catalog_cache_file()))
+        unfinished = unfinished_runs(place)
+        facts = survey_reseed(self.config, self.cluster, request, backups, unfinished)
+        cluster = facts.cluster
+        seen = observe(cluster.directory.real_path, [], [], cluster.config_directory)
         plan = make_reseed_plan(facts, request, self.config, self.cluster, seen)
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan

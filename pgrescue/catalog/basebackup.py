@@ -10,7 +10,7 @@ from pathlib import Path
 from pgrescue.catalog.backup_id import backup_id
 from pgrescue.catalog.identity import Identity, identify, segment_size_of
 from pgrescue.catalog.layout import Layout, compression_of, read_layout
-from pgrescue.catalog.look import LABEL, Look, is_configuration, printable, unreadable
+from pgrescue.catalog.look import DIFFERENT, LABEL, Look, is_configuration, printable, unreadable
 from pgrescue.catalog.manifest_look import ManifestLook, find_mismatch, look_into_manifest
 from pgrescue.catalog.model import (
     Backup,
@@ -24,6 +24,8 @@ from pgrescue.catalog.tar_look import look_into_tar
 from pgrescue.catalog.unusable import layout_problems, not_a_backup
 from pgrescue.errors import InvalidFormat, UsageError
 from pgrescue.postgres.backup_label import BackupLabel, parse_backup_label
+from pgrescue.postgres.manifest import NAME
+from pgrescue.postgres.secrets import configuration_without_passwords
 
 _LONGEST_BACKUP = timedelta(days=60)
 
@@ -70,7 +72,10 @@ def _read_candidate(layout: Layout, whole: bool) -> Backup:
     problems = layout_problems(layout)
     if layout.kind == "tar" and any(compression_of(name) is None for name in layout.archives):
         return not_a_backup(layout.path, *problems, format="tar")
-    look = look_into_tar(layout, whole) if layout.kind == "tar" else look_into_plain(layout)
+    manifest = look_into_manifest(layout.path) if layout.has_manifest else None
+    listed = manifest.manifest if isinstance(manifest, ManifestLook) else None
+    is_tar = layout.kind == "tar"
+    look = look_into_tar(layout, whole, listed) if is_tar else look_into_plain(layout)
     # What is unfinished is cut off by nature: saying so twice helps nobody.
     problems += [problem for problem in look.problems if not layout.unfinished]
     label = _label(look, problems)
@@ -81,7 +86,6 @@ def _read_candidate(layout: Layout, whole: bool) -> Backup:
             format="tar" if layout.kind == "tar" else "plain",
             size_bytes=look.size_bytes,
         )
-    manifest = look_into_manifest(layout.path) if layout.has_manifest else None
     if isinstance(manifest, Problem):
         problems.append(manifest)
         manifest = None
@@ -89,6 +93,8 @@ def _read_candidate(layout: Layout, whole: bool) -> Backup:
     problems += identity.problems
     if manifest is not None:
         mismatch = find_mismatch(manifest, label, look, identity.of_files)
+        if mismatch is None and look.differing:
+            mismatch = Problem(DIFFERENT, f"A file is not what {NAME} says: {look.differing}.")
         problems += [mismatch] if mismatch else []
     return _assemble(_Parts(layout, look, label, manifest, identity), problems)
 
@@ -161,7 +167,7 @@ def _details(parts: _Parts, sources: dict[int, str]) -> BackupDetails:
         read_whole=look.read_whole,
         control=control,
         configuration={
-            name: file.data.decode(errors="replace")
+            name: configuration_without_passwords(file.data.decode(errors="replace"))
             for name, file in sorted(look.files.items())
             if is_configuration(name)
         },

@@ -16,7 +16,7 @@ from pgrescue.catalog.layout import read_layout
 from pgrescue.catalog.model import Backup
 from pgrescue.catalog.stamp import Stamp, stamp_of
 
-FORMAT = 1
+FORMAT = 2
 """Rises whenever what is kept changes its meaning: older files are then forgotten."""
 
 

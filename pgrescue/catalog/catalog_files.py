@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pgrescue.catalog.entries import open_regular
 from pgrescue.catalog.layout import Layout
 from pgrescue.catalog.look import printable
 from pgrescue.catalog.plain_look import TABLESPACE_LINKS
@@ -36,6 +37,8 @@ T = TypeVar("T")
 _CHUNK = 1 << 20
 _SMALLEST_SEGMENT = 1 << 30
 """Bytes of a relation's segment, at the least: a shorter file is the relation's last."""
+_LARGEST_SMALL = 2 << 20
+"""Bytes: eight times what a file of `pg_xact` has."""
 
 _DATABASE = rf"(?:base|{TABLESPACE_LINKS}/\d+/PG_\d+_\d+)/\d+"
 _DATABASE_MAP = re.compile(
@@ -102,7 +105,7 @@ class PlainFiles:
 
     def _chunks(self, path: Path) -> Iterator[bytes]:
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 while part := file.read(_CHUNK):
                     yield part
         except OSError as error:
@@ -145,7 +148,7 @@ class CatalogFiles:
         """Read the small files, and the catalogs that are where they usually are."""
         for file in self._source.files(tablespace):
             if _SMALL.fullmatch(file.name):
-                self.small[file.name] = b"".join(file.chunks())
+                self.small[file.name] = _content(file)
             elif (segment := _segment(file.name)) and _USUAL_HEAP.fullmatch(segment[0]):
                 self._read_heap(segment[0], file)
 
@@ -200,6 +203,16 @@ class CatalogFiles:
             size += len(pages)
             tuples.extend(heap_tuples(pages))
         return size
+
+
+def _content(file: BackupFile) -> bytes:
+    """All of a small file; raises `InvalidFormat` for one that is none."""
+    content = bytearray()
+    for chunk in file.chunks():
+        content += chunk
+        if len(content) > _LARGEST_SMALL:
+            raise InvalidFormat("The backup's catalogs cannot be read.", f"{file.name} is too big.")
+    return bytes(content)
 
 
 def _segment(name: str) -> tuple[str, int] | None:

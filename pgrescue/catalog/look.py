@@ -24,6 +24,10 @@ CONFIGURATION = (
     "recovery.signal",
 )
 IDENTITY = (LABEL, TABLESPACE_MAP, VERSION, CONTROL_FILE)
+UNSAFE = "unsafe"
+"""Code of the problem that something is in a backup that no base backup holds."""
+DIFFERENT = "manifest_differs"
+"""Code of the problem that a file is not what the manifest says."""
 SMALL = 1 << 20
 """Bytes; larger files are none of those that are kept."""
 
@@ -64,6 +68,8 @@ class Look:
     wal_archive: str | None = None
     read_whole: bool = False
     problems: tuple[Problem, ...] = ()
+    differing: str | None = None
+    """A file that is not what the manifest says, and why."""
 
 
 def is_configuration(name: str) -> bool:

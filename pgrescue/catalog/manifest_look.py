@@ -11,7 +11,7 @@ from pgrescue.catalog.model import Problem
 from pgrescue.errors import InvalidFormat, UsageError
 from pgrescue.postgres.backup_label import BackupLabel
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.postgres.manifest import NAME, Manifest, ManifestFile, parse_manifest
+from pgrescue.postgres.manifest import NAME, Manifest, ManifestFile, read_manifest
 from pgrescue.wal.segment import NAME as SEGMENT_NAME
 
 _TABLESPACES = "pg_tblspc/"
@@ -20,8 +20,9 @@ _ARCHIVE_STATUS = "pg_wal/archive_status/"
 
 @dataclass(frozen=True, slots=True)
 class ManifestLook:
-    """What the catalog needs of a manifest, without its list of files."""
+    """A manifest, and what the catalog makes of it."""
 
+    manifest: Manifest
     size_bytes: int
     total_bytes: int
     written_at: datetime | None
@@ -38,18 +39,17 @@ def look_into_manifest(directory: Path) -> ManifestLook | Problem:
     """Read `backup_manifest`; a Problem if that cannot be done."""
     path = directory / NAME
     try:
-        data = path.read_bytes()
-        manifest = parse_manifest(data)
+        manifest = read_manifest(directory)
+        size = path.stat().st_size
     except OSError as error:
         return unreadable(path, error)
     except (InvalidFormat, UsageError) as error:
         cause = f" {error.cause}" if error.cause else ""
         return Problem("manifest_damaged", f"{error.title}{cause}")
-    except ValueError as error:
-        return Problem("manifest_damaged", f"{NAME} cannot be read: {error}.")
     ranges = manifest.wal_ranges
     return ManifestLook(
-        size_bytes=len(data),
+        manifest=manifest,
+        size_bytes=size,
         total_bytes=manifest.total_bytes,
         written_at=file_time(path),
         system_identifier=manifest.system_identifier,

@@ -121,7 +121,8 @@ class BackupDetails:
     """Whether every archive was read to its end; `control` and `configuration` come from that."""
     control: ControlFile | None = None
     configuration: dict[str, str] = field(default_factory=dict)
-    """Text of the backup's own configuration and signal files, by relative path."""
+    """Text of the backup's own configuration and signal files, by relative path; passwords in it
+    are hidden, since it is kept and shown."""
     wal_segments: tuple[str, ...] = ()
     """Names of the WAL segments inside; empty if there are none or not all were seen."""
     incremental_from_timeline: int | None = None

@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgrescue.catalog.contents import NOT_WORTH_READING, Part, differs, forbidden
 from pgrescue.catalog.layout import Layout, compression_of
 from pgrescue.catalog.look import (
     LABEL,
     SMALL,
     TABLESPACE_MAP,
+    UNSAFE,
     Look,
     SmallFile,
     TablespaceLook,
     is_kept,
+    printable,
     unreadable,
 )
 from pgrescue.catalog.model import Problem, WalInside
@@ -22,39 +25,68 @@ from pgrescue.catalog.tar_end import ends_plausibly, zstd_frames_are_whole
 from pgrescue.catalog.tar_stream import DamagedArchive, Member, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
 from pgrescue.postgres.control_file import RELATIVE_PATH as CONTROL_FILE
+from pgrescue.postgres.manifest import Manifest
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
 from pgrescue.wal.segment import NAME
 
 WHOLE_LIMIT = 256 * 1024 * 1024
 """Bytes of compressed archives of one backup that are still read to their end unasked."""
+UNASKED_BYTES = 4 << 30
+UNASKED_RATIO = 16
+"""What an archive may unpack to, in bytes or times its size, and still be read unasked."""
+_KEPT_BYTES = 16 << 20
+"""Of small files together: there may be many in `conf.d`."""
+_PARTS: dict[str, Part] = {"base": "data", "pg_wal": "wal"}
+
+
+class _ForbiddenMember(Exception):
+    """A member that no base backup has: what comes behind it is not looked at."""
+
+
+class _TooLong(Exception):
+    """More than is read unasked."""
 
 
 @dataclass(slots=True)
 class _Archive:
     """What was seen of one tar file so far."""
 
+    part: Part
+    prefix: str
+    """What the manifest puts before its names."""
+    manifest: Manifest | None
+    most: int | None
+    """Bytes of members that are read unasked; None: all of them."""
+    names: set[str] = field(default_factory=set)
+    """Of the files so far."""
+    kept_bytes: int = 0
+    read_bytes: int = 0
     files: dict[str, SmallFile] = field(default_factory=dict)
     data_bytes: int = 0
     header: SegmentHeader | None = None
     segments: list[str] = field(default_factory=list)
     whole: bool = False
+    differing: str | None = None
+    """The first file that is not the manifest's, and why."""
     problem: Problem | None = None
 
 
-def look_into_tar(layout: Layout, whole: bool) -> Look:
-    """Look into the archives of a backup.
+def look_into_tar(layout: Layout, whole: bool, manifest: Manifest | None) -> Look:
+    """Look into the archives of a backup; what is read is compared with the manifest's sizes.
 
     Compressed archives of more than WHOLE_LIMIT together are looked at quickly unless `whole`:
-    that cannot see damage in their middle, and of zstd not even a cut end.
+    that cannot see damage in their middle, and of zstd not even a cut end. So are smaller ones
+    that unpack to very much.
     """
     sizes = {name: (layout.path / name).stat().st_size for name in layout.archives}
     packed = sum(size for name, size in sizes.items() if compression_of(name) != "none")
+    most = None if whole else max(UNASKED_BYTES, UNASKED_RATIO * packed)
     whole = whole or packed <= WHOLE_LIMIT
-    seen = {name: _look(layout.path / name, whole) for name in sizes}
+    seen = {name: _look(layout.path / name, whole, manifest, most) for name in sizes}
     base_name = layout.bases[0] if layout.bases else None
     wal_name = layout.wals[0] if layout.wals else None
-    base = seen.get(base_name or "") or _Archive()
-    wal = seen.get(wal_name or "") or _Archive()
+    base = seen.get(base_name or "") or _Archive("data", "", None, None)
+    wal = seen.get(wal_name or "") or _Archive("wal", "pg_wal/", None, None)
     problems = [archive.problem for archive in seen.values() if archive.problem]
     if base.whole and not base.problem and LABEL in base.files and CONTROL_FILE not in base.files:
         problems.append(
@@ -76,6 +108,7 @@ def look_into_tar(layout: Layout, whole: bool) -> Look:
         wal_archive=wal_name,
         read_whole=_all_whole(seen.values()),
         problems=tuple(problems),
+        differing=next((a.differing for a in seen.values() if a.differing), None),
     )
 
 
@@ -89,13 +122,24 @@ def _wal_inside(base: _Archive, wal: _Archive | None) -> WalInside:
     return "base" if base.header else "none"
 
 
-def _look(path: Path, whole: bool) -> _Archive:
+def _look(path: Path, whole: bool, manifest: Manifest | None, most: int | None) -> _Archive:
     """Read one archive as far as needed; a doubt after a quick look is settled by reading on."""
+    role = _role(path)
+    part = _PARTS.get(role, "tablespace")
+    prefix = {"data": "", "wal": "pg_wal/"}.get(part, f"pg_tblspc/{role}/")
+
+    def read(quick: bool) -> _Archive:
+        limit = most if compression_of(path.name) != "none" and not quick else None
+        return _read(path, _Archive(part, prefix, manifest, limit), quick)
+
     if not whole and compression_of(path.name) != "none":
-        archive = _read(path, quick=True)
+        archive = read(quick=True)
         if archive.problem is None and _is_convincing(path, archive):
             return archive
-    return _read(path, quick=False)
+    try:
+        return read(quick=False)
+    except _TooLong:
+        return read(quick=True)
 
 
 def _is_convincing(path: Path, archive: _Archive) -> bool:
@@ -108,10 +152,10 @@ def _role(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _read(path: Path, quick: bool) -> _Archive:
-    archive = _Archive()
+def _read(path: Path, archive: _Archive, quick: bool) -> _Archive:
+    expected = archive.manifest.total_bytes if archive.manifest else 0
     try:
-        with TarStream(path) as stream:
+        with TarStream(path, expected) as stream:
             for member in stream.members():
                 _take(archive, stream, member)
                 if quick and _is_enough(_role(path), archive, member):
@@ -120,6 +164,8 @@ def _read(path: Path, quick: bool) -> _Archive:
         if path.name.endswith(".zst") and not zstd_frames_are_whole(path):
             raise TruncatedArchive
         archive.whole = True
+    except _ForbiddenMember as error:
+        archive.problem = Problem(UNSAFE, f"{path.name} is no archive of a backup: {error}.")
     except (TruncatedArchive, EOFError):
         archive.problem = Problem(
             "truncated", f"{path.name} is cut off: it ends before its end marker."
@@ -145,6 +191,10 @@ def _is_enough(role: str, archive: _Archive, member: Member) -> bool:
 
 
 def _take(archive: _Archive, stream: TarStream, member: Member) -> None:
+    _check(archive, member)
+    archive.read_bytes += member.size
+    if archive.most is not None and archive.read_bytes > archive.most:
+        raise _TooLong
     directory, _, last = member.name.rpartition("/")
     if directory in ("", "pg_wal") and NAME.fullmatch(last):
         archive.segments.append(last)
@@ -153,5 +203,24 @@ def _take(archive: _Archive, stream: TarStream, member: Member) -> None:
         return
     if not directory.startswith("pg_wal"):
         archive.data_bytes += member.size
-    if is_kept(member.name) and member.size <= SMALL:
+    if is_kept(member.name) and member.size <= SMALL and archive.kept_bytes <= _KEPT_BYTES:
+        archive.kept_bytes += member.size
         archive.files[member.name] = SmallFile(stream.content(member), member.modified_at)
+
+
+def _check(archive: _Archive, member: Member) -> None:
+    """Raise if no base backup has such a member: none is unpacked, either."""
+    name = printable(repr(member.name))
+    reason = forbidden(archive.part, member.name, member.oddity)
+    if reason is None and member.name in archive.names:
+        reason = "it is in there twice"
+    if member.is_file:
+        archive.names.add(member.name)
+    if reason is not None:
+        raise _ForbiddenMember(f"{name}: {printable(reason)}")
+    if member.is_file and archive.manifest is not None:
+        reason = differs(archive.manifest, archive.prefix + member.name, member.size)
+        if reason is not None and member.size > NOT_WORTH_READING:
+            raise _ForbiddenMember(f"{name}: {reason}")  # to read it may take for ever
+        if reason is not None and archive.differing is None:
+            archive.differing = f"{name}: {reason}"

@@ -14,9 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pgrescue.catalog.contents import MAX_FILE_BYTES
 from pgrescue.compression import open_decompressed
 
 BLOCK = 512
+USUAL_BYTES = 16 << 30
+"""Bytes that any compressed archive may unpack to."""
+USUAL_RATIO = 500
+"""Times its size that a larger one may unpack to; gzip can make it a thousand, zstd much more."""
 _CHUNK = 1 << 20
 _NO_DATA = (
     tarfile.LNKTYPE,
@@ -33,7 +38,7 @@ class TruncatedArchive(Exception):
 
 
 class DamagedArchive(Exception):
-    """What should be a member's header is none."""
+    """What should be a member's header is none, or says what cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,27 @@ class Member:
     is_file: bool
     is_directory: bool
     modified_at: datetime | None
+    oddity: str | None = None
+    """What it is, if neither a file nor a directory."""
 
 
 class TarStream:
     """One pass over the members of a tar file, compressed or not (by its ending).
 
-    Data that is not asked for is skipped: by seeking where the file is not compressed.
+    Data that is not asked for is skipped: by seeking where the file is not compressed. `expected`
+    is how many bytes its files are known to hold: one that unpacks to much more than that, and
+    than archives do, ends as a DamagedArchive instead of going on for hours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, expected: int = 0) -> None:
+        packed = path.stat().st_size
         self._stream = open_decompressed(path)
         self._seekable = self._stream.seekable()
         self._pending = 0
+        self._taken = 0
+        self._most = max(USUAL_BYTES, USUAL_RATIO * packed, 2 * expected)
+        if self._seekable:
+            self._most = packed
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +102,12 @@ class TarStream:
                 self._finish()
                 return
             size = 0 if header.type in _NO_DATA else header.size
-            if size < 0:
-                raise DamagedArchive(f"a member of {size} bytes")
-            self._pending = -(-size // BLOCK) * BLOCK
             name = header.name.removeprefix("./").rstrip("/")
-            yield Member(name, size, header.isreg(), header.isdir(), _time(header))
+            if not 0 <= size <= MAX_FILE_BYTES:
+                raise DamagedArchive(f"{name!r} is said to have {size} bytes")
+            self._pending = -(-size // BLOCK) * BLOCK
+            is_file = header.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+            yield Member(name, size, is_file, header.isdir(), _time(header), _oddity(header))
 
     def content(self, member: Member, limit: int | None = None) -> bytes:
         """The data of the member that `members` gave last, or its first `limit` bytes."""
@@ -110,14 +125,15 @@ class TarStream:
                 raise TruncatedArchive
             remaining -= len(part)
             self._pending -= len(part)
+            self._count(len(part))
             yield part
 
     def _finish(self) -> None:
         if self._read(BLOCK).count(0) != BLOCK:
             raise DamagedArchive("only one zero block where two should end the archive")
         if not self._seekable:
-            while self._stream.read(_CHUNK):
-                pass  # only the end of the stream shows whether its checksum is right
+            while part := self._stream.read(_CHUNK):
+                self._count(len(part))  # only the stream's end shows if its checksum is right
 
     def _read(self, size: int) -> bytes:
         parts: list[bytes] = []
@@ -128,18 +144,48 @@ class TarStream:
                 raise TruncatedArchive
             parts.append(part)
             missing -= len(part)
+            self._count(len(part))
         return b"".join(parts)
 
     def _skip(self, size: int) -> None:
         if self._seekable:
-            # Beyond the end of the file this succeeds; the next header is then missing.
+            # Beyond the end of the file this succeeds.
             self._stream.seek(size, 1)
+            self._count(size)
             return
         while size:
             part = self._stream.read(min(size, _CHUNK))
             if not part:
                 raise TruncatedArchive
             size -= len(part)
+            self._count(len(part))
+
+    def _count(self, size: int) -> None:
+        self._taken += size
+        if self._taken <= self._most:
+            return
+        if self._seekable:
+            raise TruncatedArchive
+        raise DamagedArchive(
+            f"it unpacks to more than {self._most} bytes, which no archive of its size does"
+        )
+
+
+def _oddity(header: tarfile.TarInfo) -> str | None:
+    """What a member is by its type flag (POSIX ustar), if neither a file nor a directory."""
+    match header.type:
+        case tarfile.REGTYPE | tarfile.AREGTYPE | tarfile.DIRTYPE:
+            return None
+        case tarfile.SYMTYPE:
+            return f"a symbolic link to {header.linkname!r}"
+        case tarfile.LNKTYPE:
+            return f"a hard link to {header.linkname!r}"
+        case tarfile.CHRTYPE | tarfile.BLKTYPE:
+            return "a device"
+        case tarfile.FIFOTYPE:
+            return "a FIFO"
+        case other:
+            return f"an entry of type {other.decode(errors='backslashreplace')!r}"
 
 
 def _time(header: tarfile.TarInfo) -> datetime | None:

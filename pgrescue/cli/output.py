@@ -54,7 +54,8 @@ def _error_text(error: PgRescueError) -> str:
     """For a terminal: what a name holds looks like no line of ours. A cause may have several."""
     cause, *more = map(printable, error.cause.split("\n"))
     lines = [printable(error.title)]
-    lines += [f"  Cause: {cause}".rstrip(), *(f"    {line.strip()}" for line in more)] if error.cause else []
+    if error.cause:
+        lines += [f"  Cause: {cause}".rstrip(), *(f"    {line.strip()}" for line in more)]
     lines += [f"    {printable(line)}" for line in error.evidence.splitlines()]
     lines += [f"  {printable(error.unchanged)}"] if error.unchanged else []
     return "\n".join([*lines, *(f"  Next: {printable(step)}" for step in error.next_steps)])

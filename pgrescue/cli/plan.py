@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,9 @@ def _rendered(plan: Plan, form: str) -> str:
         case "shell":
             from pgrescue.plan.render_shell import render_shell
 
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # A script has the very bytes of a name, whatever the terminal's encoding.
+                sys.stdout.reconfigure(errors="surrogateescape")
             return render_shell(plan)
         case "markdown":
             from pgrescue.plan.render_markdown import render_markdown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json, print_lines, print_table, time_text
@@ -48,6 +49,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         parser.add_argument("--json", action="store_true", help="print JSON")
         if name in ("resume", "undo", "discard", "abort"):
             parser.add_argument("--yes", action="store_true", help="do not ask")
+            parser.add_argument(
+                "--take-over",
+                action="store_true",
+                help="act on a run of another operator; from then on it is yours",
+            )
         if name in ("resume", "undo"):
             parser.add_argument("--detach", action="store_true", help="do not wait for the end")
         parser.set_defaults(handler=handler)
@@ -87,6 +93,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(status_of(state))
         return ExitCode.DONE
+    print_lines(f"  owner    {printable(state.owner)}")
     for step in state.steps:
         seconds = "" if step.seconds is None else f"{step.seconds:8.1f} s"
         print_lines(f"  {step.state:<8} {printable(step.title):<52} {seconds}")
@@ -135,24 +142,29 @@ def run_undo(arguments: argparse.Namespace) -> int:
 def run_discard(arguments: argparse.Namespace) -> int:
     """Delete what a run set aside."""
     from pgrescue.run.acts import discard_run, discardable
+    from pgrescue.run.deletable import counted
 
     directory = _find(arguments)
-    listed = ", ".join(discardable(directory)) or "nothing"
-    question = f"Delete for good what the run {directory.id} set aside: {listed}?"
+    now = datetime.now(UTC)
+    for item in discardable(directory):
+        narrate(f"{item.path}: {counted(item).described(now)}")
+    question = f"Delete for good what the run {directory.id} set aside?"
     return _act(arguments, directory, question, discard_run)
 
 
 def run_abort(arguments: argparse.Namespace) -> int:
     """Stop a run where it is safe, and wait until it has stopped."""
     from pgrescue.cli.watch import watch
+    from pgrescue.run.acts import abort_run
     from pgrescue.run.follow import journal_end
-    from pgrescue.run.launch import request_abort
+    from pgrescue.run.owner import check_owner
     from pgrescue.run.status import status_of
 
     directory = _find(arguments)
+    check_owner(directory.state(), taking_over=arguments.take_over)
     confirm(f"Stop the run {directory.id}?", given=arguments.yes, option="--yes")
     position = journal_end(directory)
-    if not request_abort(directory):
+    if not abort_run(directory, taking_over=arguments.take_over):
         state = directory.state()
         narrate(f"The run {directory.id} is not at work: {state.state}.")
         if arguments.json:
@@ -166,15 +178,17 @@ def _act(
     arguments: argparse.Namespace,
     directory: RunDirectory,
     question: str,
-    act: Callable[[RunDirectory], None],
+    act: Callable[..., None],
 ) -> int:
     """Confirm, start the runner anew, and watch only what is new."""
     from pgrescue.cli.watch import watch
     from pgrescue.run.follow import journal_end
+    from pgrescue.run.owner import check_owner
 
+    check_owner(directory.state(), taking_over=arguments.take_over)
     confirm(question, given=arguments.yes, option="--yes")
     position = journal_end(directory)
-    act(directory)
+    act(directory, taking_over=arguments.take_over)
     if getattr(arguments, "detach", False):
         narrate(f"The run {directory.id} goes on; pgrescue attach {directory.id} shows it.")
         if arguments.json:

@@ -12,7 +12,9 @@ from pgrescue.compression import ENDINGS
 from pgrescue.config.session import CannotAskServer, server_session
 from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.plan.restore_command import judge
 from pgrescue.postgres.account import can_access
+from pgrescue.survey.restore_command import trial_of
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 from pgrescue.wal.headers import identify_archive
 from pgrescue.wal.timelines import archive_picture
@@ -68,6 +70,18 @@ def contents(subject: Subject) -> list[Finding]:
         fix = f"setfacl -R -m u:{owner.name}:rX {archive.path}"
         found.append(Finding("archive.readable", "blocker", message, fix))
     return found
+
+
+def restore_command(subject: Subject) -> list[Finding]:
+    """The configured restore_command, tried as recovery would call it, gives what it should."""
+    backup, owner = subject.newest_usable, subject.owner
+    if subject.cluster.restore_command is None or backup is None or owner is None:
+        return []
+    pg_wal = subject.cluster.data_directory / "pg_wal"
+    control = subject.control
+    own = control is not None and control.system_identifier == backup.system_identifier
+    trial = trial_of(subject.cluster, owner, backup, pg_wal if own else None)
+    return [] if trial is None else list(judge(trial, needed=True))
 
 
 def whole(subject: Subject) -> list[Finding]:

@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
     backups.of_this_cluster,
     backups.unusable,
     archive.contents,
+    archive.restore_command,
     archive.whole,
     archive.archiver,
     leftovers.state,

@@ -19,7 +19,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import ArchivedFile
 from pgrescue.wal.index_store import stamp_of
 from pgrescue.wal.pages import Identity
-from pgrescue.wal.segment import SegmentId
+from pgrescue.wal.segment import MAX_SEGMENT_SIZE, SegmentId
 
 _IN_MEMORY = 64 << 20
 """Bytes of segments that are kept in memory; more go to a file without a name."""
@@ -156,6 +156,8 @@ def _members(archive: str, wanted: Collection[str]) -> Iterator[tuple[str, bytes
                 if name not in missing:
                     continue
                 missing.remove(name)
+                if member.size > MAX_SEGMENT_SIZE:
+                    raise DamagedArchive(f"{name} is said to have {member.size} bytes")
                 yield name, stream.content(member)
                 if not missing:
                     return

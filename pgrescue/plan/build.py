@@ -8,6 +8,7 @@ from dataclasses import astuple, replace
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.checks import preflight
 from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.checks.names import refuse_line_breaks
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
@@ -56,15 +57,16 @@ def make_plan(
 ) -> Plan:
     """The sealed plan; findings that forbid it are in its preflight, not raised.
 
-    Raises `UsageError` for options that make no sense with this backup.
+    Raises `UsageError` for options that make no sense with this backup, `Refused` for a data
+    directory that cannot be one.
     """
+    refuse_line_breaks(facts.destination.real_path)
     work = _work(facts, request, config, cluster)
     target, timeline = request.target, facts.reach.timeline
     before = facts.backup.details.configuration.get(AUTO_CONF, "") if facts.backup.details else ""
     recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
     after = auto_conf_after(before, recovery, work.lasting_settings, target)
-    destinations = {item.oid: item.destination for item in work.chain[-1].tablespaces}
-    space = space_needed(facts, work.data_directory, destinations, work.staging)
+    space = space_needed(facts, work, _configured(facts, request.into is None))
     plan = Plan(
         id="",
         created_at=facts.host.now,
@@ -85,6 +87,7 @@ def make_plan(
         work=work,
         notify=cluster.notify or config.notify,
         seen=dict(seen),
+        wal_tail=facts.wal_tail,
     )
     return seal(plan)
 
@@ -144,6 +147,10 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         port=None if in_place else request.port or free_port(facts),
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
+        neighbours=facts.surroundings.known,
+        first_wal=facts.reach.first,
+        last_wal=facts.reach.last,
+        proven_wal=facts.trial.proven if facts.trial else None,
     )
 
 

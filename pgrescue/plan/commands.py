@@ -7,12 +7,16 @@ from shlex import quote
 
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
+from pgrescue.plan.fetch_wal import fault_function
 from pgrescue.plan.model import BackupPart, Move, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.plan.work import (
+    COMBINED_MODE,
     chain_directory,
     combine_command,
+    combined_directory,
     combined_tablespace,
+    expected_wal,
     fetch_wal_text,
     service_of,
     tablespace_mapping,
@@ -41,9 +45,10 @@ def rescue_wal(work: Work) -> tuple[str, ...]:
     have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
     return (
         *_directories(work, (work.staging, tail)),
+        fault_function(expected_wal(work)).rstrip(),
         f"cd {quote(work.old_wal or '')}",
         'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
-        f'{have}cp -p "$name" {quote(tail)}/; done',
+        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
         "cd /",
         f"chown -R {_owner(work)} {quote(tail)}",
     )
@@ -113,11 +118,18 @@ def _unpack(work: Work, number: int) -> list[str]:
 
 def combine(work: Work) -> tuple[str, ...]:
     """Combine an incremental chain into one full data directory."""
-    lines = [*_directories(work, (work.data_directory,))]
+    combined = combined_directory(work)
+    lines = [*_directories(work, (work.data_directory, work.staging, combined))]
+    # No server starts in a directory with permissions for others.
+    lines.append(f"chmod {COMBINED_MODE:o} {quote(combined)}")
     tablespaces = work.chain[-1].tablespaces
     for item in tablespaces:
         lines += _directories(work, (item.destination, combined_tablespace(work, item)))
-    lines.append(str(combine_command(work)))
+    lines += [
+        str(combine_command(work)),
+        f"mv {quote(f'{combined}/{PG_CONTROL}')} {quote(work.staging)}/",
+        f"mv {quote(combined)}/* {quote(work.data_directory)}/",
+    ]
     for item in tablespaces:
         new, place = quote(combined_tablespace(work, item)), quote(item.destination)
         link = quote(f"{work.data_directory}/pg_tblspc/{item.oid}")
@@ -182,9 +194,12 @@ def complete(work: Work) -> tuple[str, ...]:
 
 
 def _put_control_file(work: Work) -> list[str]:
-    """A copy from a live server and a combined chain have it in place already."""
-    if len(work.chain) != 1:
+    """A copy from a live server has it in place already."""
+    if not work.chain:
         return []
+    if len(work.chain) > 1:
+        held = f"{work.staging}/{PurePath(PG_CONTROL).name}"
+        return [f"mv {quote(held)} {quote(f'{work.data_directory}/{PG_CONTROL}')}"]
     part = work.chain[0]
     if part.format == "tar":
         archive = f"{part.path}/{part.base_archive}"
@@ -323,4 +338,7 @@ def _untar(archive: str, place: str, options: str = "") -> str:
 def _here_document(path: str, text: str, *, append: bool = False) -> str:
     redirect = ">>" if append else ">"
     body = text if not text or text.endswith("\n") else f"{text}\n"
-    return f"cat {redirect}{quote(path)} <<'END_OF_FILE'\n{body}END_OF_FILE"
+    end = "END_OF_FILE"
+    while end in body:  # a path may have lines of its own
+        end += "_"
+    return f"cat {redirect}{quote(path)} <<'{end}'\n{body}{end}"

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.model import WalTail
+from pgrescue.plan.restore_command import Trial
+from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
@@ -45,6 +49,41 @@ class TablespaceFacts:
     """The link's target: the tablespace's location as PostgreSQL knows it."""
     version_directory: PathFacts
     """`PG_15_202209061` below it: the only part that belongs to this cluster."""
+    is_link: bool
+    """Whether that is a link, which PostgreSQL never makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where the links of a data directory lead, and what is there."""
+
+    tablespaces: tuple[TablespaceFacts, ...]
+    wal_directory: PathFacts | None
+    """Where `pg_wal` leads, if it is a link out of the data directory."""
+    wal_stranger: str | None
+    """What shows that no WAL directory is there, in words such as "it holds ssh"."""
+    wal_identifier: str | None
+    """The system identifier in the newest readable segment of `pg_wal`, linked or not."""
+
+
+ManagerName = Literal["Patroni", "repmgrd", "pg_auto_failover", "Stolon", "Pacemaker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """A program that starts, stops and replaces a cluster's server by itself."""
+
+    name: ManagerName
+    state: Literal["in charge", "paused", "gone"]
+    """Of one that is gone only its traces are left in the data directory."""
+    evidence: str
+    """What gave it away: its process, its unit, or its file."""
+    configuration: str | None = None
+    """The file that it was started with."""
+    subject: str | None = None
+    """What it calls the cluster: Patroni's scope, Pacemaker's resource."""
+    unit: str | None = None
+    """The systemd unit that it runs in, without `.service`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +98,34 @@ class ClusterFacts:
     control_problem: str | None
     postmaster: Postmaster | None
     owner: Account
-    tablespaces: tuple[TablespaceFacts, ...]
-    wal_directory: PathFacts | None
-    """Where `pg_wal` leads, if it is a link out of the data directory."""
+    links: Links
     wal_link_text: str | None
-    """That link's text."""
+    """The text of the link `pg_wal`, if it is one."""
     config_directory: str | None
     """Where `postgresql.conf` is, if not in the data directory."""
     configuration: dict[str, str]
     """Settings of that outside `postgresql.conf`; empty if it is in the data directory."""
-    manager: str | None
-    """A high-availability manager in charge, such as Patroni."""
+    manager: Manager | None
+    """The high-availability manager that the server belongs to, such as Patroni."""
     log: str | None
     """The server's log file, where it could be found."""
-    used_elsewhere: dict[str, str] = field(default_factory=dict)
-    """Directories outside the data directory that another running server uses, each with that
-    server's data directory."""
+
+    @property
+    def identifier(self) -> str | None:
+        """Its system identifier: by `pg_control`, else by what is left of its WAL."""
+        if self.control is not None:
+            return self.control.system_identifier
+        return self.links.wal_identifier
+
+    @property
+    def tablespaces(self) -> tuple[TablespaceFacts, ...]:
+        """Its tablespaces."""
+        return self.links.tablespaces
+
+    @property
+    def wal_directory(self) -> PathFacts | None:
+        """Where `pg_wal` leads, if it is a link."""
+        return self.links.wal_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +147,10 @@ class FilesystemFacts:
     path: str
     mount_point: str
     free_bytes: int
+    device: str = ""
+    """What tells it from others: bind mounts of one file system share its space."""
+    free_inodes: int | None = None
+    """None where the file system makes inodes as they are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +189,9 @@ class WalReach:
     would read that instead and go on in the wrong history."""
     only_partial: bool
     """Of the missing one there is a `.partial` in the archive."""
+    first: str | None = None
+    """The first file on the way, and the last before the missing one."""
+    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +229,18 @@ class Facts:
     """By the path that was asked about."""
     tablespace_destinations: dict[int, PathFacts]
     unfinished: tuple[UnfinishedRun, ...]
+    surroundings: Surroundings
     foretold: Foretold | None
     """What the WAL itself says; None where it could not be read beforehand."""
     unreadable: tuple[str, ...]
     """Plain backups of a chain that the server's account, which combines them, may not read."""
+    wal_tail: WalTail | None = None
+    """None where the old cluster has no WAL that is not archived."""
+    unreadable_wal: dict[str, str] = field(default_factory=dict)
+    """Segments of the old `pg_wal` that cannot be read, each with the reason."""
+    trial: Trial | None = None
+    """What the configured `restore_command` does when it is asked; None if there is none."""
+    files_to_restore: int | None = None
+    """How many files the backup's manifest lists."""
+    state_directory: str = ""
+    """Where this run's journal and log are kept."""

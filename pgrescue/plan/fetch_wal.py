@@ -2,18 +2,34 @@
 
 Contract: `RestoreArchivedFile` in `src/backend/access/transam/xlogarchive.c`. Exit 1 to 125 means
 "not there" and may end recovery; 126 and more stops it. So only a file that no source has gives 1,
-and everything else that goes wrong gives 255.
+and everything else that goes wrong gives 255. A fast shutdown ends the command with SIGTERM, and
+the server takes 143 for that.
+
+What makes a segment is in its first page: `XLogLongPageHeaderData` in
+`src/include/access/xlog_internal.h`.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pgrescue.compression import SHELL_DECOMPRESSORS
+from pgrescue.postgres.versions import wal_magic_of
 from pgrescue.wal.segment import DIGEST_LENGTH
 
 NAME = "fetch-wal"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedWal:
+    """What every segment of a cluster has in its first page; None: not known, not compared."""
+
+    segment_size: int
+    system_identifier: str | None
+    major: int | None
+
 
 _HEAD = """\
 #!/bin/sh
@@ -21,6 +37,8 @@ _HEAD = """\
 # Exit 0: fetched. 1: no source has it. 255: a source failed or its copy is damaged,
 # and recovery must stop here instead of ending early.
 set -u
+LC_ALL=C
+export LC_ALL
 name=$1
 destination=$2
 oldest=${{3:-}} # the oldest file that a restart of recovery would need
@@ -28,26 +46,61 @@ segment_size={segment_size}
 temporary=$destination.fetch-wal.$$
 damaged=
 trap 'rm -f "$temporary"' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' HUP INT
+for left in "$destination".fetch-wal.*; do # of calls that were killed
+    kill -0 "${{left##*.}}" 2>/dev/null || rm -f "$left"
+done
 
 stop() {{
     echo "fetch-wal: $1" >&2
     exit 255
 }}
 
-deliver() {{ # deliver SOURCE: keep what arrived if it is whole
-    case $name in
-    *.history) ;;
-    *)
-        size=$(wc -c <"$temporary")
-        if [ "$size" -ne "$segment_size" ]; then
-            echo "fetch-wal: $1 has $size bytes instead of $segment_size" >&2
-            damaged=$1
-            return
-        fi
-        ;;
-    esac
+{fault}
+deliver() {{ # deliver SOURCE: keep what arrived if it is what its name says
+    fault=$(fault_of "$temporary")
+    if [ -n "$fault" ]; then
+        echo "fetch-wal: $1 $fault" >&2
+        damaged=$1
+        return
+    fi
     mv -f "$temporary" "$destination" || stop "cannot write $destination"
     exit 0
+}}
+"""
+
+_FAULT = """\
+fault_of() {{ # fault_of FILE: why it is not the WAL file $name, or nothing
+    size=$(wc -c <"$1")
+    case $name in
+    *.history)
+        [ "$size" -gt 0 ] || echo "is empty"
+        return
+        ;;
+    esac
+    if [ "$size" -ne {segment_size} ]; then
+        echo "has $((size)) bytes instead of {segment_size}"
+        return
+    fi
+    last=${{name#????????????????}}
+    log=${{name#????????}}
+    position=${{log%????????}}$(printf %08X $((0x$last * {segment_size})))
+    # The first page's header, little-endian: magic, flags, timeline, position, ..., identifier.
+    set -- $(od -An -v -tu1 -N40 "$1")
+    found=$(printf %02X "${{16}}" "${{15}}" "${{14}}" "${{13}}" "${{12}}" "${{11}}" "${{10}}" "$9")
+    identifier=$(printf %02X \\
+        "${{32}}" "${{31}}" "${{30}}" "${{29}}" "${{28}}" "${{27}}" "${{26}}" "${{25}}")
+    magic=$(printf %02X "$2" "$1")
+    case $magic in
+    {magic}) ;;
+    *) echo "holds no WAL of {version}: its first page has the magic number $magic" && return ;;
+    esac
+    case $identifier in
+    {identifier}) ;;
+    *) echo "is of another cluster: system identifier $((0x$identifier))" && return ;;
+    esac
+    [ "$found" = "$position" ] || echo "holds the WAL from $found, not from $position"
 }}
 """
 
@@ -75,8 +128,12 @@ for directory in {directories}; do
             "$directory/$log/$name$ending" "$directory/$log/$name"$checksum"$ending"
         do
             [ -f "$file" ] || continue
-            unpack "$file" >"$temporary" || stop "cannot read $file"
-            deliver "$file"
+            if unpack "$file" >"$temporary"; then
+                deliver "$file"
+            else
+                echo "fetch-wal: cannot read $file or write $temporary" >&2
+                damaged=$file
+            fi
         done
     done
 done
@@ -85,16 +142,33 @@ done
 _COMMAND = """
 # The configured restore_command, with its placeholders filled in.
 configured={command}
-line=$(printf '%s\\n' "$configured" | sed \\
-    -e "s|%%|\\x01|g" -e "s|%f|$name|g" -e "s|%p|$temporary|g" -e "s|%r|$oldest|g" \\
-    -e "s|\\x01|%|g")
-sh -c "$line"
-status=$?
-if [ "$status" -eq 0 ] && [ -f "$temporary" ]; then
-    deliver "the configured restore_command"
-elif [ "$status" -gt 125 ]; then
-    stop "the configured restore_command failed with exit code $status"
+ask() {{ # ask NAME
+    line=$(printf '%s\\n' "$configured" | sed \\
+        -e "s|%%|\\x01|g" -e "s|%f|$1|g" -e "s|%p|$temporary|g" -e "s|%r|$oldest|g" \\
+        -e "s|\\x01|%|g")
+    sh -c "$line"
+    status=$?
+    if [ "$status" -gt 125 ]; then
+        stop "the configured restore_command failed with exit code $status"
+    elif [ "$status" -eq 0 ] && [ ! -f "$temporary" ]; then
+        stop "the configured restore_command said that it fetched $1, and there is nothing"
+    fi
+    return "$status"
+}}
+if ask "$name"; then
+    deliver "the configured restore_command's copy"
 fi
+rm -f "$temporary"
+"""
+
+_PROVEN = """
+# The command has fetched this file before. If it now says of this one, too, that it is not
+# there, then it could not look.
+proven={proven}
+if [ -z "$damaged" ] && ! ask "$proven"; then
+    stop "the configured restore_command does not find $proven any more: no answer to rely on"
+fi
+rm -f "$temporary"
 """
 
 _TAIL = """
@@ -103,14 +177,31 @@ exit 1
 """
 
 
+def fault_function(wal: ExpectedWal) -> str:
+    """`fault_of FILE` in POSIX shell: why a file is not the WAL file `$name`; else nothing."""
+    magic = wal_magic_of(wal.major) if wal.major is not None else None
+    return _FAULT.format(
+        segment_size=wal.segment_size,
+        magic=f"{magic:04X}" if magic is not None else "D1??",
+        version=f"PostgreSQL {wal.major}" if magic is not None else "PostgreSQL",
+        identifier=f"{int(wal.system_identifier):016X}" if wal.system_identifier else "*",
+    )
+
+
 def fetch_wal_script(
-    directories: Sequence[str], restore_command: str | None, segment_size: int
+    directories: Sequence[str],
+    restore_command: str | None,
+    wal: ExpectedWal,
+    proven: str | None = None,
 ) -> str:
-    """The script's text: the configured command first, then each directory in turn."""
+    """The script's text: the configured command first, then each directory in turn.
+
+    `proven`: a file that the configured command is known to have.
+    """
     unpackers = "".join(
         f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
     )
-    parts = [_HEAD.format(segment_size=segment_size)]
+    parts = [_HEAD.format(segment_size=wal.segment_size, fault=fault_function(wal))]
     if restore_command:
         parts.append(_COMMAND.format(command=shlex.quote(restore_command)))
     if directories:
@@ -123,6 +214,8 @@ def fetch_wal_script(
                 checksum="[0-9a-f]" * DIGEST_LENGTH,
             )
         )
+    if restore_command and proven:
+        parts.append(_PROVEN.format(proven=shlex.quote(proven)))
     return "".join([*parts, _TAIL])
 
 

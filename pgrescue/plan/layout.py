@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import UsageError
+from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import ClusterFacts, Facts, PathFacts
 from pgrescue.plan.model import BackupPart, Move, TablespaceWork
 from pgrescue.plan.request import RestoreRequest
@@ -47,7 +48,8 @@ def moves_of(cluster: ClusterFacts, tag: str) -> tuple[Move, ...]:
         moves.append(Move(wal.real_path, aside, inside))
     for tablespace in cluster.tablespaces:
         version = tablespace.version_directory
-        if version.exists:
+        # One that lies in the data directory goes along with that.
+        if version.exists and not is_inside(version.real_path, directory.real_path):
             moves.append(Move(version.real_path, f"{version.real_path}.{tag}", False))
     return tuple(moves)
 

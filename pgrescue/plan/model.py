@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Literal
 
 from pgrescue.plan.sealed import SealedPlan
@@ -51,6 +52,23 @@ class Space:
     filesystem: str
     needed_bytes: int
     free_bytes: int
+    needed_inodes: int = 0
+    free_inodes: int | None = None
+    """None where the filesystem makes inodes as they are needed."""
+    paths: tuple[str, ...] = ()
+    """The directories on it that are filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalTail:
+    """The WAL that only the old data directory's `pg_wal` has, and what is in it."""
+
+    segments: tuple[str, ...]
+    commits: int | None
+    """Transactions that would be lost without it; None if it could not be read."""
+    seconds: float | None
+    """The time between the last commit that is elsewhere, too, and the last of these."""
+    last_commit: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +184,15 @@ class Work:
     start_timeout: float
     seed: Seed | None = None
     """Set where the data comes from a live server; then `chain` is empty."""
+    neighbours: tuple[str, ...] = ()
+    """Data directories of other clusters of this machine that need not be running: what they use
+    is looked at again before anything is moved."""
+    first_wal: str | None = None
+    """The segment that recovery asks for first, where it is known to be there."""
+    last_wal: str | None = None
+    """The last one that is known to be there."""
+    proven_wal: str | None = None
+    """A segment that the configured `restore_command` has fetched when it was tried."""
 
     @property
     def tablespaces(self) -> tuple[TablespaceWork, ...]:
@@ -193,11 +220,22 @@ class Plan(SealedPlan):
     time_zone: str | None
     """The operator's zone, as configured; times are echoed in it."""
     work: Work
+    wal_tail: WalTail | None = None
+    """Null where the old cluster has no WAL that is not archived."""
 
     @property
     def place(self) -> str:
         """The data directory."""
         return self.work.data_directory
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The data directory, a linked pg_wal, and the tablespaces that it had or will have."""
+        work = self.work
+        wal = () if work.wal_link is None else (work.wal_link,)
+        moved = (move.path for move in work.moves if move.path not in (self.place, *wal))
+        old = (str(PurePath(path).parent) for path in moved)
+        return (self.place, *wal, *old, *(item.destination for item in work.tablespaces))
 
     @property
     def subject(self) -> str:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from pgrescue.plan.model import Plan
-from pgrescue.printable import printable, printable_lines
+from pgrescue.printable import markdown, markdown_block, markdown_code
 
 
 def render_markdown(plan: Plan) -> str:
     """The runbook's text."""
     made = f"{plan.created_at:%Y-%m-%d %H:%M:%S+00:00} by {plan.operator}"
     lines = [
-        f"# Restore {plan.identity} to {printable(str(plan.target))}",
+        f"# Restore {markdown(plan.identity)} to {markdown(str(plan.target))}",
         "",
-        f"- Plan `{plan.id}`, made {printable(made)}",
-        f"- Data directory `{printable(plan.work.data_directory)}`",
-        f"- Backup `{printable(plan.backup)}`, timeline {plan.stop.timeline}",
-        f"- At the target: {printable(plan.target.end)}",
+        f"- Plan `{plan.id}`, made {markdown(made)}",
+        f"- Data directory {markdown_code(plan.work.data_directory)}",
+        f"- Backup {markdown_code(plan.backup)}, timeline {plan.stop.timeline}",
+        f"- At the target: {markdown(plan.target.end)}",
         f"- Can be undone: {'yes' if plan.reversible else 'no'}",
         "",
         "## Checks",
         "",
     ]
     for finding in plan.preflight:
-        fix = f" — {printable(finding.fix)}" if finding.fix and finding.status != "ok" else ""
-        lines.append(f"- **{finding.status}** {printable(finding.message)}{fix}")
+        fix = f" — {markdown(finding.fix)}" if finding.fix and finding.status != "ok" else ""
+        lines.append(f"- **{finding.status}** {markdown(finding.message)}{fix}")
     for number, step in enumerate(plan.steps, 1):
-        lines += ["", f"## {number}. {printable(step.title)}", "", printable(step.why), ""]
-        lines += ["```sh", *map(printable_lines, step.commands), "```", ""]
-        lines += [f"- Changes: {printable(step.changes)}", f"- Undo: {printable(step.undo)}"]
-    lines += ["", "## Settings", "", "```diff", printable_lines(plan.settings_diff), "```"]
+        lines += ["", f"## {number}. {markdown(step.title)}", "", markdown(step.why), ""]
+        lines += [*markdown_block("\n".join(step.commands), "sh"), ""]
+        lines += [f"- Changes: {markdown(step.changes)}", f"- Undo: {markdown(step.undo)}"]
+    lines += ["", "## Settings", "", *markdown_block(plan.settings_diff, "diff")]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from shlex import quote
 
 from pgrescue.plan.model import Plan
@@ -13,12 +14,14 @@ def render_shell(plan: Plan) -> str:
     account = "root" if plan.work.run_as else plan.work.owner.name
     lines = [
         "#!/bin/bash",
-        f"# Restore {plan.identity} to {plan.target}.",
-        f"# Made from plan {plan.id} of {plan.created_at:%Y-%m-%d %H:%M:%S+00:00}. "
-        f"Run it as {account}.",
+        *_comment(f"Restore {plan.identity} to {plan.target}."),
+        *_comment(
+            f"Made from plan {plan.id} of {plan.created_at:%Y-%m-%d %H:%M:%S+00:00}. "
+            f"Run it as {account}."
+        ),
         "# What stands here was true when the plan was made: read it before you run it.",
         "#",
-        *(f"# {line}" for line in _way_back(plan)),
+        *(line for way in _way_back(plan) for line in _comment(way)),
         "set -euo pipefail",
         "cd /",
         f"if [ -e {quote(plan.work.staging)} ]; then",
@@ -29,6 +32,11 @@ def render_shell(plan: Plan) -> str:
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step(number, step)]
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    """Comment lines; names may have line breaks, behind which a shell would read commands."""
+    return [f"# {line}" for line in re.split(r"[\n\r]", text)]
 
 
 def _way_back(plan: Plan) -> list[str]:
@@ -49,7 +57,7 @@ def _way_back(plan: Plan) -> list[str]:
 
 
 def _step(number: int, step: Step) -> list[str]:
-    head = [f"# {number}. {step.title}", f"# Why: {step.why}"]
+    head = [*_comment(f"{number}. {step.title}"), *_comment(f"Why: {step.why}")]
     if step.id == "promote":
         head += [
             "# The server is paused now: look around, then run what follows by hand. Called with",

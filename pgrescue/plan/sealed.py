@@ -84,6 +84,11 @@ class SealedPlan:
         """The directory that it works on: no two runs at a time do."""
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """All directories that no other run may work on meanwhile."""
+        return (self.place,)
+
+    @property
     @abstractmethod
     def subject(self) -> str:
         """What it does, in a line."""

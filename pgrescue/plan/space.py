@@ -1,44 +1,111 @@
-"""What each filesystem must hold at the worst moment of a restore."""
+"""What each filesystem must hold at the worst moment of a restore, in bytes and in files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pgrescue.plan.facts import Facts
-from pgrescue.plan.model import Space
+from pgrescue.plan.facts import Facts, FilesystemFacts
+from pgrescue.plan.model import Space, Work
+from pgrescue.postgres.sizes import parse_size
 
-REPLAY_RESERVE_BYTES = 256 * 1024 * 1024
-"""For WAL that recovery keeps in `pg_wal` between restartpoints, and temporary files."""
+_MIB = 1024 * 1024
+DEFAULT_MAX_WAL_SIZE = 1024 * _MIB
+_RESTART_CYCLES = 2
+"""A restartpoint can only be made where the primary made a checkpoint, so that recovery keeps up
+to one checkpoint's distance more than max_wal_size (manual chapter "WAL Configuration")."""
+_IN_HAND = 3
+"""Segments: the one that is being fetched, the one that is being replayed, and the first of the
+new timeline."""
+RESERVE_BYTES = 16 * _MIB
+"""What every filesystem keeps free, be it only for the run's journal: a run stops before it uses
+that up."""
+RESERVE_INODES = 16
+_CLUSTER_FILES = 64
+"""Files and directories that a restore adds to what the backup lists."""
 
 
-def space_needed(
-    facts: Facts, data_directory: str, destinations: Mapping[int, str], staging: str
-) -> tuple[Space, ...]:
-    """Needed and free bytes by filesystem; old data is set aside by rename and needs nothing."""
-    needed: dict[str, int] = {}
+@dataclass(slots=True)
+class _Need:
+    filesystem: FilesystemFacts
+    bytes: int = RESERVE_BYTES
+    inodes: int = RESERVE_INODES
+    paths: list[str] = field(default_factory=list)
+
+
+def space_needed(facts: Facts, work: Work, configured: Mapping[str, str]) -> tuple[Space, ...]:
+    """Needs by filesystem; `configured` are the restored server's settings.
+
+    Old data is set aside by rename and needs nothing.
+    """
+    needs: dict[str, _Need] = {}
     sizes = {item.oid: item.size_bytes or 0 for item in facts.backup.tablespaces}
     # A combined chain is about as large as the full backup that it starts from.
     total = max(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
-    _add(needed, facts, data_directory, total - sum(sizes.values()) + REPLAY_RESERVE_BYTES)
-    for oid, path in destinations.items():
-        _add(needed, facts, path, sizes.get(oid, 0))
+    in_data = max(total - sum(sizes.values()), 0)
+    files = (facts.files_to_restore or 0) + _CLUSTER_FILES
+    members = len(facts.chain) if len(facts.chain) > 1 else 0
+    in_tablespaces = sum(sizes.values()) / total if total else 0
+    _add(needs, facts, work.data_directory, in_data, int(files * (1 - in_tablespaces)))
+    for item in work.tablespaces:
+        size = sizes.get(item.oid, 0)
+        _add(needs, facts, item.destination, size, int(files * size / total) if total else 0)
+    wal = peak_wal(facts, work, configured)
+    pg_wal = work.wal_link or work.data_directory
+    _add(needs, facts, pg_wal, wal, wal // work.wal_segment_size)
     details = facts.backup.details
     own_wal = len(details.wal_segments) if details else 0
-    staged = (len(facts.reach.from_tail) + own_wal) * _segment_size(facts)
-    if len(facts.chain) > 1:
-        # The members of a chain are unpacked beside the staging directory, then combined.
-        staged += sum(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
-    _add(needed, facts, staging, staged)
-    free = {item.mount_point: item.free_bytes for item in facts.filesystems.values()}
-    return tuple(Space(mount, size, free[mount]) for mount, size in sorted(needed.items()))
+    segments = len(facts.reach.from_tail) + own_wal
+    # The members of a chain are unpacked beside the staging directory, then combined.
+    chain = sum(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
+    staged = segments * work.wal_segment_size + (chain if members else 0)
+    _add(needs, facts, work.staging, staged, segments + files * members)
+    if facts.state_directory:
+        _add(needs, facts, facts.state_directory, 0, 0)
+    return tuple(
+        Space(
+            filesystem=need.filesystem.mount_point,
+            needed_bytes=need.bytes,
+            free_bytes=need.filesystem.free_bytes,
+            needed_inodes=need.inodes,
+            free_inodes=need.filesystem.free_inodes,
+            paths=tuple(need.paths),
+        )
+        for need in sorted(needs.values(), key=lambda need: need.filesystem.mount_point)
+    )
 
 
-def _segment_size(facts: Facts) -> int:
-    details = facts.backup.details
-    return (details.wal_segment_size if details else None) or 16 * 1024 * 1024
+def peak_wal(facts: Facts, work: Work, configured: Mapping[str, str]) -> int:
+    """How much WAL `pg_wal` holds at most while it is replayed, by the restored settings.
+
+    Recovery keeps what it has fetched until a restartpoint lets it go; it never holds more than
+    there is to replay.
+    """
+    size = work.wal_segment_size
+    most = _RESTART_CYCLES * _size(configured, "max_wal_size", DEFAULT_MAX_WAL_SIZE)
+    kept = _size(configured, "wal_keep_size", 0)
+    if configured.get("wal_keep_segments", "").isdigit():
+        kept = int(configured["wal_keep_segments"]) * size  # until 12
+    stop = facts.foretold.stop.replayed_to if facts.foretold else None
+    end = stop or (None if work.restore_command else work.wal_end)
+    held = most + kept
+    if end is not None:
+        held = min(held, max(int(end) - int(work.start_lsn), 0))
+    return held + _IN_HAND * size
 
 
-def _add(needed: dict[str, int], facts: Facts, path: str, size: int) -> None:
+def _size(configured: Mapping[str, str], name: str, default: int) -> int:
+    size = parse_size(configured.get(name, ""), _MIB)
+    return default if size is None else size
+
+
+def _add(needs: dict[str, _Need], facts: Facts, path: str, size: int, inodes: int) -> None:
     filesystem = facts.filesystems.get(path)
-    if filesystem is not None:
-        needed[filesystem.mount_point] = needed.get(filesystem.mount_point, 0) + size
+    if filesystem is None:
+        return
+    key = filesystem.device or filesystem.mount_point
+    need = needs.setdefault(key, _Need(filesystem))
+    need.bytes += size
+    need.inodes += inodes
+    if path not in need.paths:
+        need.paths.append(path)

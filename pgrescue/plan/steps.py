@@ -130,7 +130,8 @@ def _combine(work: Work) -> Step:
         "combine",
         "Combine the incremental chain",
         "An incremental backup holds only changed blocks; pg_combinebackup makes a full data "
-        "directory of the chain.",
+        "directory of the chain. It writes beside the right place, where no server can start, so "
+        "that half of it cannot be taken for the cluster.",
         commands.combine(work),
         f"Fills {work.data_directory}.",
         "Remove the new files; the old data is still aside.",

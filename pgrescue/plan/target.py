@@ -151,7 +151,11 @@ def _xid(text: str) -> int:
 
 
 def _name(text: str) -> str:
-    if not text or len(text.encode()) > MAX_NAME_BYTES or any(ord(c) < 32 for c in text):
+    if (
+        not text
+        or len(text.encode(errors="surrogateescape")) > MAX_NAME_BYTES
+        or any(ord(c) < 32 for c in text)
+    ):
         raise UsageError(
             f"'{text}' cannot be the name of a restore point.",
             f"Names have 1 to {MAX_NAME_BYTES} bytes and no control characters.",

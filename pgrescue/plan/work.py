@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from pgrescue.plan.fetch_wal import fetch_wal_script
+from pgrescue.plan.fetch_wal import ExpectedWal, fetch_wal_script
 from pgrescue.plan.model import TablespaceWork, Work
 from pgrescue.postgres.service import (
     Command,
@@ -45,13 +45,34 @@ def wal_directories(work: Work) -> tuple[str, ...]:
 
 def fetch_wal_text(work: Work) -> str:
     """The fetch-wal script of this plan."""
-    return fetch_wal_script(wal_directories(work), work.restore_command, work.wal_segment_size)
+    return fetch_wal_script(
+        wal_directories(work),
+        work.restore_command,
+        expected_wal(work),
+        # A standby asks on and on, and would have the command fetch that file each time.
+        work.proven_wal if work.signal_file == "recovery.signal" else None,
+    )
+
+
+def expected_wal(work: Work) -> ExpectedWal:
+    """What recovery's segments have in common."""
+    return ExpectedWal(work.wal_segment_size, work.system_identifier, work.major)
 
 
 def chain_directory(work: Work, number: int) -> str:
     """Where a member of an incremental chain lies unpacked."""
     part = work.chain[number]
     return part.path if part.format == "plain" else f"{work.staging}/chain/{number}"
+
+
+def combined_directory(work: Work) -> str:
+    """Where pg_combinebackup writes: `pg_control` comes with the rest, in no order to rely on."""
+    return f"{work.staging}/combined"
+
+
+COMBINED_MODE = 0o701
+"""Its permissions: with any for others the server refuses to start there, and nobody gets there,
+as the staging directory is closed."""
 
 
 def combine_command(work: Work) -> Command:
@@ -69,7 +90,7 @@ def combine_command(work: Work) -> Command:
             f"{work.bin_directory}/pg_combinebackup",
             *members,
             "-o",
-            work.data_directory,
+            combined_directory(work),
             *mappings,
         ),
         work.run_as,

@@ -6,7 +6,7 @@ Grammar: `src/backend/utils/misc/guc-file.l`. A later assignment of the same nam
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 BLOCK_BEGIN = "# --- begin pgrescue {name} ---"
 BLOCK_END = "# --- end pgrescue {name} ---"
@@ -79,6 +79,24 @@ def without_settings(text: str, settings: Mapping[str, str]) -> str:
             continue
         kept.append(line)
     return "".join(kept)
+
+
+def with_values(text: str, change: Callable[[str, str], str]) -> str:
+    """The text with what `change` makes of each name and value, to be shown on one line each.
+
+    What stays the same, and lines that assign nothing, are left as they are.
+    """
+    lines = []
+    for line in text.split("\n"):
+        match = _ASSIGNMENT.match(line)
+        if match is not None:
+            value = _unquote(match[2])
+            changed = change(match[1], value)
+            if changed != value:
+                shown = " ".join(changed.replace("\0", " ").split())
+                line = line[: match.start(2)] + quote(shown) + line[match.end(2) :]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _unquote(raw: str) -> str:

@@ -1,15 +1,19 @@
 """`backup_manifest` (13 and later): every file of a backup with its size and checksum.
 
-Format: manual chapter "Backup Manifest Format" and `src/common/parse_manifest.c`.
+Format: manual chapter "Backup Manifest Format" and `src/common/parse_manifest.c`. It comes with
+the backup, so nothing in it is believed before it is checked, and reading it has its limits.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Protocol
 
 import crc32c
 import msgspec
@@ -25,6 +29,13 @@ CHANGEABLE = frozenset(
     {NAME, "postgresql.auto.conf", "recovery.signal", "standby.signal"},
 )
 """Files that pg_verifybackup leaves out: tools and people may change them."""
+
+MAX_BYTES = 512 << 20
+MAX_FILES = 2_000_000
+"""Reading one of so many files takes seconds and less than 2 GiB of memory."""
+_MAX_FILE_BYTES = 1 << 50
+_MAX_TOTAL_BYTES = 1 << 60
+_DAMAGED = "backup_manifest is damaged."
 
 
 class Digest(Protocol):
@@ -71,7 +82,18 @@ class ManifestFile:
     size: int
     algorithm: str | None
     checksum: str | None
-    modified_at: datetime | None
+    modified: str | None
+    """When it was last written, in the manifest's notation."""
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """When it was last written, if that can be read."""
+        if self.modified is None:
+            return None
+        try:
+            return datetime.strptime(self.modified, "%Y-%m-%d %H:%M:%S GMT").replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
     def digest(self) -> Digest | None:
         """A fresh checksum to compare with, or None if the manifest has none for this file."""
@@ -103,17 +125,20 @@ class Manifest:
         return sum(file.size for file in self.files.values())
 
 
-class _RawFile(msgspec.Struct):
-    size: int = msgspec.field(name="Size")
+_Algorithm = Literal["CRC32C", "SHA224", "SHA256", "SHA384", "SHA512"]
+
+
+class _RawFile(msgspec.Struct, gc=False):
+    size: Annotated[int, msgspec.Meta(ge=0, le=_MAX_FILE_BYTES)] = msgspec.field(name="Size")
     path: str | None = msgspec.field(name="Path", default=None)
     encoded_path: str | None = msgspec.field(name="Encoded-Path", default=None)
     modified: str | None = msgspec.field(name="Last-Modified", default=None)
-    algorithm: str | None = msgspec.field(name="Checksum-Algorithm", default=None)
+    algorithm: _Algorithm | None = msgspec.field(name="Checksum-Algorithm", default=None)
     checksum: str | None = msgspec.field(name="Checksum", default=None)
 
 
 class _RawRange(msgspec.Struct):
-    timeline: int = msgspec.field(name="Timeline")
+    timeline: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] = msgspec.field(name="Timeline")
     start: str = msgspec.field(name="Start-LSN")
     end: str = msgspec.field(name="End-LSN")
 
@@ -126,42 +151,76 @@ class _RawManifest(msgspec.Struct):
     system_identifier: int | None = msgspec.field(name="System-Identifier", default=None)
 
 
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a backup; raises `InvalidFormat`, and OSError if it cannot be read."""
+    with open(directory / NAME, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidFormat("backup_manifest cannot be read.", "It is no regular file.")
+        if status.st_size > MAX_BYTES:
+            raise _too_large(f"It has {status.st_size} bytes; up to {MAX_BYTES} are read.")
+        return parse_manifest(file.read(MAX_BYTES))
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest and check its own checksum; raises `InvalidFormat`."""
+    # Every file's entry has a brace of its own, so that this is never less than there are files.
+    if data.count(b"{") > MAX_FILES:
+        raise _too_large(f"It lists more than {MAX_FILES} files.")
     try:
         raw = msgspec.json.decode(data, type=_RawManifest)
-    except msgspec.MsgspecError as error:
-        raise InvalidFormat("backup_manifest cannot be read.", str(error)) from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidFormat("backup_manifest cannot be read.", f"{error}.") from error
     end = data.rstrip(b"\n").rfind(b"\n") + 1
     if hashlib.sha256(data[:end]).hexdigest() != raw.checksum.lower():
-        raise InvalidFormat(
-            "backup_manifest is damaged.", "Its own checksum (the last line) does not match."
-        )
-    return Manifest(
+        raise InvalidFormat(_DAMAGED, "Its own checksum (the last line) does not match.")
+    manifest = Manifest(
         version=raw.version,
         system_identifier=None if raw.system_identifier is None else str(raw.system_identifier),
-        files={file.path: file for file in map(_file, raw.files)},
+        files=_files(raw.files),
         wal_ranges=tuple(
             WalRange(entry.timeline, Lsn.parse(entry.start), Lsn.parse(entry.end))
             for entry in raw.ranges
         ),
     )
+    if manifest.total_bytes > _MAX_TOTAL_BYTES:
+        raise InvalidFormat(_DAMAGED, f"Its files have {manifest.total_bytes} bytes together.")
+    return manifest
 
 
-def _file(raw: _RawFile) -> ManifestFile:
+def _files(raw_files: list[_RawFile]) -> dict[str, ManifestFile]:
+    files: dict[str, ManifestFile] = {}
+    for raw in raw_files:
+        path = _path(raw)
+        if path in files:
+            raise InvalidFormat(_DAMAGED, f"It lists {path!r} twice.")
+        if path.startswith("/") or "\0" in path or ".." in PurePosixPath(path).parts:
+            raise InvalidFormat(_DAMAGED, f"It lists {path!r}, which is not inside the backup.")
+        files[path] = ManifestFile(path, raw.size, raw.algorithm, raw.checksum, raw.modified)
+    return files
+
+
+def _path(raw: _RawFile) -> str:
     if raw.path is not None:
-        path = raw.path
-    elif raw.encoded_path is not None:
-        path = bytes.fromhex(raw.encoded_path).decode("utf-8", "surrogateescape")
-    else:
-        raise InvalidFormat("backup_manifest is damaged.", "A file has no path.")
-    return ManifestFile(path, raw.size, raw.algorithm, raw.checksum, _time(raw.modified))
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+        return raw.path
+    if raw.encoded_path is None:
+        raise InvalidFormat(_DAMAGED, "A file has no path.")
     try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S GMT").replace(tzinfo=UTC)
-    except ValueError:
-        return None
+        return bytes.fromhex(raw.encoded_path).decode("utf-8", "surrogateescape")
+    except ValueError as error:
+        raise InvalidFormat(_DAMAGED, f"A path is not hexadecimal: {error}.") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _too_large(reason: str) -> InvalidFormat:
+    return InvalidFormat(
+        "backup_manifest is larger than that of any cluster pgrescue reads.",
+        reason,
+        next_steps=(
+            "if the cluster really has so many files, move the manifest away: the backup can be "
+            "restored without comparing it",
+        ),
+    )

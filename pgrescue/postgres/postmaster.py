@@ -20,6 +20,8 @@ class PidFile:
     """The lines of `postmaster.pid` that are there; later ones may be missing for a moment."""
 
     pid: int
+    is_single_user: bool
+    """A negative pid says so."""
     data_directory: str
     started: int
     port: int | None
@@ -39,6 +41,10 @@ class Postmaster:
     socket_directory: str | None
     listen_address: str | None
     status: str | None
+    is_single_user: bool = False
+    """Whether it is somebody's `postgres --single`, which no service has started."""
+    misnamed: int | None = None
+    """The live process that `postmaster.pid` names instead: pg_ctl would stop that one."""
 
 
 def parse_pid_file(text: str) -> PidFile | None:
@@ -49,12 +55,13 @@ def parse_pid_file(text: str) -> PidFile | None:
         return lines[index].strip() or None if index < len(lines) else None
 
     try:
-        pid = abs(int(lines[0]))  # negative for a single-user backend
+        number = int(lines[0])
     except ValueError:
         return None
     started, port = line(2), line(3)
     return PidFile(
-        pid=pid,
+        pid=abs(number),
+        is_single_user=number < 0,
         data_directory=line(1) or "",
         started=int(started) if started and started.isdigit() else 0,
         port=int(port) if port and port.isdigit() else None,
@@ -83,6 +90,7 @@ def find_postmaster(data_directory: Path) -> Postmaster | None:
     pids = _postmasters_in(target)
     if not pids and pid_file is not None and _is_hidden_postgres(pid_file.pid):
         pids = [pid_file.pid]
+    misnamed = _misnamed(pid_file, target) if pids else None
     for pid in pids:
         known = pid_file if pid_file is not None and pid_file.pid == pid else None
         return Postmaster(
@@ -92,8 +100,20 @@ def find_postmaster(data_directory: Path) -> Postmaster | None:
             socket_directory=known.socket_directory if known else None,
             listen_address=known.listen_address if known else None,
             status=known.status if known else None,
+            is_single_user=_is_single_user(pid, known),
+            misnamed=misnamed if known is None else None,
         )
     return None
+
+
+def _misnamed(pid_file: PidFile | None, target: str) -> int | None:
+    if pid_file is None or not is_alive(pid_file.pid) or _works_in(pid_file.pid, target):
+        return None
+    return pid_file.pid
+
+
+def _is_single_user(pid: int, known: PidFile | None) -> bool:
+    return (known is not None and known.is_single_user) or " --single" in process_title(pid)
 
 
 def server_processes(data_directory: Path) -> list[int]:
@@ -103,6 +123,17 @@ def server_processes(data_directory: Path) -> list[int]:
     """
     target = os.path.realpath(data_directory)
     return [pid for pid in _postgres_pids() if _works_in(pid, target)]
+
+
+def servers_below(directory: Path) -> dict[int, str]:
+    """Live PostgreSQL processes that work in a directory or somewhere inside it, and where."""
+    target = os.path.realpath(directory)
+    found = dict.fromkeys(server_processes(directory), target)
+    for pid in _postgres_pids():
+        place = _working_directory(pid)
+        if place is not None and place.startswith(f"{target.rstrip('/')}/"):
+            found.setdefault(pid, place)
+    return found
 
 
 def served_directories() -> list[str]:

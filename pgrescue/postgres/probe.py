@@ -104,10 +104,15 @@ class Probe:
 
     def databases(self) -> list[DatabaseStatus]:
         """Every database that lets clients in, entered once."""
-        query = "select datname, datconnlimit from pg_database where datallowconn order by datname"
+        # As bytes: a name need not be of the encoding of the database that is asked.
+        query = (
+            "select textsend(datname), datconnlimit from pg_database where datallowconn "
+            "order by datname"
+        )
         found = []
         for name, limit in self._rows(query):
-            found.append(self._enter(str(name), invalid=limit == -2))
+            assert isinstance(name, bytes)
+            found.append(self._enter(name.decode(errors="surrogateescape"), invalid=limit == -2))
         return found
 
     def _enter(self, name: str, *, invalid: bool) -> DatabaseStatus:
@@ -116,6 +121,8 @@ class Probe:
         query = "select count(*) from pg_class where relkind in ('r', 'p', 'm')"
         try:
             rows = self._rows(query, database=name)
+        except UnicodeError:
+            return DatabaseStatus(name, False, None, "its name is not UTF-8")
         except psycopg.Error as error:
             return DatabaseStatus(name, False, None, str(error).strip())
         return DatabaseStatus(name, True, int(str(rows[0][0])), None)

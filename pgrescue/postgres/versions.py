@@ -29,6 +29,7 @@ SUPPORTED = (
 )
 
 _BY_MAGIC = {version.wal_magic: version.major for version in SUPPORTED}
+_MAGIC_OF = {version.major: version.wal_magic for version in SUPPORTED}
 _BY_CATALOG = {version.catalog_version: version.major for version in SUPPORTED}
 OLDEST, NEWEST = SUPPORTED[0].major, SUPPORTED[-1].major
 
@@ -36,6 +37,11 @@ OLDEST, NEWEST = SUPPORTED[0].major, SUPPORTED[-1].major
 def major_of_wal_magic(magic: int) -> int | None:
     """The major release that writes WAL pages with this magic number."""
     return _BY_MAGIC.get(magic)
+
+
+def wal_magic_of(major: int) -> int | None:
+    """The magic number on the WAL pages of a major release; None for one that is not known."""
+    return _MAGIC_OF.get(major)
 
 
 def major_of_catalog_version(catalog_version: int) -> int | None:

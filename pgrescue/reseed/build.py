@@ -117,6 +117,7 @@ def _work(
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
         seed=_seed(facts, server, request, tag, f"{staging}/new"),
+        neighbours=facts.surroundings.known,
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from pgrescue.backup.checks.asked import size_text
 from pgrescue.findings import Finding
-from pgrescue.plan.checks.cluster import shared_directory
+from pgrescue.plan.checks.cluster import not_to_be_stopped
+from pgrescue.plan.checks.manager import finding_about, service_findings
+from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.reseed.asked import Asked
 from pgrescue.reseed.lineage import is_not_behind, was_no_primary
 from pgrescue.reseed.own_settings import limits, no_target
@@ -32,18 +34,18 @@ def not_itself(asked: Asked) -> Iterator[Finding]:
 
 def same_cluster(asked: Asked) -> Iterator[Finding]:
     """What is replaced is a copy of the same cluster, or nothing."""
-    control, code = asked.facts.cluster.control, "reseed.cluster"
+    own, code = asked.facts.cluster.identifier, "reseed.cluster"
     identifier = asked.server.system_identifier
-    if control is not None and control.system_identifier != identifier:
+    if own is not None and own != identifier:
         yield Finding(
             code,
             "blocker",
-            f"The data directory is of another cluster: system identifier "
-            f"{control.system_identifier}, the source has {identifier}.",
+            f"The data directory is of another cluster: system identifier {own}, the source has "
+            f"{identifier}.",
             "name the right source, or the right cluster with --cluster; if another cluster is "
             "really meant to come here, move the old data directory away by hand first",
         )
-    elif control is not None:
+    elif own is not None:
         yield Finding(code, "ok", "The data directory is a copy of the same cluster.")
     else:
         yield Finding(code, "ok", "There is no cluster in the data directory yet.")
@@ -111,22 +113,31 @@ def place(asked: Asked) -> Iterator[Finding]:
         message = f"{directory.path} cannot be created."
         yield Finding("host.privileges", "blocker", message, fix)
     if cluster.manager is not None:
-        yield Finding(
-            "cluster.manager",
-            "blocker",
-            f"{cluster.manager} manages this cluster and would restart or fill it itself.",
-            "patronictl reinit does this there",
-        )
+        yield finding_about(cluster.manager)
+    yield from service_findings(asked.work.service)
     service, host = asked.work.service, asked.facts.host
     if service.kind == "systemd" and not host.is_root:
         message = f"{host.account.name} may not stop and start the unit {service.unit}."
         yield Finding("host.privileges", "blocker", message, "run pgrescue as root")
 
 
-def not_used_elsewhere(asked: Asked) -> Iterator[Finding]:
-    """Nothing that would be set aside belongs to another server, such as the source here."""
-    for path, other in asked.facts.cluster.used_elsewhere.items():
-        yield shared_directory(path, other)
+def places(asked: Asked) -> Iterator[Finding]:
+    """What is set aside and filled is this cluster's alone; as for a restore."""
+    facts, work = asked.facts, asked.work
+    yield from blockers_of(
+        Places(
+            cluster=facts.cluster.directory,
+            identifier=facts.cluster.identifier,
+            links=facts.cluster.links,
+            moves=work.moves,
+            data_directory=work.data_directory,
+            tablespaces=facts.filled,
+            surroundings=facts.surroundings,
+            in_place=True,
+        )
+    )
+    if found := not_to_be_stopped(facts.cluster.postmaster):
+        yield found
 
 
 def space(asked: Asked) -> Iterator[Finding]:
@@ -228,7 +239,7 @@ CHECKS: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     source_is_fit,
     programs,
     place,
-    not_used_elsewhere,
+    places,
     space,
     limits,
     no_target,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pgrescue.backup.facts import SourceFacts, SourceTablespace
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, HostFacts, Programs, UnfinishedRun
+from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.basebackup_options import Checkpoint
 from pgrescue.printable import printable
 
@@ -64,6 +65,9 @@ class ReseedFacts:
     """Whether the source is the very server that would be replaced."""
     has_configuration: bool
     """Whether the old data directory holds a configuration of its own."""
+    surroundings: Surroundings
+    filled: tuple[str, ...]
+    """Where tablespaces go, links resolved."""
     in_places: tuple[str, ...]
     """Directories of this major version's files where tablespaces are to go."""
 

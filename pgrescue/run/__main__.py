@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from pgrescue.errors import PgRescueError
+from pgrescue.run.launch import REFUSED
 from pgrescue.run.records import Purpose
 from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.runner import run
@@ -16,7 +17,10 @@ def main(path: str, wanted: str) -> None:
     try:
         run(RunDirectory(Path(path)), purposes[wanted])
     except PgRescueError as error:
-        sys.exit(f"refused: {error.title} {error.cause}")
+        sys.exit("\n".join((f"{REFUSED}{error.title} {error.cause}", *error.next_steps)))
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        sys.exit(f"The operating system refused{where}: {error.strerror or error}.")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from pgrescue.backup.model import BackupPlan
-from pgrescue.errors import Refused, UsageError
+from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
-from pgrescue.run.launch import launch
-from pgrescue.run.records import Purpose
-from pgrescue.run.run_directory import RunDirectory, create_run, list_runs
+from pgrescue.run.deletable import Deletable, obstacle
+from pgrescue.run.journal import read_journal
+from pgrescue.run.launch import launch, request_abort
+from pgrescue.run.owner import ask_to_abort, check_owner
+from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
+from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
+
+NOTHING_DELETED = "Nothing was deleted; the run can still be undone."
 
 
 def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
@@ -45,7 +51,11 @@ def start(plan: SealedPlan) -> RunDirectory:
             next_steps=tuple(finding.fix for finding in plan.blockers if finding.fix),
         )
     run = create_run(plan)
-    launch(run, _purpose_of(plan))
+    try:
+        launch(run, _purpose_of(plan))
+    except PgRescueError:
+        withdraw(run)
+        raise
     return run
 
 
@@ -56,9 +66,14 @@ def _purpose_of(plan: SealedPlan) -> Purpose:
     return "backup" if isinstance(plan, BackupPlan) else "restore"
 
 
-def resume_run(run: RunDirectory) -> None:
-    """Go on: after an interruption or failure, or past the pause at the target."""
+def resume_run(run: RunDirectory, *, taking_over: bool = False) -> None:
+    """Go on: after an interruption or failure, or past the pause at the target.
+
+    This and all that follows raises `Refused` for a run of another operator, unless it is taken
+    over.
+    """
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     if state.state == "running":
         raise Refused(f"The run {run.id} is at work.", next_steps=(f"pgrescue attach {run.id}",))
     if state.state in ENDED:
@@ -69,9 +84,17 @@ def resume_run(run: RunDirectory) -> None:
     launch(run, state.purpose)
 
 
-def undo_run(run: RunDirectory) -> None:
+def abort_run(run: RunDirectory, *, taking_over: bool = False) -> bool:
+    """Ask a run's runner to stop where it is safe; False if none is at work."""
+    check_owner(run.state(), taking_over=taking_over)
+    ask_to_abort(run)
+    return request_abort(run)
+
+
+def undo_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     """Put back what the run set aside; raises `Refused` while it is at work."""
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     _check_it_can_be_undone(run, state)
     _check_nothing_lies_upon_it(run, state)
     launch(run, "undo")
@@ -108,11 +131,6 @@ def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
             "The run ended between the renaming and the entry in its journal.",
             next_steps=(f"pgrescue resume {run.id}   completes it",),
         )
-    if not state.asides and not state.made and not state.begun("stop"):
-        raise UsageError(
-            f"The run {run.id} cannot be undone.",
-            "It set nothing aside and made nothing.",
-        )
 
 
 def _check_nothing_lies_upon_it(run: RunDirectory, state: RunState) -> None:
@@ -132,29 +150,55 @@ def _check_nothing_lies_upon_it(run: RunDirectory, state: RunState) -> None:
         )
 
 
-def discard_run(run: RunDirectory) -> None:
+def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     """Delete for good what an ended run has set aside; raises `Refused` for one that may go on."""
     state = run.state()
+    check_owner(state, taking_over=taking_over)
     if state.state not in ENDED:
         raise Refused(
             f"The run {run.id} has not ended: {state.state}.",
             "What it set aside may still be needed.",
             next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
         )
-    if not discardable(run):
+    listed = discardable(run)
+    if not listed:
         raise UsageError(
             f"The run {run.id} has nothing set aside.",
             "It set nothing aside, or that was deleted or put back.",
         )
+    for item in listed:
+        if found := obstacle(state, item.path):
+            raise Refused(
+                found.title, found.cause, unchanged=NOTHING_DELETED, next_steps=found.next_steps
+            )
     launch(run, "discard")
 
 
-def discardable(run: RunDirectory) -> list[str]:
-    """What `discard` would delete, by path."""
+def discardable(run: RunDirectory) -> list[Deletable]:
+    """What `discard` would delete, and since when it has been there; not counted yet."""
     state = run.state()
     paths = [item.aside for item in state.asides] + list(state.retired)
     plan = run.plan()
     needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
     if isinstance(plan, Plan) and needed_no_more:
         paths += [path for path in state.made if path == plan.work.staging]
-    return [path for path in paths if Path(path).exists()]
+    since = _put_there(run)
+    return [Deletable(path, since.get(path)) for path in paths if Path(path).exists()]
+
+
+def _put_there(run: RunDirectory) -> dict[str, datetime]:
+    """When each path got what the run put there, as its journal tells."""
+    times: dict[str, datetime] = {}
+    for record in read_journal(run.journal_path):
+        match record:
+            case Moving() | Moved():
+                path = record.aside
+            case Retiring() | Retired():
+                path = record.retired
+            case MakingDirectory():
+                path = record.path
+            case _:
+                continue
+        if record.at is not None:
+            times[path] = record.at
+    return times

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 from pgrescue.backup.model import BackupPlan, BackupWork
 from pgrescue.errors import PgRescueError, StepFailed
@@ -21,6 +23,7 @@ from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import start_time
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.postgres.service import Command
 from pgrescue.retention.prune_model import PrunePlan, PruneWork
 from pgrescue.run.journal import Journal, read_journal
@@ -40,6 +43,9 @@ from pgrescue.run.state import RunState, fold
 _RATE_WINDOW_SECONDS = 20.0
 _PROGRESS_INTERVAL_SECONDS = 1.0
 _END_SECONDS = 20.0
+_HELD_BACK = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+"""Becomes the program that its arguments name once it is told to; if we end before, it ends too:
+no program runs that the journal does not know."""
 
 
 class Aborted(PgRescueError):
@@ -124,6 +130,8 @@ class Execution(Generic[P]):
         self.journal = journal
         self.step = ""
         self.background: list[Running] = []
+        self.watch: Callable[[], None] | None = None
+        """Called wherever stopping is safe; raises what stops the run."""
         self._abort = threading.Event()
         self._samples: deque[tuple[float, int]] = deque()
         self._last_progress = 0.0
@@ -137,9 +145,11 @@ class Execution(Generic[P]):
         self._abort.set()
 
     def check_abort(self) -> None:
-        """Raise `Aborted` if a stop was asked for; called wherever stopping is safe."""
+        """Raise `Aborted` if a stop was asked for, or what `watch` raises; for safe places."""
         if self._abort.is_set():
             raise Aborted("The run was stopped on request.")
+        if self.watch is not None:
+            self.watch()
 
     def wait(self, seconds: float) -> None:
         """Pause, but wake up at once for an abort, and raise it."""
@@ -198,37 +208,49 @@ class Execution(Generic[P]):
     def start(self, command: Command) -> Running:
         """Start a program in a session of its own, its output in the run's tool.log."""
         line = str(command)
-        owner = self.plan.owner
-        with self.directory.tool_log.open("ab") as log:
-            log.write(f"$ {line}\n".encode(errors="surrogateescape"))
-            log.flush()
-            position = log.tell()
-            try:
-                process = subprocess.Popen(
-                    command.argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd="/",
-                    start_new_session=True,
-                    env=owner.environment()
-                    if command.user
-                    else {**os.environ, "LC_ALL": "C.UTF-8"},
-                    **(owner.spawn_arguments() if command.user else {}),
+        with self.opened_tool_log(line) as log:
+            position = os.fstat(log.fileno()).st_size
+            process = self._held_back(command, log)
+        assert process.stdin is not None
+        with process.stdin as gate:
+            self.journal.append(
+                CommandBegan(
+                    step=self.step,
+                    command=line,
+                    pid=process.pid,
+                    process_start=start_time(process.pid),
                 )
-            except OSError as error:
-                raise StepFailed(
-                    f"'{command.argv[0]}' could not be started.", str(error)
-                ) from error
-        self.journal.append(
-            CommandBegan(
-                step=self.step,
-                command=line,
-                pid=process.pid,
-                process_start=start_time(process.pid),
             )
-        )
+            with suppress(BrokenPipeError):  # somebody has killed it already
+                gate.write(b"\n")
         return Running(process, self, line, position)
+
+    def _held_back(self, command: Command, log: BinaryIO) -> subprocess.Popen[bytes]:
+        """The program's process before it is the program; raises `StepFailed` if there is none."""
+        owner, program = self.plan.owner, command.argv[0]
+        try:
+            if shutil.which(program) is None:
+                raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
+            return subprocess.Popen(
+                (*_HELD_BACK, *command.argv),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                cwd="/",
+                start_new_session=True,
+                env=owner.environment() if command.user else {**os.environ, "LC_ALL": "C.UTF-8"},
+                **(owner.spawn_arguments() if command.user else {}),
+            )
+        except OSError as error:
+            raise StepFailed(f"'{program}' could not be started.", str(error)) from error
+
+    def opened_tool_log(self, command: str) -> BinaryIO:
+        """tool.log, for a program's output, that command as its headline if there is room."""
+        log = self.directory.tool_log.open("ab", buffering=0)
+        with suppress(OSError):  # a full disk takes us the output, not the step
+            log.write(f"$ {without_passwords(command)}\n".encode(errors="surrogateescape"))
+        return log
 
     def run(self, command: Command, timeout: float) -> Completed:
         """Run a program to its end; raises `StepFailed` if it takes longer than `timeout`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
 from pgrescue.errors import Refused
@@ -33,12 +33,7 @@ class Job(ABC, Generic[E]):
         """
         plan = self.execution.plan
         check_seal(plan)
-        if different := changed():
-            raise Refused(
-                "The plan is out of date.",
-                "Since it was made, this changed: " + "; ".join(different),
-                next_steps=("make a new plan with the same options and look at it again",),
-            )
+        check_facts(changed())
         for finding in plan.preflight:
             if finding.status == "warning" and finding.code not in untold:
                 self.execution.note(f"Known before the start: {finding.message}")
@@ -51,3 +46,13 @@ class Job(ABC, Generic[E]):
     @abstractmethod
     def ways_on(self) -> tuple[str, ...]:
         """What a person can do once a step has failed."""
+
+
+def check_facts(changed: Sequence[str]) -> None:
+    """Raise `Refused` if anything has changed that the plan rests on."""
+    if changed:
+        raise Refused(
+            "The plan is out of date.",
+            "Since it was made, this changed: " + "; ".join(changed),
+            next_steps=("make a new plan with the same options and look at it again",),
+        )

@@ -1,20 +1,33 @@
-"""The append-only journal: one JSON record a line, on disk before what it announces is done."""
+"""The append-only journal: one JSON record a line, on disk before what it announces is done.
+
+Ahead of its end the file always has some room of its own (`RESERVE_BYTES`). When the file system is
+full nothing new is begun any more, but what has been done, the run's outcome and an undo can still
+be told.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from pgrescue.codec import dumps, loads, to_plain
+from pgrescue.codec import dumps, from_plain, has_surrogates, loads, to_plain
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.run.records import AnyRecord, Progress
+from pgrescue.run.records import ANNOUNCEMENTS, AnyRecord, Progress
 
 NAME = "journal.jsonl"
+RESERVE_BYTES = 64 * 1024
+"""Room for some two hundred records, several times what an undo needs."""
+_STEP_BYTES = 16 * 1024
+_KEEP_SIZE = 1
+"""FALLOC_FL_KEEP_SIZE of fallocate(2): room beyond the file's end, which stays where it is."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def _decode_hook(wanted: type, value: object) -> object:
@@ -29,30 +42,83 @@ _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord, dec_
 class Journal:
     """Appends records; the one writer is whoever holds the run's lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_use_reserve: bool = False) -> None:
+        """`may_use_reserve`: whether records that announce something may eat the reserve, too."""
+        self.may_use_reserve = may_use_reserve
         self._path = path
         self._next = _repair(path) + 1
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        self._reserved = self._size
+        self._is_torn = False
 
     def append(self, record: AnyRecord) -> None:
-        """Write one record; it is synced to disk unless it only tells progress."""
+        """Write one record; it is synced to disk unless it only tells progress.
+
+        Raises OSError if it is not there: then what it announces must not be done.
+        """
         stamped = msgspec.structs.replace(record, seq=self._next, at=datetime.now(UTC))
         line = dumps(stamped).encode() + b"\n"
-        if os.write(self._fd, line) != len(line):
-            # Half a record is none: what it announces must not be done.
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        if not isinstance(record, Progress):
-            os.fdatasync(self._fd)
+        if not self._reserve(len(line)):
+            if isinstance(record, Progress):
+                return  # the room is for what has to be known
+            if isinstance(record, ANNOUNCEMENTS) and not self.may_use_reserve:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        if self._is_torn:
+            self._cut()
+        try:
+            written = os.write(self._fd, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if not isinstance(record, Progress):
+                os.fdatasync(self._fd)
+        except OSError as error:
+            # Half a record, or one that may not be on disk, would hide those that follow.
+            self._is_torn = True
+            with suppress(OSError):
+                self._cut()
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._next += 1
+        self._size += len(line)
 
     def close(self) -> None:
         """Close the file; a closed journal cannot be appended to."""
         os.close(self._fd)
 
+    def _cut(self) -> None:
+        os.ftruncate(self._fd, self._size)
+        self._reserved = self._size
+        self._is_torn = False
+
+    def _reserve(self, length: int) -> bool:
+        """Whether the reserve is whole even after a record of this length.
+
+        True also where the file system cannot promise any room.
+        """
+        wanted = self._size + length + RESERVE_BYTES
+        if wanted <= self._reserved:
+            return True
+        try:
+            reserve_room(self._fd, wanted + _STEP_BYTES)
+        except OSError as error:
+            return error.errno not in _NO_ROOM
+        self._reserved = wanted + _STEP_BYTES
+        return True
+
+
+def reserve_room(fd: int, length: int) -> None:
+    """Have the file system keep room for a file up to a length (fallocate(2)); raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(fd, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(length)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
 
 def parse_line(line: bytes) -> AnyRecord | None:
     """One record, or None if the line is torn or of a kind this version does not know."""
     try:
+        if has_surrogates(line):
+            return from_plain(loads(line), AnyRecord)  # type: ignore[arg-type]
         return _DECODER.decode(line)
     except msgspec.MsgspecError:
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from pgrescue.errors import Refused
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.run.records import CommandBegan
+from pgrescue.run.run_directory import boot_id
 from pgrescue.run.state import RunState
 
 _SECONDS = 10.0
@@ -22,10 +23,10 @@ _HARMLESS = ("pg_ctl", "pg_ctlcluster", "systemctl")
 def end_leftover_tools(state: RunState) -> None:
     """End programs of an earlier runner of this run that still write where we are about to.
 
-    Each was started in a session of its own, so its process group is its own. Raises `Refused` if
-    one cannot be ended.
+    Each was started in a session of its own, so its process group is its own. After a reboot their
+    numbers are those of strangers. Raises `Refused` if one cannot be ended.
     """
-    for tool in state.tools:
+    for tool in state.tools if state.boot_id == boot_id() else ():
         if _is_the_same(tool) and not _is_harmless(tool.command):
             _end(tool)
 

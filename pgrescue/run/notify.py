@@ -12,9 +12,11 @@ from typing import Any, BinaryIO
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
-from pgrescue.run.records import Note
+from pgrescue.run.records import Finished, Note
 from pgrescue.run.run_directory import RunDirectory
+from pgrescue.run.state import fold_one
 from pgrescue.run.status import exit_code_of, status_of
 
 PATIENCE_SECONDS = 10.0
@@ -22,9 +24,12 @@ _TOLD = ("restore", "backup")
 """Purposes whose end is told; taking something back is somebody's own act at a terminal."""
 
 
-def notify(execution: Execution[SealedPlan]) -> None:
-    """Run the configured command, if there is one; that it fails is noted and changes nothing."""
-    plan, state = execution.plan, execution.state()
+def notify(execution: Execution[SealedPlan], finished: Finished) -> None:
+    """Run the configured command, if there is one; that it fails is noted and changes nothing.
+
+    `finished` is told even if the journal could not take it.
+    """
+    plan, state = execution.plan, fold_one(execution.state(), finished)
     if plan.notify is None or state.purpose not in _TOLD:
         return
     result = {
@@ -35,10 +40,11 @@ def notify(execution: Execution[SealedPlan]) -> None:
         "exit_code": exit_code_of(state),
         "report": str(execution.directory.path / "report.md"),
     }
+    shown = without_passwords(plan.notify)
     problem = _run(plan.notify, dumps(result) + "\n", execution)
     if problem is not None:
         execution.journal.append(
-            Note(step="notify", message=f"The notification command {problem}: {plan.notify}")
+            Note(step="notify", message=f"The notification command {problem}: {shown}")
         )
 
 
@@ -76,9 +82,7 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
 
     One that takes long is left to itself: meanwhile the run holds its lock.
     """
-    with execution.directory.tool_log.open("ab") as log:
-        log.write(f"$ {command}\n".encode(errors="surrogateescape"))
-        log.flush()
+    with execution.opened_tool_log(command) as log:
         return _told(command, text, log)
 
 
@@ -90,7 +94,7 @@ def _told(command: str, text: str, log: BinaryIO) -> str | None:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env=_environment(),
             start_new_session=True,
         )
         process.communicate(text.encode(errors="surrogateescape"), PATIENCE_SECONDS)
@@ -99,3 +103,9 @@ def _told(command: str, text: str, log: BinaryIO) -> str | None:
     except OSError as error:
         return f"could not be started ({error.strerror})"
     return None if process.returncode == 0 else f"ended with exit code {process.returncode}"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the password with which a backup asks its server."""
+    kept = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+    return {**kept, "LC_ALL": "C.UTF-8"}

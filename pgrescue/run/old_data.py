@@ -16,48 +16,37 @@ from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
+from pgrescue.run.deletable import mounts_inside, obstacle
 from pgrescue.run.execution import Execution, RestoreExecution
+from pgrescue.run.places import check_places
 from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
-from pgrescue.survey.cluster import used_elsewhere
-from pgrescue.survey.filesystem import is_mount_point, mount_points
+from pgrescue.survey.filesystem import is_mount_point
 
 _STAYS = frozenset({INSIDE, "lost+found"})
 
 
 def set_aside(execution: RestoreExecution) -> str:
     """Rename the old data directory, linked pg_wal and tablespace directories away."""
-    left = server_processes(Path(execution.work.data_directory))
-    if left and not _has_begun(execution):
+    data = execution.work.data_directory
+    left = server_processes(Path(data))
+    if left and not is_away(execution.state(), data):
         raise StepFailed(
             "A server runs on the data directory.",
-            f"Process {left[0]} works in {execution.work.data_directory}: somebody has started it "
-            "since it was stopped.",
+            f"Process {left[0]} works in {data}: somebody has started it since it was stopped.",
             next_steps=(f"pgrescue resume {execution.directory.id}   stops it again",),
         )
-    _refuse_what_others_use(execution)
+    check_places(execution)
     for move in execution.work.moves:
         move_away(execution, move)
     _point_link(execution, to_aside=True)
     return f"{len(execution.work.moves)} set aside"
 
 
-def _refuse_what_others_use(execution: RestoreExecution) -> None:
-    """Another server's tablespace must not be pulled away from under it."""
-    work = execution.work
-    paths = [move.path for move in work.moves if move.path != work.data_directory]
-    for path, other in used_elsewhere(paths, work.data_directory).items():
-        raise StepFailed(
-            f"{path} is used by another server.",
-            f"The server that runs in {other} keeps files there; it has been started since the "
-            "plan was made.",
-            next_steps=("make a new plan with the same options and look at it again",),
-        )
-
-
-def _has_begun(execution: RestoreExecution) -> bool:
-    return bool(execution.state().asides)
+def is_away(state: RunState, path: str) -> bool:
+    """Whether that is known to be set aside: only then is nobody at work on it any more."""
+    return any(item.path == path and item.done for item in state.asides)
 
 
 def move_away(
@@ -73,15 +62,31 @@ def move_away(
         return
     path, aside = Path(move.path), Path(move.aside)
     if known is None:
-        if aside.exists():
-            raise StepFailed(f"{aside} exists already.", "Its name was to hold the old data.")
+        if os.path.lexists(aside):
+            raise _is_taken(aside)
+        status = path.lstat()
         execution.journal.append(
-            Moving(path=move.path, aside=move.aside, contents_only=move.contents_only)
+            Moving(
+                path=move.path,
+                aside=move.aside,
+                contents_only=move.contents_only,
+                device=None if move.contents_only else status.st_dev,
+                inode=None if move.contents_only else status.st_ino,
+            )
         )
     # An earlier try may have died between the rename and its record.
-    if move.contents_only or not aside.exists():
+    if move.contents_only or not os.path.lexists(aside):
         _rename(execution, path, aside, contents_only=move.contents_only, names=names)
-    execution.journal.append(Moved(path=move.path, aside=move.aside))
+    elif execution.state().is_another(move.aside):
+        raise _is_taken(aside)
+    status = aside.lstat()
+    execution.journal.append(
+        Moved(path=move.path, aside=move.aside, device=status.st_dev, inode=status.st_ino)
+    )
+
+
+def _is_taken(aside: Path) -> StepFailed:
+    return StepFailed(f"{aside} exists already.", "Its name was to hold the old data.")
 
 
 def put_back(execution: RestoreExecution) -> str:
@@ -206,22 +211,28 @@ def _retire(execution: RestoreExecution, path: str, *, contents_only: bool = Fal
     retired = _retired_name(execution, path, contents_only=contents_only)
     execution.journal.append(Retiring(path=path, retired=retired))
     _rename(execution, Path(path), Path(retired), contents_only=contents_only)
-    execution.journal.append(Retired(path=path, retired=retired))
+    status = os.lstat(retired)
+    execution.journal.append(
+        Retired(path=path, retired=retired, device=status.st_dev, inode=status.st_ino)
+    )
+
+
+def check_deletable(execution: Execution[SealedPlan], paths: Sequence[str]) -> None:
+    """Raise `StepFailed` if something forbids to delete any of these, before one of them is."""
+    state = execution.state()
+    for path in paths:
+        if found := obstacle(state, path):
+            raise StepFailed(found.title, found.cause, next_steps=found.next_steps)
 
 
 def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
-    """Delete something this run set aside or made, never across a mount or through a link."""
+    """Delete something this run set aside or made, and nothing that is in its place by now.
+
+    Never across a mount or through a link, never under a server: raises `StepFailed` for those.
+    """
+    check_deletable(execution, (path,))
     place = Path(path)
-    if place.is_symlink():
-        raise StepFailed(f"{path} is a link.", "It was a directory when it was set aside.")
     if place.exists():
-        inside = [mount for mount in mount_points() if is_inside(mount, str(place))]
-        if inside:
-            raise StepFailed(
-                f"{inside[0]} is a mount point.",
-                "Something is mounted inside what was to be deleted.",
-                next_steps=(f"umount {inside[0]}",),
-            )
         shutil.rmtree(place)
         sync_directory(place.parent)
         _remove_empty_parents(place)
@@ -242,6 +253,7 @@ def _remove_empty_parents(place: Path) -> None:
 def delete_old(execution: Execution[SealedPlan]) -> str:
     """Delete what was set aside; asked for when the plan was made."""
     asides = execution.state().asides
+    check_deletable(execution, [item.aside for item in asides])
     for item in asides:
         delete_tree(execution, item.aside)
     return f"{len(asides)} deleted"
@@ -252,6 +264,12 @@ def clear_own(execution: Execution[SealedPlan], path: str) -> None:
     if path not in execution.state().made:
         raise StepFailed(f"{path} was not made by this run and is not emptied.")
     _check_identity(execution, path)
+    if mounted := mounts_inside(path):
+        raise StepFailed(
+            f"{mounted[0]} is a mount point.",
+            f"Somebody has mounted something inside {path}, which is emptied to be filled anew.",
+            next_steps=(f"umount {mounted[0]}", f"pgrescue resume {execution.directory.id}"),
+        )
     for name in os.listdir(path):
         entry = Path(path, name)
         if name in _STAYS:
@@ -293,6 +311,7 @@ def _rename(
     names: Sequence[str] | None = None,
 ) -> None:
     if contents_only:
+        _check_way_inside(path, aside)
         execution.make_parents(aside)
         aside.mkdir(mode=0o700, exist_ok=True)
         execution.give_to_owner(aside, execution.plan.directory_mode)
@@ -300,6 +319,16 @@ def _rename(
         return
     os.rename(path, aside)
     _sync_parents(aside, path)
+
+
+def _check_way_inside(path: Path, aside: Path) -> None:
+    """What stays in a directory must not leave it by a link that somebody has planted there."""
+    if not is_inside(os.path.realpath(aside), os.path.realpath(path)):
+        raise StepFailed(
+            f"{aside} is not in {path}.",
+            f"A link on the way there leads to {os.path.realpath(aside)}.",
+            next_steps=(f"see who has put it there: ls -la {path}",),
+        )
 
 
 def _rename_entries(source: Path, destination: Path, names: Sequence[str] | None = None) -> None:

@@ -67,6 +67,7 @@ class PruneJob(Job[PruneExecution]):
 
     def _discard(self, before: RunState) -> FinalState:
         execution = self.execution
+        old_data.check_deletable(execution, [item.aside for item in before.asides])
         for item in before.asides:
             delete = partial(old_data.delete_tree, execution, item.aside)
             execution.do(f"discard {item.aside}", f"Delete {item.aside}", delete)

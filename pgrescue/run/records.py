@@ -34,6 +34,8 @@ class Created(Record, frozen=True, tag="created"):
     data_directory: str
     host: str
     operator: str
+    plan_digest: str = ""
+    """SHA-256 of plan.json as it was written."""
 
 
 class Started(Record, frozen=True, tag="started"):
@@ -43,6 +45,15 @@ class Started(Record, frozen=True, tag="started"):
     pid: int
     process_start: int
     boot_id: str
+    operator: str = ""
+    """Who had it started; empty in journals of older versions."""
+
+
+class TakenOver(Record, frozen=True, tag="taken_over"):
+    """Another operator has made the run their own, in order to act on it."""
+
+    operator: str
+    before: str
 
 
 class StepBegan(Record, frozen=True, tag="step_began"):
@@ -53,7 +64,7 @@ class StepBegan(Record, frozen=True, tag="step_began"):
 
 
 class CommandBegan(Record, frozen=True, tag="command_began"):
-    """A program was started."""
+    """A program is about to run, as this process: it waits until this record is on disk."""
 
     step: str
     command: str
@@ -110,6 +121,9 @@ class Moving(Record, frozen=True, tag="moving"):
     path: str
     aside: str
     contents_only: bool
+    device: int | None = None
+    inode: int | None = None
+    """Of what is renamed: only the very same is ever deleted later."""
 
 
 class Moved(Record, frozen=True, tag="moved"):
@@ -117,6 +131,9 @@ class Moved(Record, frozen=True, tag="moved"):
 
     path: str
     aside: str
+    device: int | None = None
+    inode: int | None = None
+    """Of what is at `aside` now."""
 
 
 class MovedBack(Record, frozen=True, tag="moved_back"):
@@ -138,6 +155,9 @@ class Retired(Record, frozen=True, tag="retired"):
 
     path: str
     retired: str
+    device: int | None = None
+    inode: int | None = None
+    """Of what is at `retired` now."""
 
 
 class Deleted(Record, frozen=True, tag="deleted"):
@@ -220,6 +240,7 @@ class Finished(Record, frozen=True, tag="finished"):
 AnyRecord = (
     Created
     | Started
+    | TakenOver
     | StepBegan
     | CommandBegan
     | CommandEnded
@@ -242,3 +263,16 @@ AnyRecord = (
     | AbortRequested
     | Finished
 )
+
+ANNOUNCEMENTS = (
+    Created,
+    Started,
+    StepBegan,
+    CommandBegan,
+    MakingDirectory,
+    MakingSlot,
+    ServerStarting,
+    Moving,
+    Retiring,
+)
+"""Records after which something is done; the others tell what has been done."""

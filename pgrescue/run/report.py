@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
-from pgrescue.printable import printable_lines
+from pgrescue.postgres.secrets import without_passwords
+from pgrescue.printable import markdown, markdown_code
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.retention.words import lost_text
 from pgrescue.run import records
@@ -38,26 +39,36 @@ def write_report(directory: RunDirectory) -> None:
 def report_markdown(plan: SealedPlan, state: RunState, journal: Sequence[AnyRecord]) -> str:
     """The report as a person reads it."""
     lines = [
-        f"# {_TITLES[state.kind]} of {plan.identity}: {state.state}",
+        f"# {_TITLES[state.kind]} of {markdown(plan.identity)}: {state.state}",
         "",
-        f"- Run: {state.run}, started by {state.operator}, {_time(state.created_at)}",
-        *_facts_of(plan, state),
+        _item(f"Run: {state.run}, started by {state.operator}, {_time(state.created_at)}"),
+        _item(f"Owner: {state.owner}"),
+        *map(_item, _facts_of(plan, state)),
     ]
-    lines += [f"- Undone: what had been restored lies in {path}" for path in state.retired]
-    lines += [f"- Note: {note}" for note in state.notes]
+    lines += [_item(f"Undone: what had been restored lies in {path}") for path in state.retired]
+    lines += [_item(f"Note: {note}") for note in state.notes]
     if state.error is not None:
-        lines += ["", "## Failure", "", state.error.title, "", state.error.cause]
-        lines += [f"- {step}" for step in state.error.next]
+        lines += ["", "## Failure", "", markdown(state.error.title), ""]
+        lines += [markdown(line) for line in state.error.cause.split("\n")]
+        lines += map(_item, state.error.next)
     lines += ["", "## Steps", "", "| step | state | seconds | result |", "|---|---|---|---|"]
     lines += [
-        f"| {step.title} | {step.state} | {_seconds(step.seconds)} | {step.result or ''} |"
+        f"| {markdown(step.title)} | {step.state} | {_seconds(step.seconds)} "
+        f"| {markdown(step.result or '')} |"
         for step in state.steps
     ]
     commands = [record for record in journal if isinstance(record, records.CommandEnded)]
     if commands:
         lines += ["", "## Commands", "", "| command | exit code | seconds |", "|---|---|---|"]
-        lines += [f"| `{c.command}` | {c.exit_code} | {c.seconds} |" for c in commands]
-    return printable_lines("\n".join(lines) + "\n")
+        lines += [
+            f"| {markdown_code(c.command, in_table=True)} | {c.exit_code} | {c.seconds} |"
+            for c in commands
+        ]
+    return without_passwords("\n".join(lines) + "\n")
+
+
+def _item(text: str) -> str:
+    return f"- {markdown(text)}"
 
 
 def _facts_of(plan: SealedPlan, state: RunState) -> list[str]:
@@ -70,30 +81,30 @@ def _facts_of(plan: SealedPlan, state: RunState) -> list[str]:
 
 def _of_restore(plan: Plan, state: RunState) -> list[str]:
     return [
-        f"- Backup: {plan.backup}",
-        f"- Target: {plan.target}",
-        f"- Data directory: {plan.work.data_directory}",
-        f"- Reached: {_reached(state)}",
-        f"- Old data: {state.set_aside or 'in its place'}",
+        f"Backup: {plan.backup}",
+        f"Target: {plan.target}",
+        f"Data directory: {plan.work.data_directory}",
+        f"Reached: {_reached(state)}",
+        f"Old data: {state.set_aside or 'in its place'}",
     ]
 
 
 def _of_backup(plan: SealedPlan, state: RunState) -> list[str]:
     taken = state.backup
-    lines = [f"- {plan.subject}"]
+    lines = [plan.subject]
     if taken is not None:
         verified = "verified" if taken.verified else "NOT verified"
-        lines.append(f"- Backup: {taken.id}, {taken.size_bytes} bytes, {verified}")
+        lines.append(f"Backup: {taken.id}, {taken.size_bytes} bytes, {verified}")
     return lines
 
 
 def _of_removal(plan: PrunePlan, state: RunState) -> list[str]:
     taken_away = [
-        f"- {item.id}, {item.path}; with it goes {lost_text(item)}" for item in plan.removed
+        f"{item.id}, {item.path}; with it goes {lost_text(item)}" for item in plan.removed
     ]
-    wal = [f"- WAL of timeline {c.timeline}: {c.files} files below {c.below}" for c in plan.cuts]
-    asides = [f"- Set aside: {item.aside}" for item in state.asides]
-    return [f"- {plan.subject}", *taken_away, *wal, *asides]
+    wal = [f"WAL of timeline {c.timeline}: {c.files} files below {c.below}" for c in plan.cuts]
+    asides = [f"Set aside: {item.aside}" for item in state.asides]
+    return [plan.subject, *taken_away, *wal, *asides]
 
 
 def _reached(state: RunState) -> str:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from pgrescue.errors import PgRescueError
+from pgrescue.plan.model import Work
+from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
@@ -14,13 +16,17 @@ from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
-from pgrescue.run.job import Job
+from pgrescue.run.job import Job, check_facts
+from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.source_slot import drop_slot, see_source
 from pgrescue.run.state import RunState
-from pgrescue.survey.seen import differences, seen_again
+from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
 _SERVER_STEPS = ("start", "replay")
+_FILLING_STEPS = ("extract", "receive")
+"""The first steps that write, once everything old is away."""
 
 
 class RestoreJob(Job[RestoreExecution]):
@@ -57,21 +63,40 @@ class RestoreJob(Job[RestoreExecution]):
     def _restore(self, before: RunState) -> FinalState:
         execution = self.execution
         if before.step is None:
-            self.open_plan(self._changed, untold=("target.xid",))
+            self.open_plan(self._changed_before_the_start, untold=("target.xid",))
+        elif not _has_changed_anything(before, execution.work):
+            # Our own attempt to stop the server is no reason to refuse.
+            check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
+        if not any(before.begun(step) for step in _FILLING_STEPS):
+            check_places(execution)
         if execution.work.seed is not None and not before.asides:
             see_source(execution, execution.work.seed)
-        goes_on = before.state == "waiting"
+        goes_on = before.state == "waiting" or before.past_pause
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:
             again = (step.id in _SERVER_STEPS and not replayed) or (
-                step.id == "stop" and not before.asides and not before.begun("extract")
+                step.id == "stop" and not self._old_data_is_away(before)
             )
             if before.done(step.id) and not again:
                 continue
             if step.id == "promote" and not goes_on and is_paused(execution):
                 return "waiting"
-            execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+            self._do(step)
         return "succeeded"
+
+    def _old_data_is_away(self, before: RunState) -> bool:
+        """Until then a server may have been started on it while no runner was at work."""
+        filling = any(before.begun(step) for step in _FILLING_STEPS)
+        return filling or old_data.is_away(before, self.execution.work.data_directory)
+
+    def _do(self, step: Step) -> None:
+        execution = self.execution
+        try:
+            with watched(execution, step.id):
+                execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+        except OutOfRoom:
+            self.after_abort()  # a server that recovers would go on filling it
+            raise
 
     def _must_run_again(self) -> bool:
         """Whether the restored server should be up and is not: stopped by an abort or a reboot."""
@@ -83,6 +108,9 @@ class RestoreJob(Job[RestoreExecution]):
         plan = self.execution.plan
         return differences(plan.seen, seen_again(plan))
 
+    def _changed_before_the_start(self) -> list[str]:
+        return [*self._changed(), *shortages(self.execution.plan.space)]
+
     def _undo(self, before: RunState) -> FinalState:
         execution = self.execution
         old_data.check_still_there(execution)
@@ -93,7 +121,7 @@ class RestoreJob(Job[RestoreExecution]):
         if execution.work.seed is not None and before.slots:
             drop = partial(drop_slot, execution, execution.work.seed)
             execution.do("undo_slot", "Drop the replication slot at the source", drop)
-        if execution.work.start_again:
+        if execution.work.start_again and before.step is not None:
             execution.do("undo_start", "Start the old cluster", self._start_old)
         return "undone"
 
@@ -125,7 +153,14 @@ class RestoreJob(Job[RestoreExecution]):
         needed_no_more = before.done("tidy") or before.done("stream")
         if staging in before.made and (undone or needed_no_more):
             paths.append(staging)
+        old_data.check_deletable(execution, paths)
         for path in paths:
             delete = partial(old_data.delete_tree, execution, path)
             execution.do(f"discard {path}", f"Delete {path}", delete)
         return "undone" if undone else "succeeded"
+
+
+def _has_changed_anything(state: RunState, work: Work) -> bool:
+    """Whether the run has begun with what it restores into; a copy of WAL beside it is nothing."""
+    fills = any(map(state.begun, ("set_aside", "extract", "receive")))
+    return fills or bool(state.asides) or work.data_directory in state.made

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
+import shutil
+import stat
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,14 +15,15 @@ import msgspec
 from pgrescue.backup.model import BackupPlan
 from pgrescue.codec import dumps, from_plain, loads
 from pgrescue.config.state import state_directory
-from pgrescue.errors import PgRescueError, UsageError
+from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
-from pgrescue.run.records import Created
+from pgrescue.run.records import Created, Started
 from pgrescue.run.state import RunState, fold
+from pgrescue.survey.host import operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
@@ -42,6 +46,11 @@ class RunDirectory:
         return self.path / journal.NAME
 
     @property
+    def plan_path(self) -> Path:
+        """The sealed plan."""
+        return self.path / "plan.json"
+
+    @property
     def tool_log(self) -> Path:
         """Output of every program the run started."""
         return self.path / "tool.log"
@@ -62,14 +71,39 @@ class RunDirectory:
 
     def plan(self) -> SealedPlan:
         """The sealed plan that the run executes."""
-        return load_plan(self.path / "plan.json")
+        return load_plan(self.plan_path)
+
+    def check_plan(self) -> None:
+        """Raise `Refused` if the plan is not the very file that the run was made with."""
+        created = next(iter(journal.read_journal(self.journal_path)), None)
+        known = created.plan_digest if isinstance(created, Created) else ""
+        if isinstance(created, Created) and known not in ("", _digest(self.plan_path)):
+            kept = state_directory() / "plans" / f"{created.plan}.json"
+            raise Refused(
+                f"The plan of the run {self.id} was altered after the run was made.",
+                f"{self.plan_path} is not what was written then.",
+                next_steps=(f"if nobody touched that one: cp {kept} {self.plan_path}",),
+            )
 
     def state(self) -> RunState:
-        """The run's state now: the journal's, unless its runner is gone without a word."""
+        """The run's state now: the journal's, unless its runner is gone without a word.
+
+        What a runner said that could not write its journal any more is among the notes.
+        """
         state = fold(self.plan(), journal.read_journal(self.journal_path))
+        state = state if state.run else replace(state, run=self.id)
         if state.state == "running" and not is_runner_alive(state):
-            return state.with_state("interrupted")
+            state = state.with_state("interrupted")
+        if state.state == "interrupted" and (said := self.last_words()):
+            return replace(state, notes=(*state.notes, f"The runner's last words: {said}"))
         return state
+
+    def last_words(self) -> str:
+        """What the last runner said beside its journal, its last 2 KiB; empty as a rule."""
+        try:
+            return self.runner_errors.read_text(errors="replace")[-2048:].strip()
+        except FileNotFoundError:
+            return ""
 
 
 def is_runner_alive(state: RunState) -> bool:
@@ -89,12 +123,16 @@ def boot_id() -> str:
 
 
 def private_directory(*names: str) -> Path:
-    """A directory below the state directory, for our eyes only; raises `PgRescueError`."""
+    """A directory below the state directory, for our eyes only.
+
+    Raises `PgRescueError` if it cannot be made, `Refused` if the state directory is open to others.
+    """
     path = state_directory()
     try:
         # One by one: parents that mkdir makes on the way would get the umask's mode.
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
+        _check_private(path)
         for name in names:
             path = path / name
             path.mkdir(mode=0o700, exist_ok=True)
@@ -107,30 +145,84 @@ def private_directory(*names: str) -> Path:
     return path
 
 
+def _check_private(path: Path) -> None:
+    """Plans are executed from there, often as root, so nobody else may put any there.
+
+    It is not closed here: whoever names a wrong directory would lock everybody out of that.
+    """
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        trusted.add(int(os.environ["SUDO_UID"]))  # who may become root anyway
+    if status.st_uid not in trusted:
+        raise Refused(
+            f"The state directory {path} belongs to somebody else.",
+            f"User {status.st_uid} could change the plans and runs in it.",
+            next_steps=(f"chown {os.geteuid()} {path}", "or name another in PGRESCUE_STATE"),
+        )
+    if mode & 0o077:
+        raise Refused(
+            f"The state directory {path} is open to others.",
+            f"Its mode is {mode:04o}: plans and runs in it could be read or changed.",
+            next_steps=(f"chmod 0700 {path}", "or name another in PGRESCUE_STATE"),
+        )
+
+
 def create_run(plan: SealedPlan) -> RunDirectory:
-    """A new run for a plan; nothing is executed yet."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    run = RunDirectory(private_directory("runs") / f"{stamp}-{plan.id[:4]}")
+    """A new run for a plan, with its name only once it is whole; nothing is executed yet."""
+    runs = private_directory("runs")
+    run = RunDirectory(runs / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.id[:4]}")
+    unfinished = RunDirectory(runs / f".{run.id}.{os.getpid()}")
     try:
-        run.path.mkdir(mode=0o700)
-    except FileExistsError as error:
+        unfinished.path.mkdir(mode=0o700)
+        _fill(unfinished, run.id, plan)
+        unfinished.path.rename(run.path)
+        sync_directory(runs)
+    except OSError as error:
+        shutil.rmtree(unfinished.path, ignore_errors=True)
+        if run.path.exists():
+            raise PgRescueError(
+                "This plan was started a moment ago.", f"The run {run.id} exists already."
+            ) from error
         raise PgRescueError(
-            "This plan was started a moment ago.", f"The run {run.id} exists already."
+            f"The run cannot be prepared: {error.strerror}.",
+            f"It happened in {runs}, where every run keeps its journal.",
+            next_steps=(f"make room: df -h {runs}", "or name another place in PGRESCUE_STATE"),
         ) from error
-    write_file(run.path / "plan.json", dumps(plan, indent=2), mode=0o400)
-    log = journal.Journal(run.journal_path)
+    return run
+
+
+def _fill(directory: RunDirectory, run: str, plan: SealedPlan) -> None:
+    write_file(directory.plan_path, dumps(plan, indent=2), mode=0o400)
+    for path in (directory.tool_log, directory.runner_errors):
+        path.touch(mode=0o600)
+    log = journal.Journal(directory.journal_path)
     log.append(
         Created(
-            run=run.id,
+            run=run,
             plan=plan.id,
             cluster=plan.cluster,
             data_directory=plan.place,
             host=plan.host,
-            operator=plan.operator,
+            operator=operator(),
+            plan_digest=_digest(directory.plan_path),
         )
     )
     log.close()
-    return run
+    sync_directory(directory.path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def withdraw(run: RunDirectory) -> None:
+    """Take away a run that no runner has taken over: it has done nothing, and never will."""
+    records = journal.read_journal(run.journal_path)
+    if any(isinstance(record, Started) for record in records):
+        return
+    shutil.rmtree(run.path, ignore_errors=True)
 
 
 def list_runs() -> list[RunDirectory]:
@@ -138,7 +230,7 @@ def list_runs() -> list[RunDirectory]:
     root = state_directory() / "runs"
     if not root.is_dir():
         return []
-    found = [RunDirectory(entry) for entry in root.iterdir()]
+    found = [RunDirectory(entry) for entry in root.iterdir() if not entry.name.startswith(".")]
     return sorted((run for run in found if run.is_readable), key=lambda run: run.id)
 
 
@@ -184,11 +276,15 @@ def write_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a whole file or none: under another name, synced, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
+from contextlib import suppress
 
 from pgrescue.backup.model import BackupPlan
 from pgrescue.errors import PgRescueError
@@ -28,28 +30,38 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.leftover_tools import end_leftover_tools
 from pgrescue.run.lock import locked
 from pgrescue.run.notify import notify
-from pgrescue.run.records import AbortRequested, Failure, Finished, Purpose, Started
+from pgrescue.run.owner import asked_by, forget_request, take_over
+from pgrescue.run.records import AbortRequested, Finished, Purpose, Started
 from pgrescue.run.report import write_report
 from pgrescue.run.run_directory import RunDirectory, boot_id
 from pgrescue.run.state import RunState
+from pgrescue.survey.host import operator
 
 
 def run(directory: RunDirectory, purpose: Purpose) -> None:
-    """Do the work of one runner's life; every outcome ends up in the journal."""
+    """Do the work of one runner's life; every outcome ends up in the journal.
+
+    Raises `Refused`, or OSError where there can be no journal, before anything is done.
+    """
     plan = directory.plan()
-    with locked(plan.place, directory.id):
-        journal = Journal(directory.journal_path)
+    directory.check_plan()
+    with locked(plan.places, directory.id):
+        takes_back = purpose in ("undo", "discard")
+        journal = Journal(directory.journal_path, may_use_reserve=takes_back)
         job = _job(plan, directory, journal)
         before = job.execution.state()
         end_leftover_tools(before)
         _take_signals(job.execution)
         pid = os.getpid()
+        forget_request(directory)
+        take_over(journal, before.owner, operator())
         journal.append(
             Started(
                 purpose=purpose,
                 pid=pid,
                 process_start=start_time(pid) or 0,
                 boot_id=boot_id(),
+                operator=operator(),
             )
         )
         _finish(job, purpose, before)
@@ -72,24 +84,49 @@ def _job(plan: SealedPlan, directory: RunDirectory, journal: Journal) -> Job[Exe
 
 
 def _finish(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState) -> None:
+    """Work, and tell how it ended, each way of telling for itself: none may keep out the next."""
     execution = job.execution
-    error: Failure | None = None
+    finished = _outcome(job, purpose, before)
+    told = "" if finished.error is None else f" {finished.error.title} {finished.error.cause}"
     try:
-        state = job.work(purpose, before)
-    except Aborted:
-        execution.journal.append(AbortRequested())
-        state, error = "aborted", job.after_abort()
-    except PgRescueError as problem:
-        state, error = "failed", failure_of(problem, step_begun=bool(execution.step))
+        execution.journal.append(finished)
     except OSError as problem:
-        state, error = "failed", refusal_of_the_system(problem, execution.step, job.ways_on)
+        _say(f"The run ended: {finished.state}.{told} Its journal could not be written", problem)
+    try:
+        write_report(execution.directory)
+    except OSError as problem:
+        _say("The report could not be written", problem)
+    try:
+        notify(execution, finished)
+    except OSError as problem:
+        _say("Nobody could be notified", problem)
+
+
+def _outcome(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState) -> Finished:
+    execution = job.execution
+    try:
+        try:
+            return Finished(state=job.work(purpose, before))
+        except Aborted:
+            execution.journal.may_use_reserve = True
+            take_over(execution.journal, execution.state().owner, asked_by(execution.directory))
+            execution.journal.append(AbortRequested())
+            return Finished(state="aborted", error=job.after_abort())
+    except PgRescueError as problem:
+        error = failure_of(problem, step_begun=bool(execution.step))
+    except OSError as problem:
+        error = refusal_of_the_system(problem, execution.step, job.ways_on)
     except Exception:  # the journal must tell of a defect too, whatever it is
         place = str(execution.directory.path)
         error = defect(traceback.format_exc(), execution.step, job.ways_on, place)
-        state = "failed"
-    execution.journal.append(Finished(state=state, error=error))
-    write_report(execution.directory)
-    notify(execution)
+    return Finished(state="failed", error=error)
+
+
+def _say(what: str, problem: OSError) -> None:
+    """The last resort: runner.err, which `status` shows."""
+    with suppress(OSError):  # there is no other place left
+        sys.stderr.write(f"{what}: {problem.strerror or problem}.\n")
+        sys.stderr.flush()
 
 
 def _take_signals(execution: Execution[SealedPlan]) -> None:

@@ -93,6 +93,9 @@ class RunState:
     cluster: str
     data_directory: str
     operator: str
+    """Who started it."""
+    owner: str
+    """Who started it or took it over last, and may act on it without more ado."""
     created_at: datetime | None
     state: State
     purpose: Purpose
@@ -114,7 +117,7 @@ class RunState:
     deletion_begun: bool = False
     """Whether anything that was set aside is, or may be, deleted: there is no way back."""
     identities: tuple[tuple[str, int, int], ...] = ()
-    """Path, device and inode of the directories in `made`: what is there now may be another."""
+    """Path, device and inode of what was made and set aside: what is there now may be another."""
     tools: tuple[records.CommandBegan, ...] = ()
     """Programs that were started and are not known to have ended."""
     retired_whole: tuple[str, ...] = ()
@@ -126,6 +129,10 @@ class RunState:
     """Replication slots that were made, or were about to be, at the server that was copied."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
+    boot_id: str = ""
+    """The boot in which the last runner has worked; `tools` are of that one."""
+    past_pause: bool = False
+    """Whether somebody has told the run to go on past the pause at its target."""
 
     @property
     def set_aside(self) -> str | None:
@@ -144,10 +151,13 @@ class RunState:
         return any(step.id == step_id and step.state != "pending" for step in self.steps)
 
     def is_another(self, path: str) -> bool:
-        """Whether what is at a path is known not to be the directory that this run made there."""
-        known = next((item for item in self.identities if item[0] == path), None)
+        """Whether what is at a path is known not to be what this run made or put there."""
         status = os.lstat(path)
-        return known is not None and known != (path, status.st_dev, status.st_ino)
+        return self.is_known(path) and (path, status.st_dev, status.st_ino) not in self.identities
+
+    def is_known(self, path: str) -> bool:
+        """Whether the journal tells what this run made or put at a path."""
+        return any(item[0] == path for item in self.identities)
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
@@ -162,6 +172,7 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         cluster=plan.cluster,
         data_directory=plan.place,
         operator=plan.operator,
+        owner=plan.operator,
         created_at=None,
         state="interrupted",
         purpose="restore",
@@ -174,19 +185,29 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         kind=plan.kind,
     )
     for record in journal:
-        state = replace(_after(state, record), updated_at=record.at)
+        state = fold_one(state, record)
     return state
+
+
+def fold_one(state: RunState, record: AnyRecord) -> RunState:
+    """The state after one more record."""
+    return replace(_after(state, record), updated_at=record.at)
 
 
 def _after(state: RunState, record: AnyRecord) -> RunState:
     match record:
         case records.Created():
-            return replace(state, run=record.run, operator=record.operator, created_at=record.at)
+            who = record.operator
+            return replace(state, run=record.run, operator=who, owner=who, created_at=record.at)
         case records.Started():
             runner = Runner(record.pid, record.process_start, record.boot_id)
+            goes_on = state.state == "waiting" and record.purpose == state.purpose
             return replace(
                 state,
                 state="running",
+                past_pause=state.past_pause or goes_on,
+                boot_id=record.boot_id,
+                tools=state.tools if record.boot_id == state.boot_id else (),
                 purpose=record.purpose,
                 runner=runner,
                 error=None,
@@ -197,6 +218,7 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             return replace(
                 state,
                 state=record.state,
+                past_pause=state.past_pause and record.state not in ("waiting", "aborted"),
                 error=record.error,
                 progress=None,
                 runner=None,
@@ -204,6 +226,9 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
             )
         case records.AbortRequested():
             return replace(state, abort_requested=True)
+        case records.TakenOver():
+            told = f"{record.operator} took the run over from {record.before}."
+            return replace(state, owner=record.operator, notes=(*state.notes, told))
         case records.Note():
             return replace(state, notes=(*state.notes, record.message))
         case records.Entered():
@@ -268,7 +293,11 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
         case records.Moving():
             new = SetAside(record.path, record.aside, record.contents_only, False)
             others = tuple(item for item in state.asides if item.aside != record.aside)
-            return replace(state, asides=(*others, new))
+            return replace(
+                state,
+                asides=(*others, new),
+                identities=_known(state, record.aside, record.device, record.inode),
+            )
         case records.Moved():
             return replace(
                 state,
@@ -276,16 +305,20 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
                     replace(item, done=True) if item.aside == record.aside else item
                     for item in state.asides
                 ),
+                identities=_known(state, record.aside, record.device, record.inode),
             )
         case records.MovedBack():
             kept = tuple(item for item in state.asides if item.aside != record.aside)
             return replace(state, asides=kept)
         case records.MadeDirectory():
-            known = tuple(item for item in state.identities if item[0] != record.path)
-            identity = (record.path, record.device, record.inode)
-            return replace(state, identities=(*known, identity))
+            identities = _known(state, record.path, record.device, record.inode)
+            return replace(state, identities=identities)
         case records.Retired():
-            return replace(state, retired_whole=(*state.retired_whole, record.retired))
+            return replace(
+                state,
+                retired_whole=(*state.retired_whole, record.retired),
+                identities=_known(state, record.retired, record.device, record.inode),
+            )
         case records.Retiring():
             made = tuple(path for path in state.made if path != record.path)
             retired = tuple(dict.fromkeys((*state.retired, record.retired)))
@@ -299,6 +332,16 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
             )
         case _:
             return state
+
+
+def _known(
+    state: RunState, path: str, device: int | None, inode: int | None
+) -> tuple[tuple[str, int, int], ...]:
+    """The identities with this one; journals of older versions do not tell all of them."""
+    if device is None or inode is None:
+        return state.identities
+    others = tuple(item for item in state.identities if item[0] != path)
+    return (*others, (path, device, inode))
 
 
 def _with_step(

@@ -19,6 +19,7 @@ def status_of(state: RunState) -> dict[str, Any]:
         "plan": state.plan,
         "kind": state.kind,
         "purpose": state.purpose,
+        "owner": state.owner,
         "state": state.state,
         "step": state.step,
         "steps": [

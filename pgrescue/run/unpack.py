@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
+from pgrescue.catalog.contents import Part, differs, forbidden
 from pgrescue.catalog.entries import CHUNK_BYTES, SourceFile
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
 from pgrescue.errors import StepFailed
+from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Work
 from pgrescue.postgres.manifest import CHANGEABLE, Manifest
 
@@ -23,6 +25,8 @@ class Written:
     """What has been written so far."""
 
     bytes: int = 0
+    data_bytes: int = 0
+    """Those without WAL."""
     files: set[str] = field(default_factory=set)
 
 
@@ -31,41 +35,59 @@ class Destination:
     """Where the entries of one archive or directory go."""
 
     root: Path
+    part: Part
     manifest_prefix: str
     """What the manifest puts before these names: `pg_tblspc/OID/` for a tablespace."""
-    redirect: Callable[[str], Path | None]
-    """Another place for a name, or None for the ordinary one."""
+    redirect: Callable[[str], Path | None] = lambda _: None
+    """Another place for a file, or None for the ordinary one."""
+    left_out: Callable[[str], bool] = lambda _: False
+    """Whether a name is not restored."""
+    prepare: Callable[[str], None] = lambda _: None
+    """Called with each name before anything is written for it."""
 
 
 class Unpacker:
     """Writes entries with the owner and modes that PostgreSQL demands, and checks them."""
 
     def __init__(
-        self, work: Work, manifest: Manifest | None, report: Callable[[int, str], None]
+        self,
+        work: Work,
+        manifest: Manifest | None,
+        report: Callable[[int, str], None],
+        planned: int | None = None,
     ) -> None:
+        """`planned`: bytes, without WAL, that were there when the plan was made."""
         self._work = work
         self._manifest = manifest
         self._report = report
+        self._planned = planned
         self._chown = os.geteuid() == 0
         self.written = Written()
 
     def write_all(self, entries: Iterator[SourceFile], destination: Destination) -> None:
         """Write every entry; raises `StepFailed` on damage, hostile names and mismatches."""
         for entry in entries:
-            name = _safe_name(entry.name)
-            if not name:
+            if entry.oddity is not None and self._manifest is None:
+                continue  # a copy of a data directory may have links; the server sends none
+            name = _safe_name(destination.part, entry)
+            if not name or destination.left_out(name):
                 continue
-            place = destination.redirect(name) or destination.root / name
-            if entry.is_directory:
-                self._make_directory(place)
+            destination.prepare(name)
+            elsewhere = destination.redirect(name)
+            if not entry.is_directory:
+                listed = destination.manifest_prefix + name
+                self._write(entry, elsewhere or destination.root / name, listed)
+            elif elsewhere is None:
+                self._make_directory(destination.root / name)
             else:
-                self._write(entry, place, destination.manifest_prefix + name)
+                raise _mismatch(name, "it is a directory and should be a file")
 
     def check_complete(self) -> None:
         """Raise `StepFailed` if the manifest lists files that were not there."""
         if self._manifest is None:
             return
         missing = set(self._manifest.files) - self.written.files - CHANGEABLE
+        missing = {name for name in missing if not name.startswith(f"{INSIDE}/")}
         if missing:
             raise StepFailed(
                 f"The backup lacks {len(missing)} of its files.",
@@ -76,13 +98,15 @@ class Unpacker:
 
     def _make_directory(self, place: Path) -> None:
         if not place.is_dir():
-            place.mkdir(mode=self._work.mode)
+            try:
+                place.mkdir(mode=self._work.mode)
+            except FileExistsError as error:
+                raise _mismatch(place.name, "it is in the backup twice") from error
             self._give(place)
 
     def _write(self, entry: SourceFile, place: Path, listed: str) -> None:
+        self._check_size(listed, entry.size)
         expected = self._manifest.files.get(listed) if self._manifest else None
-        if self._manifest is not None and expected is None and _must_be_listed(listed):
-            raise _mismatch(listed, "it is in the backup but not in its manifest")
         digest = expected.digest() if expected is not None else None
         if not place.parent.is_dir():
             self._make_directory(place.parent)
@@ -96,8 +120,10 @@ class Unpacker:
             if self._chown:
                 os.fchown(fd, self._work.owner.uid, self._work.owner.gid)
             for chunk in entry.chunks:
-                _write_whole(file, chunk)
                 size += len(chunk)
+                if size > entry.size:
+                    raise _mismatch(listed, f"it has more than the {entry.size} bytes it began as")
+                _write_whole(file, chunk)
                 if digest is not None:
                     digest.update(chunk)
                 self.written.bytes += len(chunk)
@@ -107,7 +133,26 @@ class Unpacker:
                 raise _mismatch(listed, f"it has {size} bytes, the manifest says {expected.size}")
             if digest is not None and digest.hexdigest() != (expected.checksum or "").lower():
                 raise _mismatch(listed, "its checksum is not the manifest's")
+        if not listed.startswith("pg_wal/"):
+            self.written.data_bytes += size
         self.written.files.add(listed)
+
+    def _check_size(self, listed: str, size: int) -> None:
+        """What cannot be right is refused before its first byte is written."""
+        reason = differs(self._manifest, listed, size) if self._manifest is not None else None
+        most = self._most(listed)
+        if reason is None and most is not None and size > most:
+            reason = f"it has {size} bytes, and may have {most} at most"
+        if reason is not None:
+            raise _mismatch(listed, reason)
+
+    def _most(self, listed: str) -> int | None:
+        """Bytes that a file may have which no manifest knows; None if nothing tells."""
+        if listed.startswith("pg_wal/"):
+            return self._work.wal_segment_size
+        if self._manifest is not None or self._planned is None:
+            return None
+        return self._planned - self.written.data_bytes
 
     def _give(self, place: Path) -> None:
         if self._chown:
@@ -122,17 +167,18 @@ def _write_whole(file: FileIO, chunk: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def tar_entries(path: Path) -> Iterator[SourceFile]:
-    """The entries of a tar archive, read to its very end; raises `StepFailed` on damage."""
+def tar_entries(path: Path, expected: int = 0) -> Iterator[SourceFile]:
+    """The entries of a tar archive, read to its very end; raises `StepFailed` on damage.
+
+    `expected`: bytes that its files are known to hold.
+    """
     try:
-        with TarStream(path) as stream:
+        with TarStream(path, expected) as stream:
             for member in stream.members():
-                if not member.is_file and not member.is_directory:
-                    raise _mismatch(
-                        member.name, "it is a link or a device, which no base backup holds"
-                    )
+                if member.oddity is not None:
+                    raise _mismatch(member.name, forbidden("data", member.name, member.oddity))
                 chunks = stream.chunks(member, CHUNK_BYTES)
-                yield SourceFile(member.name, member.is_directory, chunks)
+                yield SourceFile(member.name, member.is_directory, chunks, member.size)
     except _DAMAGED as error:
         raise damaged(path, error) from error
 
@@ -155,19 +201,14 @@ def damaged(path: Path, error: Exception) -> StepFailed:
     )
 
 
-def _safe_name(name: str) -> str:
+def _safe_name(part: Part, entry: SourceFile) -> str:
     """A name that stays below its root; raises `StepFailed` for one that would not."""
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\0" in name:
-        raise _mismatch(name, "its name leads out of the data directory")
-    return "/".join(part for part in parts if part != ".")
+    if (reason := forbidden(part, entry.name, entry.oddity)) is not None:
+        raise _mismatch(entry.name, reason)
+    return "/".join(one for one in PurePosixPath(entry.name).parts if one != ".")
 
 
-def _must_be_listed(name: str) -> bool:
-    return not name.startswith("pg_wal/") and name not in CHANGEABLE
-
-
-def _mismatch(name: str, what: str) -> StepFailed:
+def _mismatch(name: str, what: str | None) -> StepFailed:
     return StepFailed(
         f"The backup does not hold what it should: {name!r}.",
         f"{name!r}: {what}.",

@@ -17,9 +17,8 @@ from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import ArchivedFile, WalArchive, history_of, scan_archive
-from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.recovery_path import RecoveryPath, recovery_path
-from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, NAME, SegmentId
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
 
 
 def listed_archive(config: ClusterConfig) -> WalArchive | None:
@@ -86,47 +85,6 @@ def _system_identifier(archive: WalArchive) -> str | None:
     return None
 
 
-def unarchived_segments(
-    pg_wal: Path, archive: WalArchive | None, system_identifier: str | None
-) -> tuple[str, ...]:
-    """Segments of a dead cluster's `pg_wal` that hold what their name says and the archive lacks.
-
-    A recycled segment carries a future name over old content: its header's address tells.
-    """
-    try:
-        names = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
-    except OSError:
-        return ()
-    sizes = ((name, _current_size(pg_wal / name, name, system_identifier)) for name in names)
-    return tuple(
-        name for name, size in sizes if size is not None and not _is_archived(archive, name, size)
-    )
-
-
-def _is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
-    """Whether the archive has a segment; a plain copy of another size is cut off, and is none."""
-    file = archive.segments.get(name) if archive is not None else None
-    if file is None:
-        return False
-    return bool(split_ending(file.path.name)[1]) or file.size == size
-
-
-def _current_size(path: Path, name: str, system_identifier: str | None) -> int | None:
-    """Its size, if it holds what its name says; it may be recycled while this looks."""
-    try:
-        with path.open("rb") as stream:
-            header = parse_segment_header(stream.read(64))
-            size = os.fstat(stream.fileno()).st_size
-    except OSError:
-        return None
-    if header is None:
-        return None
-    segment = SegmentId.parse(name, header.segment_size)
-    belongs = system_identifier is None or header.system_identifier == system_identifier
-    holds = belongs and header.start_lsn == segment.start(header.segment_size)
-    return size if holds else None
-
-
 def with_own_histories(facts: ArchiveFacts, pg_wal: Path) -> ArchiveFacts:
     """With the timelines that only the old cluster's `pg_wal` knows; they are rescued with it."""
     try:
@@ -160,15 +118,13 @@ class WalAtHand:
         size = self.segment_size
         archived = self.archive.segments if self.archive else {}
         tail = {name: ArchivedFile(name, f"{self.pg_wal}/{name}", size) for name in self.tail}
-        # A copy in the archive that is cut off counts for nothing if there is a whole one.
-        cut_off = {name for name, file in archived.items() if not file.ending and file.size != size}
         combined = WalArchive(
             path=self.pg_wal,
             segments={
-                **tail,
                 **own_segments(self.backup, size),
                 **archived,
-                **{name: tail[name] for name in cut_off & tail.keys()},
+                # What the archive has of these is cut off or damaged.
+                **tail,
             },
             histories=dict(self.histories),
             backup_histories={},
@@ -194,4 +150,6 @@ class WalAtHand:
             resumes_at=resumes.name(size) if resumes else None,
             fork_missing=path.fork_missing,
             only_partial=bool(self.archive and path.missing.name(size) in self.archive.partials),
+            first=path.steps[0].name if path.steps else None,
+            last=path.steps[-1].name if path.steps else None,
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
 from pathlib import Path
 
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
-from pgrescue.plan.facts import ClusterFacts, PathFacts, TablespaceFacts
+from pgrescue.plan.facts import ClusterFacts, Links, PathFacts, TablespaceFacts
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
 from pgrescue.postgres.data_directory import (
     collected_log,
@@ -16,10 +16,18 @@ from pgrescue.postgres.data_directory import (
     read_control_file,
     read_pg_version,
 )
-from pgrescue.postgres.postmaster import Postmaster, find_postmaster, served_directories
+from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
+from pgrescue.survey.manager import find_manager
+from pgrescue.wal.page import parse_segment_header
+from pgrescue.wal.segment import NAME as SEGMENT
 
-_PATRONI_FILE = "patroni.dynamic.json"
+_IN_WAL = frozenset({"archive_status", "summaries", "lost+found", ".pgrescue"})
+"""Directories in `pg_wal`: the server's (`summaries` since 17), a file system's, pgrescue's."""
+_OF_WAL = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history|xlogtemp\.")
+"""How names of files in `pg_wal` begin."""
+_HEADERS_TRIED = 64
+"""The newest names may be of segments made in advance, which are empty."""
 
 
 def cluster_facts(config: ClusterConfig) -> ClusterFacts:
@@ -30,9 +38,6 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
     control, problem = read_control_file(real)
     postmaster = find_postmaster(real) if directory.exists else None
     config_directory = _config_directory(config, real)
-    tablespaces, wal = tablespaces_of(real), linked_wal_directory(real)
-    outside = [t.version_directory.real_path for t in tablespaces]
-    outside += [wal.real_path] if wal is not None else []
     return ClusterFacts(
         name=config.name,
         directory=directory,
@@ -41,13 +46,11 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         control_problem=problem,
         postmaster=postmaster,
         owner=owner_of(config, directory),
-        tablespaces=tablespaces,
-        wal_directory=wal,
-        used_elsewhere=used_elsewhere(outside, str(real)),
+        links=links_of(real),
         wal_link_text=_wal_link_text(real),
         config_directory=config_directory,
         configuration=_outside_settings(config_directory),
-        manager=_manager(real),
+        manager=find_manager(real),
         log=_log(config, real, postmaster),
     )
 
@@ -82,6 +85,17 @@ def owner_of(config: ClusterConfig, directory: PathFacts) -> Account:
     return account_by_name("postgres") or current_account()
 
 
+def links_of(data_directory: Path) -> Links:
+    """Where the links of a data directory lead, and what is there."""
+    wal = linked_wal_directory(data_directory)
+    return Links(
+        tablespaces=tablespaces_of(data_directory),
+        wal_directory=wal,
+        wal_stranger=stranger_in_wal(Path(wal.real_path)) if wal and wal.is_directory else None,
+        wal_identifier=_wal_identifier(data_directory / "pg_wal"),
+    )
+
+
 def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
     """The links in `pg_tblspc`, each with the version directory that is this cluster's own."""
     found: list[TablespaceFacts] = []
@@ -98,31 +112,53 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
         location = Path(os.readlink(link))
         for version in sorted(location.glob(f"PG_{major}_[0-9]*")):
             if "." not in version.name:
-                found.append(TablespaceFacts(int(name), str(location), path_facts(version)))
+                found.append(
+                    TablespaceFacts(
+                        int(name), str(location), path_facts(version), version.is_symlink()
+                    )
+                )
     return tuple(found)
-
-
-def used_elsewhere(paths: Sequence[str], data_directory: str) -> dict[str, str]:
-    """Which of these directories another running server uses, each with its data directory.
-
-    A standby on its primary's machine, or a copy of a data directory, has links to the original's
-    tablespaces.
-    """
-    found: dict[str, str] = {}
-    for other in served_directories():
-        if os.path.realpath(other) == os.path.realpath(data_directory):
-            continue
-        used = {t.version_directory.real_path for t in tablespaces_of(Path(other))}
-        link = linked_wal_directory(Path(other))
-        used |= {link.real_path} if link is not None else set()
-        found |= {path: other for path in paths if os.path.realpath(path) in used}
-    return found
 
 
 def linked_wal_directory(data_directory: Path) -> PathFacts | None:
     """Where `pg_wal` leads, if it is a link."""
     link = data_directory / "pg_wal"
     return path_facts(link) if os.path.islink(link) else None
+
+
+def stranger_in_wal(directory: Path) -> str | None:
+    """What shows that a directory is none for WAL, in words; None for one that may be.
+
+    PostgreSQL makes no directories there but its own; single files of others may lie beside WAL.
+    """
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError as error:
+        return f"it cannot be listed ({error.strerror})"
+    others = [entry for entry in entries if entry.name not in _IN_WAL]
+    for entry in others:
+        if entry.is_dir() or entry.is_symlink():
+            return f"it holds {entry.name}"
+    is_known = (directory / "archive_status").is_dir()
+    if is_known or not others or any(_OF_WAL.match(entry.name) for entry in others):
+        return None
+    return f"it holds {others[0].name} and no WAL"
+
+
+def _wal_identifier(pg_wal: Path) -> str | None:
+    try:
+        names = sorted(name for name in os.listdir(pg_wal) if SEGMENT.fullmatch(name))
+    except OSError:
+        return None
+    for name in names[: -_HEADERS_TRIED - 1 : -1]:
+        try:
+            with (pg_wal / name).open("rb") as stream:
+                header = parse_segment_header(stream.read(64))
+        except OSError:
+            continue
+        if header is not None:
+            return header.system_identifier
+    return None
 
 
 def _wal_link_text(data_directory: Path) -> str | None:
@@ -135,10 +171,6 @@ def _config_directory(config: ClusterConfig, data_directory: Path) -> str | None
     if configured is None or os.path.realpath(configured) == str(data_directory):
         return None
     return str(configured)
-
-
-def _manager(data_directory: Path) -> str | None:
-    return "Patroni" if os.path.exists(data_directory / _PATRONI_FILE) else None
 
 
 def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | None) -> str | None:

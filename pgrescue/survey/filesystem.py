@@ -11,6 +11,8 @@ from pgrescue.plan.facts import FilesystemFacts, PathFacts
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _IGNORED = frozenset({"lost+found", ".pgrescue"})
 """Entries that make no directory non-empty: a file system's own, and what pgrescue set aside."""
+_LISTED = b'"Size":'
+"""Once for each file of a `backup_manifest`."""
 
 
 def path_facts(path: Path) -> PathFacts:
@@ -72,13 +74,19 @@ def _is_empty(path: Path) -> bool:
 
 
 def filesystem_facts(path: Path) -> FilesystemFacts:
-    """Free space where a path is, or where its nearest existing ancestor is."""
+    """Free space where a path is, or where its nearest existing ancestor is.
+
+    As for everybody but root: what a file system keeps for root, the server's account cannot use.
+    """
     place = existing_ancestor(path)
     space = os.statvfs(place)
     return FilesystemFacts(
         path=str(path),
         mount_point=str(_mount_point(place)),
         free_bytes=space.f_bavail * space.f_frsize,
+        # A quota of a directory, as XFS has them, is a smaller file system to statvfs.
+        device=f"{place.stat().st_dev}:{space.f_blocks}",
+        free_inodes=space.f_favail if space.f_files else None,
     )
 
 
@@ -94,3 +102,17 @@ def _mount_point(place: Path) -> Path:
     while not os.path.ismount(place):
         place = place.parent
     return place
+
+
+def count_files(manifest: Path) -> int | None:
+    """How many files a backup's manifest lists, without reading what it says of them."""
+    count, rest = 0, b""
+    try:
+        with manifest.open("rb") as stream:
+            while part := stream.read(1 << 20):
+                rest += part
+                count += rest.count(_LISTED)
+                rest = rest[-len(_LISTED) + 1 :]
+    except OSError:
+        return None
+    return count

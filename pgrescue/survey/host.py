@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pgrescue.plan.facts import HostFacts
-from pgrescue.postgres.account import current_account
+from pgrescue.postgres.account import account_by_uid, current_account
 
 _LISTENING = "0A"
+_NO_LOGIN = 2**32 - 1
+"""The login uid of what no login has started, such as a service."""
 
 
 def host_facts() -> HostFacts:
@@ -32,11 +34,20 @@ def host_name() -> str:
 
 
 def operator() -> str:
-    """Who is at the keyboard, also behind sudo."""
+    """Who is at the keyboard, also behind sudo and su."""
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        return os.environ.get("SUDO_USER") or _login_name() or getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def _login_name() -> str | None:
+    """Who logged in, whomever they have become since (proc_pid_loginuid(5))."""
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text())
+    except (OSError, ValueError):
+        return None
+    return account_by_uid(uid).name if uid != _NO_LOGIN else None
 
 
 def listening_ports() -> tuple[int, ...]:

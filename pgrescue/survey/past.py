@@ -33,7 +33,7 @@ from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.survey.archive import unarchived_segments
+from pgrescue.survey.wal_tail import unarchived_segments
 from pgrescue.wal.archive import (
     ArchivedFile,
     ArchiveProblem,

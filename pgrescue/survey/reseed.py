@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.backup.facts import SourceFacts
-from pgrescue.config.model import ClusterConfig
+from pgrescue.catalog.model import Backup
+from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, UnfinishedRun
+from pgrescue.plan.layout import moves_of, tag_of
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts
@@ -16,18 +18,26 @@ from pgrescue.survey.host import host_facts
 from pgrescue.survey.own_configuration import own_configuration
 from pgrescue.survey.programs import client_major, programs_for
 from pgrescue.survey.source import look_at_source, started_at
+from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
 
 
 def survey_reseed(
-    cluster: ClusterConfig, request: ReseedRequest, unfinished: Sequence[UnfinishedRun]
+    config: Config,
+    cluster: ClusterConfig,
+    request: ReseedRequest,
+    backups: Sequence[Backup],
+    unfinished: Sequence[UnfinishedRun],
 ) -> ReseedFacts:
     """The facts for a re-seed; raises `UsageError` for a source that is no connection string."""
     found = cluster_facts(cluster)
     source = look_at_source(cluster, found.owner, request.source)
     programs = programs_for(source.server.major if source.server else None, cluster.bin_directory)
     directory = Path(found.directory.real_path)
+    host = host_facts()
+    server = source.server
+    filled = [place_of(item, request, found) for item in server.tablespaces] if server else []
     return ReseedFacts(
-        host=host_facts(),
+        host=host,
         cluster=found,
         source=source,
         programs=programs,
@@ -38,6 +48,14 @@ def survey_reseed(
         unfinished=tuple(unfinished),
         is_itself=_is_itself(cluster, found, source),
         has_configuration=(directory / "postgresql.conf").is_file(),
+        surroundings=surroundings(
+            str(directory),
+            [move.path for move in moves_of(found, tag_of(host.now))],
+            [str(directory), *filled],
+            known_directories(config),
+            kept_places(config, cluster, backups),
+        ),
+        filled=tuple(map(os.path.realpath, filled)),
         in_places=_in_places(found, source, request),
     )
 

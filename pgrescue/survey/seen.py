@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
-from pgrescue.plan.facts import Facts
-from pgrescue.plan.model import Plan
+from pgrescue.plan.facts import Facts, PathFacts
+from pgrescue.plan.model import Plan, Space
 from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
-from pgrescue.survey.filesystem import path_facts
+from pgrescue.survey.filesystem import filesystem_facts, path_facts
+from pgrescue.survey.manager import manager_state
+
+SERVER = "server"
+"""The fact whether one runs: a run's own first step changes it."""
 
 
 def seen_now(facts: Facts) -> dict[str, str]:
     """What must not change between this plan and its run."""
+    in_place = facts.destination.real_path == facts.cluster.directory.real_path
     return observe(
         facts.destination.real_path,
         [place.real_path for place in facts.tablespace_destinations.values()],
         [path for backup in facts.chain for path in _files(backup)],
+        facts.cluster.config_directory if in_place else None,
     )
 
 
@@ -33,31 +40,56 @@ def seen_again(plan: Plan) -> dict[str, str]:
         [
             path
             for part in work.chain
-            for path in _backup_files(part.path, part.base_archive, part.wal_archive)
+            for path in _backup_files(
+                part.path,
+                (part.base_archive, part.wal_archive),
+                {item.oid: item.archive for item in part.tablespaces},
+                has_manifest=part.has_manifest,
+            )
         ],
+        work.config_directory,
     )
 
 
 def _files(backup: Backup) -> list[str]:
     details = backup.details
     assert details is not None
-    return _backup_files(backup.path, details.base_archive, details.wal_archive)
+    return _backup_files(
+        backup.path,
+        (details.base_archive, details.wal_archive),
+        details.tablespace_archives,
+        has_manifest=backup.has_manifest,
+    )
 
 
-def _backup_files(path: str, base_archive: str | None, wal_archive: str | None) -> list[str]:
+def _backup_files(
+    path: str,
+    archives: tuple[str | None, str | None],
+    tablespaces: Mapping[int, str],
+    *,
+    has_manifest: bool,
+) -> list[str]:
     """The files whose change would mean that it is another backup by now."""
-    if base_archive is None:
-        return [f"{path}/backup_label"]
-    return [f"{path}/{name}" for name in (base_archive, wal_archive) if name is not None]
+    manifest = [MANIFEST] if has_manifest else []
+    if archives[0] is None:
+        names = ["backup_label", *manifest]
+    else:
+        names = [*filter(None, archives), *(tablespaces[oid] for oid in sorted(tablespaces))]
+        names += manifest
+    return [f"{path}/{name}" for name in names]
 
 
 def observe(
-    data_directory: str, destinations: Sequence[str], files: Sequence[str]
+    data_directory: str,
+    destinations: Sequence[str],
+    files: Sequence[str],
+    config_directory: str | None,
 ) -> dict[str, str]:
     """What must still be the same when the plan runs.
 
     `data_directory` is where the restore goes, `destinations` the tablespaces' new places,
-    `files` what will be read.
+    `files` what will be read, `config_directory` where the cluster's configuration is kept if that
+    is outside.
     """
     real = Path(data_directory)
     place = path_facts(real)
@@ -68,13 +100,29 @@ def observe(
         f"directory {data_directory}": _identity(data_directory),
         "system identifier": control.system_identifier if control else "unknown",
         "timeline": str(control.current_timeline) if control else "unknown",
-        "server": "running" if postmaster else "not running",
+        "owner and mode": _owner(place),
+        SERVER: "running" if postmaster else "not running",
+        "cluster manager": manager_state(real),
         "pg_wal": link.real_path if link else "in the data directory",
         "tablespaces": ", ".join(f"{t.oid} at {t.path}" for t in tablespaces_of(real)) or "none",
     }
     seen |= {f"directory {path}": _identity(path) for path in destinations}
-    seen |= {f"file {path}": _stamp(path) for path in files}
+    configuration = [f"{config_directory}/postgresql.conf"] if config_directory else []
+    seen |= {f"file {path}": _stamp(path) for path in (*configuration, *files)}
     return seen
+
+
+def shortages(space: Sequence[Space]) -> list[str]:
+    """File systems that had room for the plan and have it no more, a sentence each."""
+    found = []
+    for item in space:
+        free = filesystem_facts(Path(item.filesystem)).free_bytes
+        if free < item.needed_bytes <= item.free_bytes:
+            found.append(
+                f"{item.filesystem} had {item.free_bytes} bytes free, has {free}, and needs "
+                f"{item.needed_bytes}"
+            )
+    return found
 
 
 def differences(planned: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -84,6 +132,12 @@ def differences(planned: Mapping[str, str], now: Mapping[str, str]) -> list[str]
         for name, value in planned.items()
         if now.get(name) != value
     ]
+
+
+def _owner(place: PathFacts) -> str:
+    if place.mode is None:
+        return "missing"
+    return f"{place.uid}:{place.gid} {place.mode:04o}"
 
 
 def _identity(path: str) -> str:

@@ -13,30 +13,35 @@ from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
 from pgrescue.catalog.relation_names import read_names
 from pgrescue.config.model import ClusterConfig, Config
-from pgrescue.config.state import names_cache_directory
+from pgrescue.config.state import names_cache_directory, state_directory
 from pgrescue.errors import PgRescueError, Refused
 from pgrescue.history.foretell import WayToGo, foretell
 from pgrescue.history.namebook import NameBook
+from pgrescue.history.wal_tail import look_into_tail
 from pgrescue.history.way import segment_refs
 from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
 from pgrescue.plan.foretold import Foretold
-from pgrescue.plan.layout import staging_directory, tablespace_destinations, tag_of
+from pgrescue.plan.layout import moves_of, staging_directory, tablespace_destinations, tag_of
+from pgrescue.plan.model import WalTail
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.survey.archive import (
     WalAtHand,
     look_at_archive,
-    unarchived_segments,
     with_own_histories,
 )
 from pgrescue.survey.cluster import cluster_facts
-from pgrescue.survey.filesystem import filesystem_facts, path_facts
+from pgrescue.survey.filesystem import count_files, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
+from pgrescue.survey.restore_command import trial_of
+from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
+from pgrescue.survey.wal_tail import NO_TAIL, TailOnTheWay, look_at_tail, tail_on_the_way
 from pgrescue.wal.index import Progress, WalIndex
 
 
@@ -67,11 +72,11 @@ def survey(
     for candidate in _candidates(backups, request, control, histories, wal_is_known=is_known):
         backup = _whole(candidate)
         timeline = choose_timeline(request.target, backup, control, histories)
-        tail: tuple[str, ...] = ()
+        tail = NO_TAIL
         if request.into is None:
-            tail = unarchived_segments(pg_wal, archive, backup.system_identifier)
+            tail = look_at_tail(pg_wal, archive, backup.system_identifier)
         full = chain_of(backup, backups)[0]
-        at_hand = WalAtHand(backup, full, archive, histories, tail, pg_wal)
+        at_hand = WalAtHand(backup, full, archive, histories, tail.names, pg_wal)
         tried = _way(at_hand, request, timeline, index, progress, archive_facts.restore_command)
         way = way or tried
         if not tried.wants_earlier_backup:
@@ -79,11 +84,14 @@ def survey(
             break
     assert way is not None
     backup = way.backup
+    with_status = found.control and found.control.system_identifier == backup.system_identifier
     chain = tuple(
         replace(item, path=os.path.realpath(item.path)) for item in chain_of(backup, backups)
     )
     destination = path_facts(Path(request.into) if request.into else cluster.data_directory)
     places = tablespace_destinations(request, backup, found)
+    tag = tag_of(host.now)
+    moves = moves_of(found, tag) if request.into is None else ()
     facts = Facts(
         host=host,
         cluster=found,
@@ -97,10 +105,24 @@ def survey(
         filesystems={},
         tablespace_destinations={oid: path_facts(Path(path)) for oid, path in places.items()},
         unfinished=tuple(unfinished),
+        surroundings=surroundings(
+            destination.real_path,
+            [move.path for move in moves],
+            [destination.real_path, *places.values()],
+            known_directories(config),
+            kept_places(config, cluster, backups),
+        ),
         unreadable=_unreadable(chain, found.owner),
+        wal_tail=_wal_tail(way, index),
+        unreadable_wal={item.path: item.reason for item in tail.unreadable},
+        trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
+        files_to_restore=count_files(Path(backup.path, MANIFEST)),
+        state_directory=str(state_directory()),
     )
-    staging = staging_directory(facts.destination, tag_of(host.now))
-    paths = [destination.real_path, staging, *places.values()]
+    staging = staging_directory(facts.destination, tag)
+    paths = [destination.real_path, staging, *places.values(), facts.state_directory]
+    if found.wal_directory is not None and request.into is None:
+        paths.append(found.wal_directory.real_path)
     return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
 
 
@@ -125,6 +147,7 @@ class _Way:
     backup: Backup
     reach: WalReach
     foretold: Foretold | None
+    tail: TailOnTheWay
 
     @property
     def wants_earlier_backup(self) -> bool:
@@ -154,7 +177,16 @@ def _way(
             more_elsewhere=command is not None,
         )
         foretold = foretell(index, way, request.target, lambda: _names(at_hand.full), progress)
-    return _Way(backup, at_hand.reach(timeline, path), foretold)
+    return _Way(backup, at_hand.reach(timeline, path), foretold, tail_on_the_way(at_hand, path))
+
+
+def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:
+    """What only the old cluster's `pg_wal` has of the way to the target."""
+    names = way.tail.names
+    if not names:
+        return None
+    boundary = way.foretold.stop.replayed_to if way.foretold else None
+    return look_into_tail(index, names, way.tail.refs, way.tail.before, boundary)
 
 
 def _consistent_from(backup: Backup) -> Lsn | None:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from pgrescue.config.load import load_config
+from pgrescue.config.model import Config
 from pgrescue.errors import ExitCode
 from pgrescue.tui.environment import prepare_environment, refuse_unsuitable_terminal, wants_ascii
+from pgrescue.tui.guardian import guarded
 
 
 def run_tui(config_path: Path | None, cluster: str | None, notice: str = "") -> int:
@@ -22,6 +24,11 @@ def run_tui(config_path: Path | None, cluster: str | None, notice: str = "") -> 
     if cluster is not None:
         config.cluster(cluster)
     prepare_environment()
+    with guarded():
+        return _open(config, cluster, notice)
+
+
+def _open(config: Config, cluster: str | None, notice: str) -> int:
     # Textual reads its environment when it is imported.
     from pgrescue.tui.application import RescueApp
     from pgrescue.tui.bridge import DeskBridge

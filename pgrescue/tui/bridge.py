@@ -15,8 +15,8 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
 from pgrescue.run import acts
+from pgrescue.run.deletable import Deletable, counted
 from pgrescue.run.journal import parse_line
-from pgrescue.run.launch import request_abort
 from pgrescue.run.records import AnyRecord, Progress
 from pgrescue.run.run_directory import (
     RunDirectory,
@@ -108,21 +108,21 @@ class DeskBridge(PastBridge, TakingBridge):
         """Begin to observe a run."""
         return JournalWatch(find_run(run))
 
-    def resume(self, run: str) -> None:
+    def resume(self, run: str, *, taking_over: bool = False) -> None:
         """Go on with a run."""
-        acts.resume_run(find_run(run))
+        acts.resume_run(find_run(run), taking_over=taking_over)
 
-    def undo(self, run: str) -> None:
+    def undo(self, run: str, *, taking_over: bool = False) -> None:
         """Put back what a run set aside."""
-        acts.undo_run(find_run(run))
+        acts.undo_run(find_run(run), taking_over=taking_over)
 
-    def discard(self, run: str) -> None:
+    def discard(self, run: str, *, taking_over: bool = False) -> None:
         """Delete what a run set aside."""
-        acts.discard_run(find_run(run))
+        acts.discard_run(find_run(run), taking_over=taking_over)
 
-    def abort(self, run: str) -> None:
+    def abort(self, run: str, *, taking_over: bool = False) -> None:
         """Ask a run to stop at the next safe place."""
-        if not request_abort(find_run(run)):
+        if not acts.abort_run(find_run(run), taking_over=taking_over):
             raise Refused(f"The run {run} is not at work.", "There is nothing to stop.")
 
     def report(self, run: str) -> tuple[str, str]:
@@ -149,7 +149,7 @@ class JournalWatch:
         self._plan = run.plan()
         self._records: list[AnyRecord] = []
         self._offset = 0
-        self._to_discard: tuple[str, ...] = ()
+        self._to_discard: tuple[Deletable, ...] = ()
 
     def look(self) -> RunView:
         """The run as its journal, its runner and its server stand now."""
@@ -158,6 +158,9 @@ class JournalWatch:
         state = self._state()
         if self._offset != before and state.state in ENDED:
             self._to_discard = tuple(acts.discardable(self._run))
+        elif any(item.size_bytes is None for item in self._to_discard):
+            # Counting may take a while: the end of the run is shown first.
+            self._to_discard = tuple(map(counted, self._to_discard))
         report = self._run.path / "report.md"
         ended = state.state != "running"
         return RunView(

@@ -9,7 +9,7 @@ from pgrescue.run.records import Purpose
 from pgrescue.tui import backup_outcome, prune_outcome
 from pgrescue.tui.verb import Verb
 from pgrescue.tui.view import RunView
-from pgrescue.tui.words import moment
+from pgrescue.tui.words import deletions, moment
 
 _WHAT: dict[Purpose, str] = {
     "restore": "The restore",
@@ -175,7 +175,7 @@ def _discard(view: RunView) -> Verb:
         "discard",
         "Discard: delete what was set aside",
         "Frees the space. After that there is no undo.",
-        tuple(f"{path} is DELETED." for path in view.discardable),
+        deletions(view.discardable),
         typed=view.plan.identity,
     )
 

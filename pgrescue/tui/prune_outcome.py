@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgrescue.tui.verb import Verb
 from pgrescue.tui.view import RunView
+from pgrescue.tui.words import deletions
 
 
 def verbs_of(view: RunView) -> tuple[Verb, ...]:
@@ -94,7 +95,7 @@ def _discard(view: RunView) -> Verb:
         "discard",
         "Discard: delete what was set aside",
         "Frees the space. After that there is no undo.",
-        tuple(f"{path} is DELETED." for path in view.discardable),
+        deletions(view.discardable),
         typed=view.plan.identity,
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from humanize import naturaldelta, naturalsize
 from rich.cells import cell_len, set_cell_size
+
+from pgrescue.run.deletable import Deletable
 
 
 def size(count: int | None) -> str:
@@ -38,6 +41,12 @@ def exact_moment(time: datetime) -> str:
 def age(time: datetime | None, now: datetime) -> str:
     """How long ago that was, roughly."""
     return "-" if time is None else f"{naturaldelta(now - time)} ago"
+
+
+def deletions(items: Sequence[Deletable]) -> tuple[str, ...]:
+    """What will be deleted, with its size and age, a line each."""
+    now = datetime.now(UTC)
+    return tuple(f"{item.path} is DELETED: {item.described(now)}." for item in items)
 
 
 def clock(seconds: float | None) -> str:

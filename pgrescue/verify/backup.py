@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from pgrescue.catalog.look import DIFFERENT, UNSAFE
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import PgRescueError
 from pgrescue.postgres.manifest import NAME as MANIFEST
-from pgrescue.postgres.manifest import Manifest, parse_manifest
+from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.verify.files import FileCheck, Report
 from pgrescue.verify.model import FileProblem, Verification
 from pgrescue.verify.own_wal import check_own_wal
+
+_FOUND_BELOW = (UNSAFE, DIFFERENT)
+"""Codes of problems that the reading of every file finds, too, and says more exactly."""
 
 
 def verify_backup(
@@ -29,7 +33,7 @@ def verify_backup(
     problems = [
         FileProblem(Path(backup.path).name, "damaged", problem.message)
         for problem in backup.problems
-        if problem.fatal
+        if problem.fatal and (backup.details is None or problem.code not in _FOUND_BELOW)
     ]
     check: FileCheck | None = None
     if backup.details is not None:
@@ -56,7 +60,7 @@ def _manifest(backup: Backup, problems: list[FileProblem]) -> Manifest | None:
         problems.append(FileProblem(MANIFEST, "no_manifest", message))
         return None
     try:
-        return parse_manifest(Path(backup.path, MANIFEST).read_bytes())
-    except (OSError, ValueError, PgRescueError) as error:
+        return read_manifest(Path(backup.path))
+    except (OSError, PgRescueError) as error:
         problems.append(FileProblem(MANIFEST, "manifest", f"{MANIFEST} cannot be used: {error}"))
         return None

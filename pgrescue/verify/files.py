@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgrescue.catalog.entries import CHUNK_BYTES, directory_entries
+from pgrescue.catalog.contents import NOT_WORTH_READING, Part, differs, forbidden
+from pgrescue.catalog.entries import (
+    CHUNK_BYTES,
+    SourceFile,
+    plain_entries,
+    tablespace_entries,
+)
 from pgrescue.catalog.model import Backup, BackupDetails
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
@@ -49,11 +56,20 @@ class FileCheck:
 
     def _archive(self, path: Path, prefix: str) -> None:
         """Read a tar file to its very end, so that truncation is seen wherever it is."""
+        part: Part = "data" if not prefix else "wal" if prefix == "pg_wal/" else "tablespace"
+        expected = self.manifest.total_bytes if self.manifest else 0
         try:
-            with TarStream(path) as stream:
+            with TarStream(path, expected) as stream:
                 for member in stream.members():
-                    if member.is_file:
-                        self._file(prefix + member.name, stream.chunks(member, CHUNK_BYTES))
+                    name = prefix + member.name
+                    if reason := forbidden(part, member.name, member.oddity):
+                        self._forbidden(name, reason)
+                    elif member.is_directory:
+                        self._directory(name)
+                    elif self._is_as_listed(name, member.size):
+                        self._file(name, stream.chunks(member, CHUNK_BYTES))
+                    elif member.size > NOT_WORTH_READING:
+                        raise DamagedArchive(f"what comes behind {name!r} was not read")
         except _DAMAGED as error:
             self._whole = False
             if isinstance(error, TruncatedArchive | EOFError):
@@ -63,19 +79,50 @@ class FileCheck:
             self.problems.append(FileProblem(path.name, "damaged", f"{path.name} {message}."))
 
     def _directories(self, backup: Backup, details: BackupDetails) -> None:
-        for prefix, root in [
-            ("", backup.path),
-            *((f"pg_tblspc/{oid}/", place) for oid, place in details.tablespace_archives.items()),
-        ]:
-            for entry in directory_entries(Path(root)):
-                if entry.is_directory or (not prefix and entry.name.startswith("pg_tblspc/")):
-                    continue
+        """Read the files of a plain backup, its tablespaces where its own links lead."""
+        self._entries("", backup.path, plain_entries(Path(backup.path)))
+        for oid, place in details.tablespace_archives.items():
+            self._entries(f"pg_tblspc/{oid}/", place, tablespace_entries(Path(place)))
+
+    def _entries(self, prefix: str, root: str, entries: Iterable[SourceFile]) -> None:
+        try:
+            for entry in entries:
                 name = prefix + entry.name
-                try:
-                    self._file(name, entry.chunks)
-                except OSError as error:
-                    message = f"{name} cannot be read: {error.strerror}."
-                    self.problems.append(FileProblem(name, "unreadable", message))
+                if entry.oddity is not None:
+                    self._forbidden(name, forbidden("data", name, entry.oddity) or "")
+                elif not entry.is_directory and self._is_as_listed(name, entry.size):
+                    self._read_file(name, entry)
+        except OSError as error:
+            where = os.path.relpath(error.filename or root, root)
+            message = f"{error.filename or root} cannot be read: {error.strerror}."
+            self.problems.append(FileProblem(prefix + where, "unreadable", message))
+
+    def _read_file(self, name: str, entry: SourceFile) -> None:
+        try:
+            self._file(name, entry.chunks)
+        except OSError as error:
+            message = f"{name} cannot be read: {error.strerror}."
+            self.problems.append(FileProblem(name, "unreadable", message))
+
+    def _forbidden(self, name: str, reason: str) -> None:
+        self._seen.add(name)
+        self._add(name, "unsafe", f"must not be in a backup: {reason}")
+
+    def _directory(self, name: str) -> None:
+        if name in self._seen:
+            self._add(name, "duplicate", "is there twice, once as a directory")
+
+    def _is_as_listed(self, name: str, size: int) -> bool:
+        """Whether a file may be what the manifest says; if not, it is not even read."""
+        if self.manifest is None or (reason := differs(self.manifest, name, size)) is None:
+            return True
+        if name in self._seen:
+            self._add(name, "duplicate", "is there twice")
+        self._seen.add(name)
+        self.files += 1
+        is_listed = name in self.manifest.files or name in CHANGEABLE
+        self._add(name, "size" if is_listed else "extra", reason.removeprefix("it "))
+        return False
 
     def _file(self, name: str, chunks: Iterable[bytes]) -> None:
         expected = self.manifest.files.get(name) if self.manifest else None
@@ -91,11 +138,9 @@ class FileCheck:
         if name in self._seen:
             self._add(name, "duplicate", "is there twice")
         self._seen.add(name)
-        if self.manifest is None or name in CHANGEABLE or name.startswith("pg_wal/"):
+        if expected is None or name in CHANGEABLE:
             return
-        if expected is None:
-            self._add(name, "extra", "is not in the manifest")
-        elif size != expected.size:
+        if size != expected.size:
             self._add(name, "size", f"has {size} bytes, the manifest says {expected.size}")
         elif digest is not None and digest.hexdigest() != (expected.checksum or "").lower():
             self._add(name, "checksum", "is damaged: its checksum is not the manifest's")

@@ -11,6 +11,7 @@ ProblemCode = Literal[
     "size",
     "checksum",
     "duplicate",
+    "unsafe",
     "damaged",
     "unreadable",
     "manifest",

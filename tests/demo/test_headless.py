@@ -50,6 +50,7 @@ def test_story_ends_well_and_leaves_nothing(
     assert processes_with(MARK, report["directory"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_chosen_directory_stays_and_is_not_played_twice(
     any_binaries: ServerBinaries, workspace: Workspace

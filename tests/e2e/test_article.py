@@ -57,7 +57,6 @@ def damage_without_wal(source: Source) -> None:
         shutil.rmtree(source.sandbox.data / name)
 
 
-@pytest.mark.both_servers
 @pytest.mark.parametrize(
     "disaster",
     [delete_everything, empty_directory, delete_under_the_running_server, damage_without_wal],

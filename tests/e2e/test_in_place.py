@@ -214,7 +214,7 @@ COMMANDS = "50% $(touch pwned) `touch pwned` %f %p"
     [
         ("tar", QUOTES),
         ("plain", COMMANDS),
-        ("tar", "größe\\n ünï"),
+        pytest.param("tar", "größe\\n ünï", marks=pytest.mark.slow),
         pytest.param("plain", QUOTES, marks=pytest.mark.slow),
         pytest.param("tar", COMMANDS, marks=pytest.mark.slow),
         pytest.param("plain", "-dash & ; | > newest", marks=pytest.mark.slow),

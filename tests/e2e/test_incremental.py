@@ -63,7 +63,7 @@ def with_mapped_tablespace(source: Source, form: str, where: Path) -> Chain:
     "form",
     [
         "plain",
-        "mixed",
+        pytest.param("mixed", marks=pytest.mark.slow),
         pytest.param("tar", marks=pytest.mark.slow),
         pytest.param("tar-gzip", marks=pytest.mark.slow),
     ],
@@ -80,7 +80,7 @@ def test_chain_in_a_clone(source: Source, form: str) -> None:
         assert tuple(clone.rows()) == source.backups["chain1"].rows
 
 
-@pytest.mark.parametrize("form", ["plain", "tar-gzip"])
+@pytest.mark.parametrize("form", [pytest.param("plain", marks=pytest.mark.slow), "tar-gzip"])
 def test_chain_in_place_with_tablespace(source: Source, form: str) -> None:
     where = source.sandbox.create_tablespace("fast")
     source.sandbox.sql("create table elsewhere tablespace fast as select 1 as n")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from pgrescue.demo.processes import stop_servers_below
 from tests.support.command import finished
+from tests.support.places import Place
 from tests.support.runs import status
 from tests.support.source import Source
 
@@ -30,6 +34,9 @@ def test_discard_deletes_exactly_the_set_aside_copy(any_victim: Source) -> None:
     assert aside.is_dir()
     refused = any_victim.workspace.run("discard")
     assert refused.returncode == 3, "nothing is deleted without a yes"
+    for place in (aside, *aside_tablespace(any_victim)):
+        shown = rf"^{re.escape(str(place))}: [0-9.]+ [KM]iB in [0-9,]+ files, set aside .* ago \(20"
+        assert re.search(shown, refused.stderr, re.M), refused.stderr
     assert aside.is_dir()
     discarded = any_victim.workspace.run("discard", "--yes", "--json", check=True)
     last = finished(discarded)
@@ -40,6 +47,36 @@ def test_discard_deletes_exactly_the_set_aside_copy(any_victim: Source) -> None:
     assert any_victim.place.sql("select n from elsewhere") == ["1"]
     assert any_victim.workspace.run("undo", "--yes").returncode == 2
     assert any_victim.workspace.run("discard", "--yes").returncode == 2
+
+
+def aside_tablespace(source: Source) -> list[Path]:
+    """The old version directories of tablespaces that are set aside."""
+    return list(source.sandbox.tablespaces.glob("*/PG_*.pgrescue-*"))
+
+
+def test_discard_spares_what_is_in_use_or_not_its_own(any_victim: Source) -> None:
+    workspace, sandbox = any_victim.workspace, any_victim.sandbox
+    aside = Place(Path(str(finished(any_victim.restore())["set_aside"])), sandbox)
+    aside.start("port=1", f"unix_socket_directories={aside.data}", "archive_mode=off")
+    refused = workspace.run("discard", "--yes", "--json")
+    assert refused.returncode == 3
+    assert "A server runs in" in refused.stderr
+    assert aside.is_running
+    stop_servers_below(aside.data)
+
+    kept = aside.data.with_name("kept-by-hand")
+    aside.data.rename(kept)
+    aside.data.mkdir()
+    (aside.data / "precious").write_text("not ours")
+    refused = workspace.run("discard", "--yes", "--json")
+    assert refused.returncode == 3
+    assert "is not what the run" in refused.stderr
+    assert (aside.data / "precious").read_text() == "not ours"
+    shutil.rmtree(aside.data)
+    kept.rename(aside.data)
+
+    assert finished(workspace.run("undo", "--yes", "--json"))["state"] == "undone"
+    assert any_victim.place.rows() == any_victim.log.expected("latest")
 
 
 def test_discard_waits_for_the_end_of_the_run(any_victim: Source) -> None:

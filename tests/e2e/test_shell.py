@@ -77,7 +77,13 @@ def test_shutdown_at_the_target(
 
 
 @pytest.mark.parametrize(
-    "options", [("-Ft", "-z", "-Xs"), ("-Fp", "-Xn"), ("-Ft", "-Xn"), ("-Fp", "-Xf")]
+    "options",
+    [
+        ("-Ft", "-z", "-Xs"),
+        ("-Fp", "-Xn"),
+        pytest.param(("-Ft", "-Xn"), marks=pytest.mark.slow),
+        pytest.param(("-Fp", "-Xf"), marks=pytest.mark.slow),
+    ],
 )
 def test_clone_of_a_running_cluster(
     server_binaries: ServerBinaries, source_factory: SourceFactory, options: tuple[str, ...]

@@ -21,7 +21,6 @@ def fork_after(source: Source, n: int) -> EpochLog:
     return source.log.branch(visible)
 
 
-@pytest.mark.both_servers
 def test_latest_follows_the_clusters_own_timeline(victim: Source) -> None:
     second = fork_after(victim, 3)
     second.mark("on the second timeline")

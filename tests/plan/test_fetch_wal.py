@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +16,10 @@ import pytest
 import zstandard
 
 from pgrescue.plan.fetch_wal import fetch_wal_script, restore_command_for
+from tests.support.made_segments import SIZE, WAL, segment
 
 NAME = "000000010000000000000003"
-SIZE = 4096
-CONTENT = b"w" * SIZE
+CONTENT = segment(NAME)
 NOT_THERE, FAILED = 1, 255
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -39,13 +41,22 @@ class Place:
         self.destination = root / "RECOVERYXLOG"
         self.script = root / "fetch wal's"
         self.command: str | None = None
+        self.proven: str | None = None
+        self.said = ""
+
+    def write(self) -> None:
+        sources = [str(self.first), str(self.second)]
+        self.script.write_text(fetch_wal_script(sources, self.command, WAL, self.proven))
 
     def fetch(self, name: str = NAME) -> int:
-        sources = [str(self.first), str(self.second)]
-        self.script.write_text(fetch_wal_script(sources, self.command, SIZE))
+        self.write()
         result = subprocess.run(
-            ["/bin/sh", self.script, name, self.destination], check=False, capture_output=True
+            ["/bin/sh", self.script, name, self.destination],
+            check=False,
+            capture_output=True,
+            text=True,
         )
+        self.said = result.stderr
         assert not list(self.destination.parent.glob("*fetch-wal.*")), "a half file stays behind"
         return result.returncode
 
@@ -115,6 +126,86 @@ def test_a_damaged_compressed_segment_stops_recovery(place: Place) -> None:
     assert place.fetch() == FAILED
 
 
+OTHER = "000000010000000000000004"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (segment(OTHER), "holds the WAL from 0000000000400000, not from 0000000000300000"),
+        (segment(NAME, identifier="7301874987712345679"), "is of another cluster"),
+        (segment(NAME, magic=0xD118), "magic number D118"),
+        (bytes(SIZE), "magic number 0000"),
+        (b"", "has 0 bytes"),
+    ],
+    ids=["another segment", "another cluster", "another version", "zeros", "empty"],
+)
+def test_what_is_not_the_segment_of_its_name_stops_recovery(
+    place: Place, content: bytes, why: str
+) -> None:
+    (place.first / NAME).write_bytes(content)
+    assert place.fetch() == FAILED
+    assert why in place.said
+    assert not place.destination.exists()
+    (place.second / f"{NAME}.gz").write_bytes(gzip.compress(CONTENT))
+    assert place.fetch() == 0, "a whole copy elsewhere serves as well"
+
+
+def test_the_position_is_compared_in_full(place: Place) -> None:
+    name = "0000002A000001B700000ABC"
+    (place.first / name).write_bytes(segment(name))
+    assert place.fetch(name) == 0
+    (place.first / name).write_bytes(segment("0000002A000001B600000ABC"))
+    assert place.fetch(name) == FAILED
+
+
+def test_a_damaged_compressed_copy_gives_way_to_a_whole_one(place: Place) -> None:
+    (place.first / f"{NAME}.gz").write_bytes(gzip.compress(CONTENT)[:-9])
+    (place.second / NAME).write_bytes(CONTENT)
+    assert place.fetch() == 0
+    assert place.destination.read_bytes() == CONTENT
+
+
+def test_an_empty_history_file_is_damage(place: Place) -> None:
+    (place.first / "00000002.history").write_bytes(b"")
+    assert place.fetch("00000002.history") == FAILED
+
+
+def test_not_there_is_believed_only_if_the_command_can_still_look(place: Place) -> None:
+    source = place.destination.parent / "elsewhere"
+    source.mkdir()
+    (source / NAME).write_bytes(CONTENT)
+    place.command, place.proven = f"cp {source}/%f %p 2>/dev/null", NAME
+    assert place.fetch(OTHER) == NOT_THERE
+    source.rename(source.with_name("away"))
+    assert place.fetch(OTHER) == FAILED
+    assert f"does not find {NAME} any more" in place.said
+    (place.second / OTHER).write_bytes(segment(OTHER))
+    assert place.fetch(OTHER) == 0, "what another source has needs no answer of the command"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_call_that_is_killed_leaves_no_half_file(place: Place, number: int) -> None:
+    """As a fast shutdown does it: the whole process group gets the signal."""
+    place.command = f"head -c 100 /dev/zero > %p; touch {place.destination}.begun; exec sleep 60"
+    (place.first / NAME).write_bytes(CONTENT)
+    place.write()
+    argv = ("/bin/sh", str(place.script), NAME, str(place.destination))
+    with subprocess.Popen(argv, start_new_session=True) as process:
+        begun = place.destination.with_name(f"{place.destination.name}.begun")
+        deadline = time.monotonic() + 10
+        while not begun.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        status = process.wait(10)
+    assert not place.destination.exists()
+    if number == signal.SIGTERM:
+        assert status in (143, -signal.SIGTERM), "what the server takes for an end on request"
+        assert not list(place.destination.parent.glob("*fetch-wal.*"))
+    place.command = None
+    assert place.fetch() == 0, "and the next call takes away what is left"
+
+
 def test_history_files_have_any_size(place: Place) -> None:
     (place.first / "00000002.history").write_text("1\t0/3000000\tno recovery target specified\n")
     assert place.fetch("00000002.history") == 0
@@ -126,7 +217,9 @@ def test_history_files_have_any_size(place: Place) -> None:
         ("cp {source}/%f %p", 0),
         ("exit 1", NOT_THERE),
         ("exit 200", FAILED),
-        ("true", NOT_THERE),
+        ("true", FAILED),
+        ("head -c 100 {source}/%f > %p", FAILED),
+        ("head -c 100 {source}/%f > %p; exit 1", NOT_THERE),
         ("no-such-program %f", FAILED),
     ],
 )

@@ -107,11 +107,14 @@ def test_backup_of_another_major_version(
     scene.workspace.configure(
         replace(config, data_directory=old.data, bin_directory=other.bin_directory, log=old.log)
     )
-    with unchanged(old):
-        completed = scene.restore("--backup", scene.backup)
-    told = refused(completed, REFUSED, "--into DIR")
     majors = f"PostgreSQL {scene.sandbox.binaries.major}, the cluster is {other.major}"
-    assert majors in told["title"] + told["cause"]
+    for version in (old.data / "PG_VERSION", None):
+        with unchanged(old):
+            completed = scene.restore("--backup", scene.backup)
+        told = refused(completed, REFUSED, "--into DIR")
+        assert majors in told["title"] + told["cause"]
+        if version is not None:
+            version.unlink()
 
 
 def test_directory_that_is_no_cluster(scene: Scene, config: ClusterConfig) -> None:

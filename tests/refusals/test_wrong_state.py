@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pgrescue.run.journal import Journal
+from pgrescue.run.records import Finished, Started, StepBegan
 from tests.refusals.conftest import Scene
 from tests.support.command import document
+from tests.support.files import differences, file_tree
 from tests.support.refused import refused
 
 pytestmark = pytest.mark.server
 
-USAGE, REFUSED, STEP_FAILED = 2, 3, 4
+USAGE, REFUSED = 2, 3
 
 
 def test_each_command_at_the_wrong_time(scene: Scene) -> None:
@@ -65,21 +69,42 @@ def test_what_was_discarded_cannot_be_undone(scene: Scene) -> None:
     assert scene.log.rows_visible() == [1, 2, 3, 4]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting something needs root")
 def test_deletion_that_failed_is_finished_but_never_undone(scene: Scene) -> None:
     scene.restore("--action", "promote").check_returncode()
-    aside = Path(_state(scene)["set_aside"])
-    mounted = aside / "pg_stat"
-    if subprocess.run(("mount", "-t", "tmpfs", "tmpfs", str(mounted)), check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        refused(scene.run("discard", "--yes"), STEP_FAILED, "is a mount point", "umount")
-    finally:
-        subprocess.run(("umount", str(mounted)), check=True)
+    last = _state(scene)
+    aside = Path(last["set_aside"])
+    _fail_half_way(scene, last["run"], aside)
     refused(scene.run("undo", "--yes"), USAGE, "cannot be undone", "deletion was begun")
     scene.run("resume", "--yes").check_returncode()
     assert not aside.exists()
     assert _state(scene)["state"] == "succeeded"
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+
+
+def _fail_half_way(scene: Scene, run: str, aside: Path) -> None:
+    """As a deletion leaves things whose disk fails."""
+    journal = Journal(scene.workspace.state / "runs" / run / "journal.jsonl")
+    journal.append(Started(purpose="discard", pid=1, process_start=0, boot_id="another"))
+    journal.append(StepBegan(step=f"discard {aside}", title=f"Delete {aside}"))
+    shutil.rmtree(aside / "base" / "1")
+    journal.append(Finished(state="failed"))
+    journal.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting something needs root")
+def test_deletion_that_is_forbidden_deletes_nothing_and_can_be_undone(scene: Scene) -> None:
+    scene.restore("--action", "promote").check_returncode()
+    aside = Path(_state(scene)["set_aside"])
+    mounted, before = aside / "pg_stat", file_tree(aside)
+    if subprocess.run(("mount", "--bind", str(mounted), str(mounted)), check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        refused(scene.run("discard", "--yes"), REFUSED, "is a mount point", "umount")
+        assert differences(before, file_tree(aside)) == []
+    finally:
+        subprocess.run(("umount", str(mounted)), check=True)
+    assert _state(scene)["state"] == "succeeded"
+    scene.run("undo", "--yes").check_returncode()
     assert scene.log.rows_visible() == [1, 2, 3, 4]
 
 

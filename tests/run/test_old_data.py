@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pgrescue.errors import StepFailed
+from pgrescue.errors import Refused, StepFailed
 from pgrescue.plan.model import Move
+from pgrescue.plan.sealed import seal
 from pgrescue.run import old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import NAME, Journal
@@ -18,6 +20,7 @@ from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory
 from tests.run.conftest import make_plan
 from tests.support.files import file_tree
+from tests.support.impostor import process_in
 
 
 class Scene:
@@ -198,6 +201,78 @@ def test_a_name_that_is_taken_is_not_overwritten(scene: Scene) -> None:
     with pytest.raises(StepFailed, match="exists already"):
         old_data.set_aside(scene.execution())
     assert scene.tree() == scene.before
+
+
+def test_a_server_started_before_the_rename_that_was_announced(
+    scene: Scene, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(old_data, "_rename", _killed)
+        old_data.set_aside(scene.execution())
+    assert [item.done for item in scene.execution().state().asides] == [False]
+    with process_in(scene.data, tmp_path / "tools") as pid:
+        with pytest.raises(StepFailed, match="A server runs on") as refused:
+            old_data.set_aside(scene.execution())
+        assert str(pid) in refused.value.cause
+        assert scene.tree() == scene.before
+    old_data.set_aside(scene.execution())
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise _Killed
+
+
+def test_another_directory_at_the_announced_name_is_not_taken_for_the_old_data(
+    scene: Scene,
+) -> None:
+    if scene.plan.work.moves[0].contents_only:
+        pytest.skip("entries are renamed one by one, whatever is there")
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(old_data, "_rename", _killed)
+        old_data.set_aside(scene.execution())
+    scene.aside.mkdir()
+    with pytest.raises(StepFailed, match="exists already"):
+        old_data.set_aside(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_what_is_set_aside_inside_does_not_leave_by_a_planted_link(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=True)
+    (scene.data / ".pgrescue").symlink_to(scene.root / "elsewhere")
+    with pytest.raises(StepFailed, match="is not in"):
+        old_data.set_aside(scene.execution())
+    assert scene.tree() == scene.before
+    assert os.listdir(scene.root / "elsewhere") == ["precious"]
+
+
+def test_a_tablespace_that_another_cluster_uses_since_is_not_set_aside(tmp_path: Path) -> None:
+    scene, other = Scene(tmp_path, contents_only=False), tmp_path / "other"
+    version = tmp_path / "fast" / "PG_15_202209061"
+    (version / "5").mkdir(parents=True)
+    (version / "5" / "1").write_text("both")
+    for data in (scene.data, other):
+        (data / "pg_tblspc").mkdir(parents=True)
+        (data / "pg_tblspc" / "16384").symlink_to(version.parent)
+        (data / "PG_VERSION").write_text("15\n")
+    (other / "global").mkdir()
+    move = Move(str(version), f"{version}.pgrescue-test", False)
+    work = replace(scene.plan.work, moves=(*scene.plan.work.moves, move), neighbours=(str(other),))
+    scene.plan = seal(replace(scene.plan, work=work))
+    before = scene.tree()
+    with pytest.raises(Refused, match="uses it, too"):
+        old_data.set_aside(scene.execution())
+    shutil.rmtree(other / "global")
+    with (
+        process_in(other, tmp_path / "tools"),
+        pytest.raises(Refused, match="the server that runs"),
+    ):
+        old_data.set_aside(scene.execution())
+    assert scene.tree() == before
+    shutil.rmtree(other)
+    old_data.set_aside(scene.execution())
+    assert (Path(move.aside) / "5" / "1").read_text() == "both"
 
 
 def test_deleting_never_follows_a_link(scene: Scene) -> None:

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.server
 
 UNIT = "postgresql@15-main"
 _STOP_AND_START = ("stop", "start")
-KINDS: tuple[ServiceKind, ...] = ("pg_ctl", "command", "systemd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,9 @@ def served(stage: Stage) -> Served:
     return Served(stage, script, programs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["pg_ctl", pytest.param("command", marks=pytest.mark.slow), "systemd"]
+)
 def test_restore_and_undo_through_the_service(served: Served, kind: ServiceKind) -> None:
     served.use(kind)
     restored = served.run("restore", *served.stage.before(3))

@@ -127,6 +127,7 @@ def test_the_log_is_read(log: str) -> None:
     assert (reached.outcome, reached.kind, reached.xid) == LOGS[log]
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_small_history(workspace: Workspace, any_binaries: ServerBinaries) -> None:
     history = make_history(workspace, any_binaries, seconds=0.4, workers=2, forks=0)
@@ -199,6 +200,7 @@ def test_random_targets_are_the_same_for_the_same_seed(history: BusyHistory) -> 
     assert random_targets(history, 5, 20) != random_targets(history, 6, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_short_story(workspace: Workspace, any_binaries: ServerBinaries) -> None:
     story = make_story(workspace, any_binaries, acts=(truncations, second_thoughts))

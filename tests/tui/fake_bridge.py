@@ -86,17 +86,17 @@ class FakeBridge:
     def look(self) -> RunView:
         return self.view
 
-    def resume(self, run: str) -> None:
-        self.done.append(f"resume {run}")
+    def resume(self, run: str, *, taking_over: bool = False) -> None:
+        self.done.append(f"resume {run}{', taking over' * taking_over}")
 
-    def undo(self, run: str) -> None:
-        self.done.append(f"undo {run}")
+    def undo(self, run: str, *, taking_over: bool = False) -> None:
+        self.done.append(f"undo {run}{', taking over' * taking_over}")
 
-    def discard(self, run: str) -> None:
-        self.done.append(f"discard {run}")
+    def discard(self, run: str, *, taking_over: bool = False) -> None:
+        self.done.append(f"discard {run}{', taking over' * taking_over}")
 
-    def abort(self, run: str) -> None:
-        self.done.append(f"abort {run}")
+    def abort(self, run: str, *, taking_over: bool = False) -> None:
+        self.done.append(f"abort {run}{', taking over' * taking_over}")
 
     def report(self, run: str) -> tuple[str, str]:
         return f"/var/lib/pgrescue/runs/{run}/report.md", "# Restore of db1/main: succeeded\n"

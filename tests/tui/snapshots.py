@@ -21,6 +21,7 @@ from pgrescue.postgres.account import Account
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.run import records
+from pgrescue.run.deletable import Deletable
 from pgrescue.run.records import AnyRecord, Failure
 from pgrescue.run.state import fold
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView
@@ -319,7 +320,7 @@ def succeeded() -> RunView:
             records.Finished(state="succeeded", at=NOON),
         ],
         server="running",
-        discardable=(ASIDE,),
+        discardable=(Deletable(ASIDE, NOON, 1204, 281 * GIB),),
         report=f"/var/lib/pgrescue/runs/{RUN}/report.md",
     )
 

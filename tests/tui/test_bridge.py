@@ -76,6 +76,24 @@ def test_run_whose_runner_is_gone_is_interrupted(run: RunDirectory, journal: Jou
     assert JournalWatch(run).look().state.state == "interrupted"
 
 
+def test_what_can_be_discarded_is_shown_at_once_and_counted_then(
+    run: RunDirectory, journal: Journal, tmp_path: Path
+) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (aside / "file").write_bytes(bytes(8192))
+    journal.append(records.Moving(path=snapshots.DATA, aside=str(aside), contents_only=False))
+    journal.append(records.Moved(path=snapshots.DATA, aside=str(aside)))
+    journal.append(records.Finished(state="succeeded"))
+    watch = JournalWatch(run)
+    (at_first,) = watch.look().discardable
+    assert (at_first.path, at_first.size_bytes) == (str(aside), None)
+    assert at_first.since is not None
+    for _ in range(2):
+        (item,) = watch.look().discardable
+        assert (item.size_bytes, item.files) == (8192, 1)
+
+
 def test_programs_cannot_reach_the_terminal_through_their_output(run: RunDirectory) -> None:
     run.tool_log.write_bytes(b"\x1b[31mred\x1b[0m\x07 \xff\tend\n")
     (line,) = JournalWatch(run).look().log

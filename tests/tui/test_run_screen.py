@@ -105,7 +105,8 @@ async def test_discarding_wants_the_name_typed() -> None:
     async with opened(bridge) as pilot:
         await see(pilot, "DONE.")
         await press(pilot, "a", "G", "enter")
-        await see(pilot, "is DELETED.")
+        await see(pilot, "is DELETED:")
+        await see(pilot, "281.0 GiB in 1,204 files, set aside")
         await see(pilot, "type  db1/main")
         assert focused_label(pilot) == "Cancel"
         await press(pilot, "shift+tab")

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks import backup, cluster, foretold, host, target, wal
+from pgrescue.plan.checks import (
+    backup,
+    cluster,
+    foretold,
+    host,
+    manager,
+    names,
+    target,
+    wal,
+)
 from pgrescue.plan.checks.context import Context
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.model import Space, Work
@@ -21,22 +30,24 @@ CHECKS: tuple[Check, ...] = (
     backup.same_cluster,
     backup.same_major_version,
     backup.same_segment_size,
-    backup.outside_the_cleared_directories,
     backup.tablespaces,
+    backup.tablespace_paths,
     backup.chain_needs_an_empty_directory,
     backup.chain_is_readable,
     backup.leftover_settings,
     backup.raised_limits,
     cluster.is_a_data_directory,
-    cluster.not_a_shared_path,
-    cluster.not_used_elsewhere,
+    cluster.places,
     cluster.can_be_stopped,
-    cluster.manager,
+    manager.lets_go,
+    manager.is_no_service,
     cluster.unfinished_runs,
     cluster.clone_destination,
     wal.archive,
     wal.complete_to_the_backups_end,
     wal.beyond_the_archive,
+    wal.restore_command,
+    wal.tail,
     foretold.reachable,
     foretold.stop,
     foretold.end_of_wal,
@@ -48,10 +59,12 @@ CHECKS: tuple[Check, ...] = (
     target.nothing_to_pause_at,
     target.position_unknown,
     target.old_server_promotes,
+    names.names_fit,
     host.programs,
     host.privileges,
     host.port,
     host.space,
+    host.inodes,
 )
 
 

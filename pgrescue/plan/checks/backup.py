@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, is_inside, ok, warning
+from pgrescue.plan.model import TablespaceWork
 from pgrescue.plan.settings import leftovers
 
 
@@ -23,33 +26,36 @@ def usable(context: Context) -> list[Finding]:
 
 def same_cluster(context: Context) -> list[Finding]:
     """The system identifiers of cluster and backup agree."""
-    control, backup = context.facts.cluster.control, context.facts.backup
+    cluster, backup = context.facts.cluster, context.facts.backup
     if not context.in_place:
         return []
-    if control is None:
+    if cluster.identifier is None:
         return warning(
             "backup.system_identifier",
-            "The cluster's pg_control could not be read "
-            f"({context.facts.cluster.control_problem or 'missing'}), so that this backup is of "
-            "the same cluster could not be checked.",
+            f"The cluster's pg_control could not be read ({cluster.control_problem or 'missing'}), "
+            "nor any segment in its pg_wal, so that this backup is of the same cluster could not "
+            "be checked.",
         )
     if backup.system_identifier is None:
         return warning(
             "backup.system_identifier", "The backup does not say which cluster it is from."
         )
-    if backup.system_identifier != control.system_identifier:
+    where = "data directory's" if cluster.control else "WAL in the data directory has"
+    if backup.system_identifier != cluster.identifier:
         return blocker(
             "backup.system_identifier",
             f"The backup is of another cluster: its system identifier is "
-            f"{backup.system_identifier}, the data directory's {control.system_identifier}.",
-            "restore it as a clone with --into DIR, or choose a backup of this cluster",
+            f"{backup.system_identifier}, the {where} {cluster.identifier}.",
+            "restore it as a clone with --into DIR, or choose a backup of this cluster; if another "
+            "cluster is really meant to come here, move the old data directory away by hand first",
         )
-    return ok("backup.system_identifier", f"Same cluster: {control.system_identifier}.")
+    return ok("backup.system_identifier", f"Same cluster: {cluster.identifier}.")
 
 
 def same_major_version(context: Context) -> list[Finding]:
     """The major versions of cluster and backup agree."""
-    version, backup = context.facts.cluster.pg_version, context.facts.backup
+    cluster, backup = context.facts.cluster, context.facts.backup
+    version = cluster.pg_version or (cluster.control.major if cluster.control else None)
     if backup.major is None:
         return blocker(
             "backup.version",
@@ -81,32 +87,13 @@ def same_segment_size(context: Context) -> list[Finding]:
     return []
 
 
-def outside_the_cleared_directories(context: Context) -> list[Finding]:
-    """Neither a backup nor the archive lies in what is set aside."""
-    findings: list[Finding] = []
-    sources = [(f"Backup {part.id}", part.path) for part in context.work.chain]
-    if context.work.wal_archive:
-        sources.append(("The WAL archive", context.work.wal_archive))
-    places = [move.path for move in context.work.moves] + [context.work.data_directory]
-    for what, path in sources:
-        for place in places:
-            if is_inside(path, place):
-                findings += blocker(
-                    "backup.inside_data",
-                    f"{what} is stored in {place}, which this restore would set aside.",
-                    f"move {path} somewhere else first",
-                )
-                break
-    return findings
-
-
 def tablespaces(context: Context) -> list[Finding]:
     """Each tablespace has a place of its own that is free or belongs to this cluster."""
     findings: list[Finding] = []
     facts = context.facts
     own = {item.path for item in facts.cluster.tablespaces}
     seen: set[str] = set()
-    for part in context.work.chain[-1].tablespaces:
+    for part in _mapped(context):
         place = facts.tablespace_destinations[part.oid]
         label = f"Tablespace {part.oid} at {part.destination}"
         another = f"give it another place: --tablespace {part.oid}=NEW"
@@ -130,6 +117,31 @@ def tablespaces(context: Context) -> list[Finding]:
             )
         seen.add(place.real_path)
     return findings
+
+
+def tablespace_paths(context: Context) -> list[Finding]:
+    """No tablespace goes to a place that only a backup somebody has tampered with would name."""
+    findings: list[Finding] = []
+    for part in _mapped(context):
+        path, real = part.destination, context.facts.tablespace_destinations[part.oid].real_path
+        problem = None
+        if not PurePath(path).is_absolute() or ".." in PurePath(path).parts:
+            problem = "is no absolute path"
+        elif is_inside(real, "/root") and context.facts.cluster.owner.home != "/root":
+            problem = f"is in the home directory of root: {real}"
+        if problem is not None:
+            findings += blocker(
+                "tablespace.path",
+                f"Tablespace {part.oid} would go to {path!r}, which {problem}.",
+                f"give it another place: --tablespace {part.oid}=NEW",
+            )
+    return findings
+
+
+def _mapped(context: Context) -> list[TablespaceWork]:
+    """Tablespaces of which the backup says where they were; the others make it unusable."""
+    known = context.facts.tablespace_destinations
+    return [part for part in context.work.chain[-1].tablespaces if part.oid in known]
 
 
 def chain_needs_an_empty_directory(context: Context) -> list[Finding]:

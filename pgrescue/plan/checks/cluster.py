@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.postgres.postmaster import Postmaster
 from pgrescue.postgres.service import ServiceSpec
 
-_NEVER = frozenset(
-    {"/", "/home", "/root", "/etc", "/usr", "/var", "/var/lib", "/opt", "/srv", "/tmp", "/boot"}
-)
 _ELSEWHERE = "choose a directory that does not exist yet: --into DIR"
 
 
@@ -36,61 +32,64 @@ def is_a_data_directory(context: Context) -> list[Finding]:
     )
 
 
-def not_a_shared_path(context: Context) -> list[Finding]:
-    """The destination is nobody's home and no directory of the system."""
-    path = context.facts.destination.real_path
-    fix = "check data_directory in the configuration" if context.in_place else _ELSEWHERE
-    if path in _NEVER or path == context.facts.cluster.owner.home:
-        return blocker(
-            "cluster.path", f"{path} is a directory of the system, not of a cluster.", fix
-        )
-    if len(PurePath(path).parts) < 3:
-        return blocker("cluster.path", f"{path} is too close to the root of the file system.", fix)
-    return []
-
-
 def can_be_stopped(context: Context) -> list[Finding]:
     """A running server has a service to stop it by."""
-    cluster = context.facts.cluster
     if not context.in_place:
         return []
-    if cluster.postmaster is None:
+    postmaster = context.facts.cluster.postmaster
+    if postmaster is None:
         return ok("cluster.server", "No server is running on the data directory.")
-    return ok("cluster.server", _running(cluster.postmaster, context.work.service))
+    stopped = not_to_be_stopped(postmaster)
+    return (
+        [stopped] if stopped else ok("cluster.server", _running(postmaster, context.work.service))
+    )
+
+
+def not_to_be_stopped(postmaster: Postmaster | None) -> Finding | None:
+    """The finding for a server that its service cannot stop, or would miss and hit another."""
+    code = "cluster.server"
+    if postmaster is None:
+        return None
+    if postmaster.is_single_user:
+        return Finding(
+            code,
+            "blocker",
+            f"A server in single-user mode (pid {postmaster.pid}) works on the data directory. "
+            "Somebody is repairing it by hand; no service and no pg_ctl can stop that.",
+            f"end it where it was started (ctrl-D); who that is: ps -fp {postmaster.pid}",
+        )
+    if postmaster.misnamed is not None:
+        return Finding(
+            code,
+            "blocker",
+            f"The server that runs on the data directory is process {postmaster.pid}, but its "
+            f"postmaster.pid names {postmaster.misnamed}, which is alive and something else: to "
+            "stop the one would end the other.",
+            f"stop the server by hand: kill -INT {postmaster.pid}; then plan again",
+        )
+    return None
 
 
 def _running(postmaster: Postmaster, service: ServiceSpec) -> str:
     return f"A server is running (pid {postmaster.pid}); it is stopped through {service.kind}."
 
 
-def not_used_elsewhere(context: Context) -> list[Finding]:
-    """Nothing that would be set aside belongs to another server that runs on this machine."""
-    if not context.in_place:
-        return []
-    return [shared_directory(p, o) for p, o in context.facts.cluster.used_elsewhere.items()]
-
-
-def shared_directory(path: str, other: str) -> Finding:
-    """The finding for a directory that another server uses."""
-    return Finding(
-        "cluster.shared",
-        "blocker",
-        f"{path} would be set aside, but the server that runs in {other} uses it, too: its data "
-        "would be gone.",
-        "this data directory is a copy with links into another cluster: take the links out of "
-        "pg_tblspc (or pg_wal) by hand, or move the copy away",
-    )
-
-
-def manager(context: Context) -> list[Finding]:
-    """No high-availability manager would start the server again behind our back."""
-    found = context.facts.cluster.manager
-    if found is None or not context.in_place:
-        return []
-    return blocker(
-        "cluster.manager",
-        f"{found} manages this cluster and would restart the server or fail over.",
-        "patronictl pause --wait, then plan again" if found == "Patroni" else f"pause {found}",
+def places(context: Context) -> list[Finding]:
+    """Everything that would be moved or filled is this cluster's, and its alone."""
+    facts, control = context.facts, context.facts.cluster.control
+    return list(
+        blockers_of(
+            Places(
+                cluster=facts.cluster.directory,
+                identifier=control.system_identifier if control else None,
+                links=facts.cluster.links,
+                moves=context.work.moves,
+                data_directory=facts.destination.real_path,
+                tablespaces=tuple(t.real_path for t in facts.tablespace_destinations.values()),
+                surroundings=facts.surroundings,
+                in_place=context.in_place,
+            )
+        )
     )
 
 
@@ -122,13 +121,6 @@ def clone_destination(context: Context) -> list[Finding]:
     cluster = context.facts.cluster.directory
     if place.real_path == cluster.real_path:
         return blocker("clone.directory", "The clone's directory is the cluster's own.", _ELSEWHERE)
-    inside = PurePath(place.real_path).is_relative_to(cluster.real_path)
-    if inside:
-        return blocker(
-            "clone.directory",
-            f"{place.path} is inside the cluster's data directory.",
-            _ELSEWHERE,
-        )
     if place.exists and not (place.is_directory and place.is_empty):
         return blocker(
             "clone.directory",

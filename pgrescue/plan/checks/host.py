@@ -78,5 +78,20 @@ def space(context: Context) -> list[Finding]:
     return findings
 
 
+def inodes(context: Context) -> list[Finding]:
+    """Every filesystem can hold as many files as are written to it."""
+    findings: list[Finding] = []
+    for item in context.space:
+        if item.free_inodes is not None and item.needed_inodes > item.free_inodes:
+            findings += blocker(
+                "host.inodes",
+                f"{item.filesystem} has {item.free_inodes:,} free inodes, and the restore makes "
+                f"about {item.needed_inodes:,} files and directories: "
+                f"{item.needed_inodes - item.free_inodes:,} too few.",
+                f"remove files from {item.filesystem}: df -i {item.filesystem}",
+            )
+    return findings
+
+
 def _size(size: int) -> str:
     return naturalsize(size, binary=True)

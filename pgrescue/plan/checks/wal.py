@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.model import WalTail
+from pgrescue.plan.restore_command import judge
 
 
 def archive(context: Context) -> list[Finding]:
@@ -123,3 +127,44 @@ def beyond_the_archive(context: Context) -> list[Finding]:
             f"look for {reach.missing} on the old primary or its standbys",
         )
     return []
+
+
+def restore_command(context: Context) -> list[Finding]:
+    """The configured command was tried, and does what the server takes its answers for."""
+    trial, details = context.facts.trial, context.facts.backup.details
+    if trial is None:
+        return []
+    has_own = details is not None and details.wal_inside != "none"
+    return list(judge(trial, needed=not has_own or context.request.target.kind != "immediate"))
+
+
+def tail(context: Context) -> list[Finding]:
+    """What would be lost without the WAL that only the old pg_wal has, and whether it is whole."""
+    found: list[Finding] = []
+    for path, reason in context.facts.unreadable_wal.items():
+        found += blocker(
+            "wal.tail_unreadable",
+            f"{path} is not in the archive and cannot be read: {reason}. What is in it would be "
+            "lost.",
+            f"try to copy it by other means; to go on without it: mv {quote(path)} "
+            f"{quote(path + '.unreadable')}",
+        )
+    known = context.facts.wal_tail
+    if known is not None:
+        found += ok("wal.tail", tail_text(known))
+    return found
+
+
+def tail_text(tail: WalTail) -> str:
+    """What only the old cluster's `pg_wal` has, in a sentence."""
+    count, first = len(tail.segments), tail.segments[0]
+    segments = f"{first} alone" if count == 1 else f"{count} segments from {first} on"
+    start = f"Only the old pg_wal has {segments}, which is rescued first."
+    if count > 1:
+        start = f"Only the old pg_wal has {segments}, which are rescued first."
+    if tail.commits is None:
+        return f"{start} What is in there could not be read."
+    if not tail.commits:
+        return f"{start} No commit up to the target is in there."
+    commits = "1 commit" if tail.commits == 1 else f"{tail.commits:,} commits"
+    return f"{start} Without that {commits} of {tail.seconds:,.1f} seconds would be lost."

@@ -6,20 +6,29 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pgrescue.catalog.entries import SourceFile, directory_entries
+from pgrescue.catalog.contents import is_wal
+from pgrescue.catalog.entries import SourceFile, plain_entries, tablespace_entries
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import BackupPart, TablespaceWork
-from pgrescue.plan.work import chain_directory, combine_command, combined_tablespace
+from pgrescue.plan.work import (
+    COMBINED_MODE,
+    chain_directory,
+    combine_command,
+    combined_directory,
+    combined_tablespace,
+)
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
-from pgrescue.postgres.manifest import Manifest, parse_manifest
+from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.old_data import clear_own
+from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
 HELD_BACK = "pg_control"
 """Name under which `pg_control` waits in the staging directory."""
+_WAL_DIRECTORIES = ("archive_status", "summaries")
 _COMBINE_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 
 
@@ -43,7 +52,9 @@ def _extract_full(execution: RestoreExecution) -> str:
     work, part = execution.work, execution.work.chain[0]
     data = Path(work.data_directory)
     make_anew(execution, work.data_directory)
-    unpacker = Unpacker(work, _manifest(part), _reporter(execution, work.restore_bytes))
+    manifest = _manifest(part)
+    reporter = _reporter(execution, work.restore_bytes)
+    unpacker = Unpacker(work, manifest, reporter, work.restore_bytes)
     staging = Path(work.staging)
 
     def redirect(name: str) -> Path | None:
@@ -51,13 +62,17 @@ def _extract_full(execution: RestoreExecution) -> str:
             return staging / HELD_BACK
         return _wal_redirect(name, staging)
 
-    unpacker.write_all(_entries(part), Destination(data, "", redirect))
+    to_data = Destination(data, "data", "", redirect, _is_left_out)
+    unpacker.write_all(_entries(part, manifest), to_data)
     for item in part.tablespaces:
         root = tablespace_root(execution, item)
-        unpacker.write_all(
-            _tablespace_entries(execution, part, item, root),
-            Destination(root, f"pg_tblspc/{item.oid}/", lambda _: None),
+        to_tablespace = Destination(
+            root,
+            "tablespace",
+            f"pg_tblspc/{item.oid}/",
+            prepare=_version_directories(execution, root),
         )
+        unpacker.write_all(_tablespace_entries(part, item, manifest), to_tablespace)
         if part.format == "plain":
             (data / "pg_tblspc" / str(item.oid)).symlink_to(item.destination)
     unpacker.check_complete()
@@ -69,7 +84,8 @@ def _extract_member(execution: RestoreExecution, number: int, part: BackupPart) 
     """Unpack one member of an incremental chain, tablespaces beside it."""
     work = execution.work
     root = Path(chain_directory(work, number))
-    unpacker = Unpacker(work, _manifest(part), _reporter(execution, None))
+    manifest = _manifest(part)
+    unpacker = Unpacker(work, manifest, _reporter(execution, None))
     root.mkdir(mode=work.mode)
     execution.give_to_owner(root, work.mode)
     last = part is work.chain[-1]
@@ -78,27 +94,29 @@ def _extract_member(execution: RestoreExecution, number: int, part: BackupPart) 
     def redirect(name: str) -> Path | None:
         return _wal_redirect(name, staging) if last else None
 
-    unpacker.write_all(_entries(part), Destination(root, "", redirect))
+    to_member = Destination(root, "data", "", redirect, _is_left_out)
+    unpacker.write_all(_entries(part, manifest), to_member)
     for item in part.tablespaces:
         place = Path(f"{root}.{item.oid}")
         place.mkdir(mode=work.mode)
         execution.give_to_owner(place, work.mode)
         unpacker.write_all(
-            tar_entries(Path(part.path, item.archive)),
-            Destination(place, f"pg_tblspc/{item.oid}/", lambda _: None),
+            _tablespace_entries(part, item, manifest),
+            Destination(place, "tablespace", f"pg_tblspc/{item.oid}/"),
         )
         (root / "pg_tblspc" / str(item.oid)).symlink_to(place)
     unpacker.check_complete()
-    manifest = Path(part.path, MANIFEST)
-    if manifest.exists():
-        execution.write_owned(root / MANIFEST, manifest.read_text(errors="surrogateescape"))
+    if manifest is not None:
+        text = Path(part.path, MANIFEST).read_text(errors="surrogateescape")
+        execution.write_owned(root / MANIFEST, text)
     return len(unpacker.written.files)
 
 
 def combine(execution: RestoreExecution) -> str:
-    """Make a full data directory of the chain; then take its `pg_control` away again."""
+    """Make a full data directory of the chain beside the right place; then move it there."""
     work = execution.work
     data = Path(work.data_directory)
+    combined = _make_unstartable(execution, combined_directory(work))
     make_anew(execution, work.data_directory)
     for item in work.chain[-1].tablespaces:
         tablespace_root(execution, item)
@@ -111,12 +129,32 @@ def combine(execution: RestoreExecution) -> str:
             unchanged="The old data is untouched where it was set aside.",
             next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
         )
+    move_in(execution, combined)
     for item in work.chain[-1].tablespaces:
         source = Path(combined_tablespace(work, item))
         settle_tablespace(execution, data, item, source)
-    os.rename(data / PG_CONTROL, Path(work.staging, HELD_BACK))
     _keep_own_wal(execution, data)
     return f"{len(work.chain)} backups combined"
+
+
+def _make_unstartable(execution: RestoreExecution, path: str) -> Path:
+    """An empty directory in which no server starts, not even while it is emptied."""
+    if path in execution.state().made:
+        Path(path, PG_CONTROL).unlink(missing_ok=True)
+    make_anew(execution, path)
+    Path(path).chmod(COMBINED_MODE)
+    return Path(path)
+
+
+def move_in(execution: RestoreExecution, source: Path) -> None:
+    """Move a whole cluster into the data directory, but for `pg_control`, which waits in the
+    staging directory."""
+    work = execution.work
+    data = Path(work.data_directory)
+    os.rename(source / PG_CONTROL, Path(work.staging, HELD_BACK))
+    for entry in sorted(source.iterdir()):
+        os.rename(entry, data / entry.name)
+    sync_directory(data)
 
 
 def _first_error(output: str) -> str:
@@ -155,11 +193,10 @@ def _keep_own_wal(execution: RestoreExecution, data: Path) -> None:
 
 
 def _wal_redirect(name: str, staging: Path) -> Path | None:
-    """WAL inside the backup goes beside the data directory, its status files with it."""
+    """WAL inside the backup goes beside the data directory; marks of its archiving stay."""
     head, _, rest = name.partition("/")
-    if head != "pg_wal" or not rest or rest == "archive_status":
-        return None
-    return None if rest.startswith("archive_status/") else staging / "backup" / rest
+    belongs_beside = head == "pg_wal" and "/" not in rest and is_wal(rest)
+    return staging / "backup" / rest if belongs_beside else None
 
 
 def make_wal_directory(execution: RestoreExecution, data: Path) -> None:
@@ -173,39 +210,49 @@ def _manifest(part: BackupPart) -> Manifest | None:
     if not part.has_manifest:
         return None
     try:
-        return parse_manifest(Path(part.path, MANIFEST).read_bytes())
-    except (OSError, ValueError, PgRescueError) as error:
+        return read_manifest(Path(part.path))
+    except (OSError, PgRescueError) as error:
         raise StepFailed(f"The manifest of {part.id} cannot be read.", str(error)) from error
 
 
-def _entries(part: BackupPart) -> Iterator[SourceFile]:
+def _entries(part: BackupPart, manifest: Manifest | None) -> Iterator[SourceFile]:
     root = Path(part.path)
-    if part.base_archive is not None:
-        return tar_entries(root / part.base_archive)
-    follow = frozenset({"pg_wal"}) if (root / "pg_wal").is_symlink() else frozenset[str]()
-    return (
-        entry for entry in directory_entries(root, follow=follow) if not _is_left_out(entry.name)
-    )
+    if part.base_archive is None:
+        return plain_entries(root)
+    return tar_entries(root / part.base_archive, manifest.total_bytes if manifest else 0)
 
 
 def _is_left_out(name: str) -> bool:
-    """Links of a plain backup's tablespaces, made anew; and its manifest."""
-    return name == MANIFEST or name.startswith(("pg_tblspc/", f"{INSIDE}/"))
+    """A backup's manifest, what pgrescue has set aside in it, and what is no WAL in its `pg_wal`.
+
+    `pg_wal` has directories of its own, such as `archive_status`.
+    """
+    head, _, rest = name.partition("/")
+    if head == "pg_wal" and rest and rest not in _WAL_DIRECTORIES:
+        return not is_wal(rest)
+    return name == MANIFEST or head == INSIDE
 
 
 def _tablespace_entries(
-    execution: RestoreExecution, part: BackupPart, item: TablespaceWork, root: Path
+    part: BackupPart, item: TablespaceWork, manifest: Manifest | None
 ) -> Iterator[SourceFile]:
-    """A tablespace's entries; its version directory is this run's own from the start."""
-    entries = (
-        tar_entries(Path(part.path, item.archive))
-        if part.format == "tar"
-        else directory_entries(Path(item.archive))
-    )
-    for entry in entries:
-        if entry.is_directory and "/" not in entry.name:
-            make_anew(execution, str(root / entry.name))
-        yield entry
+    if part.format == "plain":
+        return tablespace_entries(Path(item.archive))
+    archive = Path(part.path, item.archive)
+    return tar_entries(archive, manifest.total_bytes if manifest else 0)
+
+
+def _version_directories(execution: RestoreExecution, root: Path) -> Callable[[str], None]:
+    """Makes a tablespace's version directory this run's own before anything is written there."""
+    made: set[str] = set()
+
+    def prepare(name: str) -> None:
+        version = name.partition("/")[0]
+        if version not in made:
+            make_anew(execution, str(root / version))
+            made.add(version)
+
+    return prepare
 
 
 def tablespace_root(execution: RestoreExecution, item: TablespaceWork) -> Path:

@@ -167,7 +167,11 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
             ),
         )
     timeline = status.timeline or log.new_timeline or execution.plan.stop.timeline
-    _journal_reached(execution, status.replayed, status.last_commit, log, timeline)
+    # The end of an archive recovery chooses a new timeline; that of a crash recovery does not.
+    was_open = not status.in_recovery and log.new_timeline is None
+    _journal_reached(
+        execution, status.replayed, status.last_commit, log, timeline, was_open=was_open
+    )
     if work.at_the_end == "pause" and not status.in_recovery:
         execution.note(
             "The server did not pause at the target but opened for writing: it was not ready for "
@@ -183,10 +187,14 @@ def _journal_reached(
     moment: datetime | None,
     log: RecoveryLog,
     timeline: int | None,
+    *,
+    was_open: bool = False,
 ) -> None:
+    """Write down where recovery has ended; `was_open`: it had before the server's last start."""
     known = execution.state().reached
-    if lsn is None and log.redo_done is None and known is not None and known.lsn is not None:
-        return  # recovery had ended before, and the server has forgotten where
+    has_forgotten = lsn is None and log.redo_done is None
+    if known is not None and known.lsn is not None and (has_forgotten or was_open):
+        return  # recovery had ended before: what the server says now is about another start
     moment = moment or log.last_commit_time
     stop, xid = execution.plan.stop, log.stopped_after_xid
     if lsn is None:

@@ -14,7 +14,6 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Seed
 from pgrescue.plan.settings import AUTO_CONF
 from pgrescue.plan.work import log_of
-from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.probe import Probe, is_listening
 from pgrescue.reseed.own_settings import STOPS
@@ -23,15 +22,14 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow
 from pgrescue.run.executors.configure import link_wal
 from pgrescue.run.executors.extract import (
-    HELD_BACK,
     make_anew,
+    move_in,
     settle_tablespace,
     tablespace_root,
 )
-from pgrescue.run.executors.wal import copy_owned
+from pgrescue.run.executors.rescue import copy_owned
 from pgrescue.run.explained import server_failed, tool_failed
 from pgrescue.run.records import Reached
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.source_slot import make_slot
 
 _OF_THE_PRIMARY = ("primary_conninfo", "primary_slot_name")
@@ -84,14 +82,11 @@ def receive(execution: RestoreExecution) -> str:
 
 
 def _move_in(execution: RestoreExecution, seed: Seed) -> None:
-    """Into the data directory, but for `pg_control`, which waits in the staging directory."""
+    """Into the data directory, with a name of its own as a standby."""
     work = execution.work
-    source, data = Path(seed.place), Path(work.data_directory)
+    data = Path(work.data_directory)
     make_anew(execution, work.data_directory)
-    os.rename(source / PG_CONTROL, Path(work.staging, HELD_BACK))
-    for entry in sorted(source.iterdir()):
-        os.rename(entry, data / entry.name)
-    sync_directory(data)
+    move_in(execution, Path(seed.place))
     auto_conf = data / AUTO_CONF
     text = auto_conf.read_text(errors="surrogateescape")
     execution.write_owned(auto_conf, _OUR_NAME.sub("", text))

@@ -13,11 +13,13 @@ from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import (
     find_postmaster,
     has_zombies,
+    is_alive,
     read_pid_file,
     server_processes,
 )
 from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import RestoreExecution, Running
+from pgrescue.run.executors.manager import check_manager_lets_go
 from pgrescue.run.explained import server_failed
 from pgrescue.run.records import ServerStarting
 
@@ -32,10 +34,12 @@ _FAILED_SECONDS = 3.0
 def stop(execution: RestoreExecution) -> str:
     """Stop the server by its service and see that no process of it is left."""
     data = Path(execution.work.data_directory)
+    check_manager_lets_go(execution)
     was_running = bool(server_processes(data))
     if not was_running and not execution.work.service.starts_by_itself:
         return "it was not running"
-    if execution.work.service.kind == "pg_ctl" and read_pid_file(data) is None:
+    _refuse_to_hit_another(data)
+    if execution.work.service.kind == "pg_ctl" and not _is_named(data):
         _interrupt_without_pid_file(execution, data)
     command = service_of(execution.work).stop
     completed = execution.run(command, execution.work.stop_timeout)
@@ -47,12 +51,32 @@ def stop(execution: RestoreExecution) -> str:
     return "stopped" if was_running else "it was not running"
 
 
+def _refuse_to_hit_another(data: Path) -> None:
+    """Whatever stops a server sends its signals to the process that `postmaster.pid` names."""
+    postmaster = find_postmaster(data)
+    if postmaster is not None and postmaster.misnamed is not None:
+        raise StepFailed(
+            f"{data}/postmaster.pid names another process.",
+            f"The server is process {postmaster.pid}, the file says {postmaster.misnamed}: to "
+            "stop the one would end the other.",
+            next_steps=(f"stop it by hand: kill -INT {postmaster.pid}", "pgrescue resume"),
+        )
+
+
+def _is_named(data: Path) -> bool:
+    """Whether `postmaster.pid` names a live process: pg_ctl knows no other way."""
+    pid_file = read_pid_file(data)
+    return pid_file is not None and is_alive(pid_file.pid)
+
+
 def _interrupt_without_pid_file(execution: RestoreExecution, data: Path) -> None:
     """Ask for a fast shutdown where pg_ctl cannot: the files were deleted under the server."""
     postmaster = find_postmaster(data)
     if postmaster is None:
         return
-    execution.note(f"{data} has no postmaster.pid any more; its server {postmaster.pid} is ended.")
+    execution.note(
+        f"{data} has no postmaster.pid that names its server; process {postmaster.pid} is ended."
+    )
     os.kill(postmaster.pid, signal.SIGINT)
     deadline = time.monotonic() + execution.work.stop_timeout
     while server_processes(data) and time.monotonic() < deadline:

@@ -8,10 +8,11 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
 from pgrescue.run.executors.replay import replay
+from pgrescue.run.executors.rescue import rescue_wal
 from pgrescue.run.executors.reseed import own_configuration, receive, stream
 from pgrescue.run.executors.service import start, stop
 from pgrescue.run.executors.verify import promote, verify
-from pgrescue.run.executors.wal import place_wal, rescue_wal
+from pgrescue.run.executors.wal import place_wal
 from pgrescue.run.old_data import delete_old, set_aside
 
 Executor = Callable[[RestoreExecution], str]

@@ -14,6 +14,8 @@ from textual.widgets import Button, Input
 
 from pgrescue.tui.widgets.plain_text import PlainText
 
+IRREVERSIBLE = "This cannot be undone."
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
@@ -27,6 +29,8 @@ class Confirmation:
     """What the button does."""
     typed: str | None = None
     """What has to be typed; None where a yes is enough."""
+    typed_why: str = IRREVERSIBLE
+    """Why it has to be typed."""
 
 
 class TypedName(Input):
@@ -61,7 +65,7 @@ class ConfirmScreen(ModalScreen[bool]):
             with VerticalScroll(id="lines", can_focus=False):
                 yield PlainText("\n".join(f"- {line}" for line in asked.lines))
             if asked.typed is not None:
-                yield PlainText(f"This cannot be undone. To go on, type  {asked.typed}", id="ask")
+                yield PlainText(f"{asked.typed_why} To go on, type  {asked.typed}", id="ask")
                 yield TypedName(id="typed", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)

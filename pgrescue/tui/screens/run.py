@@ -22,7 +22,7 @@ from pgrescue.tui.keys import bindings_of
 from pgrescue.tui.messages import Answered, RunChanged
 from pgrescue.tui.outcome import outcome_text, verbs_of
 from pgrescue.tui.screens.base import RescueScreen
-from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
+from pgrescue.tui.screens.confirm import IRREVERSIBLE, Confirmation, ConfirmScreen
 from pgrescue.tui.screens.page import PageScreen
 from pgrescue.tui.screens.palette import MenuScreen
 from pgrescue.tui.verb import Verb
@@ -161,7 +161,7 @@ class RunScreen(RescueScreen):
         is_running = state.state == "running"
         self.set_class(is_running, "-running")
         self.set_class(not is_running, "-ended")
-        self.query_one("#headline", Static).update(headline(view))
+        self.query_one("#headline", Static).update(headline(view, self.bridge.operator))
         numbered = list(enumerate(state.steps, 1))
         self.query_one(NavTable).show_rows(
             (step.id, step_cells(number, step, self.glyphs)) for number, step in numbered
@@ -201,15 +201,11 @@ class RunScreen(RescueScreen):
         elif verb.id == "report":
             self.action_report()
         else:
-            asked = Confirmation(
-                title=f"On host {view.plan.host}: cluster {view.state.cluster}",
-                lines=verb.asks,
-                verb=verb.label.partition(":")[0],
-                typed=verb.typed,
-            )
-            self.app.push_screen(ConfirmScreen(asked), partial(self._confirmed, verb))
+            asked = confirmation(verb, view, self.bridge.operator)
+            taking_over = view.state.owner != self.bridge.operator
+            self.app.push_screen(ConfirmScreen(asked), partial(self._confirmed, verb, taking_over))
 
-    def _confirmed(self, verb: Verb, said_yes: bool | None) -> None:
+    def _confirmed(self, verb: Verb, taking_over: bool, said_yes: bool | None) -> None:
         if not said_yes:
             return
         acts = {
@@ -218,7 +214,7 @@ class RunScreen(RescueScreen):
             "discard": self.bridge.discard,
             "abort": self.bridge.abort,
         }
-        act = partial(acts[verb.id], self._run_id)
+        act = partial(acts[verb.id], self._run_id, taking_over=taking_over)
         self.errand(verb.label, act, lambda _: self.say(f"{verb.label}: under way."))
 
     def _show_log(self, answer: tuple[str, str]) -> None:
@@ -231,14 +227,31 @@ class RunScreen(RescueScreen):
         self.app.push_screen(PageScreen("Report", text, path=path, stage="report", way=self._way))
 
 
-def headline(view: RunView) -> str:
-    """What this run is about, and how far it is."""
+def confirmation(verb: Verb, view: RunView, operator: str) -> Confirmation:
+    """What is asked before something is done; a run of somebody else's is taken over by name."""
+    typed, lines, why = verb.typed, verb.asks, IRREVERSIBLE
+    if (owner := view.state.owner) != operator:
+        lines = (f"The run belongs to {owner}: you take it over, and that is written down.", *lines)
+        if typed is None:
+            typed, why = owner, f"Does {owner} know?"
+    return Confirmation(
+        title=f"On host {view.plan.host}: cluster {view.state.cluster}",
+        lines=lines,
+        verb=verb.label.partition(":")[0],
+        typed=typed,
+        typed_why=why,
+    )
+
+
+def headline(view: RunView, operator: str) -> str:
+    """What this run is about, how far it is, and whose it is if not the operator's own."""
     done = sum(step.state == "done" for step in view.state.steps)
     subject, undo = view.plan.subject, "Undo: "
     if isinstance(view.plan, BackupPlan):
         subject, undo = backup_plan_text.headline(view.plan), "Removal: "
     purpose = {"undo": undo, "discard": "Discard after: "}.get(view.state.purpose, "")
-    return f"{done}/{len(view.state.steps)} steps  {purpose}{subject}"
+    owner = "" if view.state.owner == operator else f"{view.state.owner}'s run: you watch.  "
+    return f"{done}/{len(view.state.steps)} steps  {owner}{purpose}{subject}"
 
 
 def way_of(view: RunView) -> tuple[str, ...]:

@@ -1,0 +1,103 @@
+"""What `discard` would delete, shown before it does; and what forbids to delete it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from humanize import intcomma, naturaldelta, naturalsize
+
+from pgrescue.plan.checks.context import is_inside
+from pgrescue.postgres.postmaster import servers_below
+from pgrescue.run.state import RunState
+from pgrescue.survey.filesystem import mount_points
+
+
+@dataclass(frozen=True, slots=True)
+class Deletable:
+    """Something that a run set aside or made, and that is still there."""
+
+    path: str
+    since: datetime | None
+    """When the run put it there."""
+    files: int | None = None
+    size_bytes: int | None = None
+    """What deleting it would give back; None until it has been counted."""
+
+    def described(self, now: datetime) -> str:
+        """Size and age in words."""
+        size = "its size is being counted"
+        if self.size_bytes is not None and self.files is not None:
+            size = f"{naturalsize(self.size_bytes, binary=True)} in {intcomma(self.files)} files"
+        if self.since is None:
+            return size
+        age = f"set aside {naturaldelta(now - self.since)} ago ({self.since:%Y-%m-%d %H:%M} UTC)"
+        return f"{size}, {age}"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why something is not deleted, and what to do about it."""
+
+    title: str
+    cause: str
+    next_steps: tuple[str, ...] = ()
+
+
+def counted(item: Deletable) -> Deletable:
+    """With its size and number of files; links are not followed, and what is gone is left out."""
+    files = size = 0
+    for where, _, names in os.walk(item.path):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(where, name))
+            except OSError:
+                continue  # it is gone
+            files, size = files + 1, size + status.st_blocks * 512
+    return replace(item, files=files, size_bytes=size)
+
+
+def obstacle(state: RunState, path: str) -> Obstacle | None:
+    """What forbids to delete something that a run made or set aside; None for what is gone, too."""
+    place = Path(path)
+    if place.is_symlink():
+        return Obstacle(f"{path} is a link.", "It was a directory when it was set aside.")
+    if not place.exists():
+        return None
+    if state.is_another(path):
+        return Obstacle(
+            f"{path} is not what the run {state.run} has put there.",
+            "Another directory has taken its place since; nothing in it is touched.",
+            (f"look at it; once it is moved away: pgrescue discard {state.run}",),
+        )
+    real = os.path.realpath(place)
+    if not state.is_known(path) and real != path:
+        return Obstacle(
+            f"{path} is reached through a link.",
+            f"It leads to {real}, and the journal does not tell whether that is the directory "
+            "which was set aside.",
+            ("look at it, and delete it by hand",),
+        )
+    if mounted := mounts_inside(real, itself=True):
+        return Obstacle(
+            f"{mounted[0]} is a mount point.",
+            "Something is mounted inside what was to be deleted.",
+            (f"umount {mounted[0]}",),
+        )
+    if servers := servers_below(place):
+        pid, where = next(iter(servers.items()))
+        return Obstacle(
+            f"A server runs in {where}.",
+            f"Process {pid} works there: somebody has started a server on what was set aside.",
+            (f"stop it, then: pgrescue discard {state.run}",),
+        )
+    return None
+
+
+def mounts_inside(path: str, *, itself: bool = False) -> list[str]:
+    """Where something is mounted below a directory, or on it."""
+    real = os.path.realpath(path)
+    found = [mount for mount in mount_points() if is_inside(mount, real)]
+    return found if itself else [mount for mount in found if mount != real]

@@ -1,0 +1,154 @@
+"""Rescuing the WAL that only the old `pg_wal` has: copied, compared and walked before it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pgrescue.errors import StepFailed
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.run_directory import sync_directory
+from pgrescue.survey.wal_tail import look_at_tail
+from pgrescue.wal.archive import WalArchive, scan_archive
+from pgrescue.wal.pages import SegmentFile
+from pgrescue.wal.segment import SegmentId
+from pgrescue.wal.summarize import summarize
+
+_CHUNK_BYTES = 1 << 20
+_NOTHING_MOVED = "Nothing has been moved: the old data is where it was."
+
+
+def rescue_wal(execution: RestoreExecution) -> str:
+    """Copy the segments that the archive lacks from the old `pg_wal`, before it moves.
+
+    Raises `StepFailed` if one cannot be read, if a copy is not what was read, or if the copies do
+    not reach as far as the plan promises.
+    """
+    work = execution.work
+    execution.make_directory(work.staging)
+    tail = f"{work.staging}/tail"
+    execution.make_directory(tail)
+    archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
+    source = Path(work.old_wal or "")
+    found = look_at_tail(source, archive, work.system_identifier)
+    for item in found.unreadable:
+        raise _unreadable(execution, Path(item.path), item.reason)
+    histories = [
+        name
+        for name in (os.listdir(source) if source.is_dir() else [])
+        if name.endswith(".history") and not (archive and int(name[:8], 16) in archive.histories)
+    ]
+    for name in (*found.names, *histories):
+        execution.check_abort()
+        copy_owned(execution, source / name, Path(tail, name))
+    sync_directory(Path(tail))
+    if not found.names:
+        return "0 segments that the archive lacks"
+    end = _walk(execution, Path(tail), found.names)
+    return f"{len(found.names)} segments that the archive lacks, whole as far as {end}"
+
+
+def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> None:
+    """Copy a file for the server's account, whole or not at all; synced, read again and compared.
+
+    Raises `StepFailed` if the source cannot be read or the copy differs; OSError if it cannot be
+    written.
+    """
+    temporary = destination.with_name(f"{destination.name}.pgrescue-new")
+    read = hashlib.sha256()
+    try:
+        with temporary.open("wb") as file:
+            for chunk in _chunks(execution, source):
+                read.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            # What is in memory only is dropped, so that the copy is read from where it lies.
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with temporary.open("rb") as file:
+            copied = hashlib.file_digest(file, "sha256")
+        if copied.digest() != read.digest():
+            raise StepFailed(
+                f"The copy of {source.name} is not what was copied.",
+                f"{temporary} was read again, and differs from what had been read of {source}: "
+                "a fault of memory or of the device.",
+                unchanged=_unchanged(execution),
+                next_steps=(
+                    "look for errors of the device: dmesg",
+                    f"pgrescue resume {execution.directory.id}   copies it again",
+                ),
+            )
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    execution.give_to_owner(temporary, execution.work.mode & 0o666)
+    temporary.rename(destination)
+
+
+def _chunks(execution: RestoreExecution, source: Path) -> Iterator[bytes]:
+    try:
+        with source.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise _unreadable(execution, source, error.strerror or str(error)) from error
+
+
+def _unreadable(execution: RestoreExecution, path: Path, reason: str) -> StepFailed:
+    return StepFailed(
+        f"{path.name} cannot be read: {reason}.",
+        f"{path} holds WAL that is nowhere else; what is committed in it would be lost.",
+        unchanged=_unchanged(execution),
+        next_steps=(
+            "look for errors of the device: dmesg",
+            "copy it into the archive by other means; or, to go on without it, move it to another "
+            "name",
+            f"then: pgrescue resume {execution.directory.id}",
+        ),
+    )
+
+
+def _unchanged(execution: RestoreExecution) -> str:
+    return "" if execution.state().asides else _NOTHING_MOVED
+
+
+def _walk(execution: RestoreExecution, tail: Path, names: tuple[str, ...]) -> Lsn:
+    """Go through every record of the copies, CRCs compared; returns where the WAL in them ends.
+
+    Where it ends early the plan has said so; `StepFailed` if it has promised more.
+    """
+    size, stop = execution.work.wal_segment_size, execution.plan.stop
+    segments = [SegmentId.parse(name, size) for name in names]
+    end = Lsn(0)
+    for name, segment in zip(names, segments, strict=True):
+        execution.check_abort()
+        source = SegmentFile(str(tail / name))
+        summary = summarize(source, segment.start(size), segment.timeline, check_crc=True)
+        end = max(end, summary.end)
+        if summary.is_whole:
+            continue
+        where = f"{name} at {summary.end}: {summary.reason or summary.end_kind}"
+        goes_on = SegmentId(segment.number + 1, segment.timeline) in segments
+        promised = stop.replayed_to if segment.timeline == stop.timeline else None
+        if promised is not None and summary.end < promised:
+            if goes_on or promised <= segment.end(size):
+                raise _damaged(execution, where, promised)
+        elif goes_on:
+            execution.note(f"The rescued WAL is damaged in {where}.")
+    return end
+
+
+def _damaged(execution: RestoreExecution, where: str, promised: Lsn) -> StepFailed:
+    return StepFailed(
+        "The WAL that only the old pg_wal has does not reach as far as the plan says.",
+        f"It ends in {where}; when the plan was made, it could be read up to {promised}.",
+        unchanged=_NOTHING_MOVED,
+        next_steps=(
+            "look for errors of the device: dmesg",
+            "make a new plan with the same options, and see what it keeps",
+            f"pgrescue undo {execution.directory.id}",
+        ),
+    )

@@ -1,0 +1,135 @@
+"""The look at what else is on the machine around the places that a run moves or fills."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pgrescue.catalog.model import Backup
+from pgrescue.config.debian import debian_clusters
+from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.config.state import state_directory
+from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.surroundings import Neighbour, Surroundings
+from pgrescue.postgres.postmaster import served_directories
+from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
+from pgrescue.survey.filesystem import mount_points
+
+_DEPTH = 4
+"""How far below a data directory others are looked for."""
+_ITS_OWN = ("pg_", "pgsql_tmp", ".pgrescue")
+"""How names begin that PostgreSQL, or pgrescue for what it set aside, uses in a data directory."""
+
+
+def surroundings(
+    own: str,
+    moved: Sequence[str],
+    filled: Sequence[str],
+    known: Sequence[str],
+    kept: Mapping[str, str],
+) -> Surroundings:
+    """What is around a run's places.
+
+    `own` is the data directory that the run is about, `moved` what it would set aside, `filled`
+    where it would write, `known` further data directories, `kept` what else must stay.
+    """
+    going = [os.path.realpath(path) for path in moved]
+    places = [*going, *(os.path.realpath(path) for path in filled)]
+    return Surroundings(
+        homes=_homes(),
+        neighbours=tuple(_neighbours(os.path.realpath(own), places, known)),
+        known=tuple(known),
+        kept=dict(kept),
+        mounts=tuple(
+            mount
+            for mount in sorted(set(mount_points()))
+            if any(is_inside(mount, path) and mount != path for path in going)
+        ),
+    )
+
+
+def known_directories(config: Config) -> tuple[str, ...]:
+    """The data directories that this configuration or Debian's names, running or not."""
+    named = [cluster.data_directory for cluster in config.clusters.values()]
+    named += [cluster.data_directory for cluster in debian_clusters()]
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in named))
+
+
+def kept_places(
+    config: Config, cluster: ClusterConfig, backups: Sequence[Backup]
+) -> dict[str, str]:
+    """Every backup and archive that the configuration knows, and pgrescue's own state."""
+    kept: dict[str, str] = {}
+    for other in config.clusters.values():
+        of = "" if other.name == cluster.name else f" of the cluster {other.name}"
+        if other.wal_archive is not None:
+            kept[os.path.realpath(other.wal_archive)] = f"The WAL archive{of}"
+        if other.name != cluster.name:
+            roots = {os.path.realpath(root): f"Backups{of}" for root in other.backups}
+            kept |= {path: words for path, words in roots.items() if _holds_something(path)}
+    for backup in backups:
+        copies = backup.details.tablespace_archives.values() if backup.details else ()
+        # Of a tar backup they are files in its directory.
+        paths = (backup.path, *(copy for copy in copies if os.path.isabs(copy)))
+        kept |= {os.path.realpath(path): f"Backup {backup.id}" for path in paths}
+    kept[os.path.realpath(state_directory())] = "What pgrescue knows of its runs"
+    return kept
+
+
+def _holds_something(path: str) -> bool:
+    try:
+        return bool(os.listdir(path))
+    except OSError:
+        return False
+
+
+def _homes() -> dict[str, str]:
+    """Of every account; and of whoever is at the keyboard, whom the list need not know."""
+    homes = {entry.pw_dir: entry.pw_name for entry in pwd.getpwall()}
+    homes.setdefault(os.path.expanduser("~"), "whoever runs this")
+    if behind := os.environ.get("SUDO_USER"):
+        homes.setdefault(os.path.expanduser(f"~{behind}"), behind)
+    return {
+        os.path.realpath(path): name
+        for path, name in homes.items()
+        if os.path.isabs(path) and os.path.isdir(path) and os.path.realpath(path) != "/"
+    }
+
+
+def _neighbours(own: str, places: Sequence[str], known: Sequence[str]) -> Iterator[Neighbour]:
+    served = {os.path.realpath(path) for path in served_directories()}
+    found = set(served)
+    found |= {os.path.realpath(path) for path in known if _is_data_directory(Path(path))}
+    for place in places:
+        found |= {str(path) for path in Path(place).parents if _is_data_directory(path)}
+        found |= {str(path) for path in _below(Path(place), _DEPTH)}
+    for directory in sorted(found - {own}):
+        wal = linked_wal_directory(Path(directory))
+        outside = [t.version_directory.real_path for t in tablespaces_of(Path(directory))]
+        outside += [wal.real_path] if wal is not None else []
+        yield Neighbour(directory, directory in served, tuple(outside))
+
+
+def _is_data_directory(path: Path) -> bool:
+    """Also one that has lost its `pg_control`; a database's directory has no `global`."""
+    return os.path.isfile(path / "PG_VERSION") and os.path.isdir(path / "global")
+
+
+def _below(directory: Path, depth: int) -> Iterator[Path]:
+    """Data directories inside, but where PostgreSQL keeps its own files and nobody others."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.isdigit() or entry.name.startswith(_ITS_OWN):
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            continue
+        path = directory / entry.name
+        if _is_data_directory(path):
+            yield path
+        elif depth:
+            yield from _below(path, depth - 1)

@@ -1,0 +1,178 @@
+"""The WAL that only a dead cluster's `pg_wal` has: its tail, which the archive never got."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed
+from pgrescue.history.way import segment_refs
+from pgrescue.survey.archive import WalAtHand
+from pgrescue.wal.archive import ArchivedFile, WalArchive
+from pgrescue.wal.index import SegmentRef
+from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
+from pgrescue.wal.recovery_path import PathStep, RecoveryPath
+from pgrescue.wal.segment import NAME, SegmentId
+
+_PORTION = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableSegment:
+    """A segment of `pg_wal` that the operating system does not give out."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TailOnTheWay:
+    """The part of the tail that a recovery reads, and what it reads before that."""
+
+    names: tuple[str, ...]
+    refs: list[SegmentRef]
+    """From the first segment of the tail on."""
+    before: list[SegmentRef]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The segments that the archive lacks, by name, and those of which nobody can tell."""
+
+    names: tuple[str, ...]
+    unreadable: tuple[UnreadableSegment, ...]
+
+
+NO_TAIL = Tail((), ())
+
+
+def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: str | None) -> Tail:
+    """Segments that hold what their name says and of which the archive has no whole copy.
+
+    A recycled segment carries a future name over old content: its header's address tells.
+    """
+    try:
+        listed = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
+    except OSError:
+        return Tail((), ())
+    names: list[str] = []
+    unreadable: list[UnreadableSegment] = []
+    for name in listed:
+        try:
+            size = _current_size(pg_wal / name, name, system_identifier)
+        except FileNotFoundError:
+            continue  # recycled while this looks
+        except OSError as error:
+            if not _may_be_archived(archive, name):
+                reason = error.strerror or str(error)
+                unreadable.append(UnreadableSegment(str(pg_wal / name), reason))
+            continue
+        if size is not None and not _is_archived(archive, name, size):
+            names.append(name)
+    return Tail(tuple(names), tuple(unreadable))
+
+
+def unarchived_segments(
+    pg_wal: Path, archive: WalArchive | None, system_identifier: str | None
+) -> tuple[str, ...]:
+    """As `look_at_tail`, only the names."""
+    return look_at_tail(pg_wal, archive, system_identifier).names
+
+
+def tail_on_the_way(at_hand: WalAtHand, path: RecoveryPath) -> TailOnTheWay:
+    """Which segments recovery would have to do without if the tail were lost.
+
+    Where the archive cannot be listed, what the server has marked as archived counts as archived.
+    """
+    size, tail = at_hand.segment_size, set(at_hand.tail)
+    steps = list(path.steps)
+    if at_hand.archive is None:
+        tail -= set(archived_by_status(at_hand.pg_wal))
+        steps = _line(at_hand)
+    first = next((number for number, step in enumerate(steps) if step.name in tail), len(steps))
+    names = tuple(step.name for step in steps[first:] if step.name in tail)
+    refs = segment_refs(steps, size)
+    return TailOnTheWay(names, refs[first:], refs[:first])
+
+
+def _line(at_hand: WalAtHand) -> list[PathStep]:
+    """What `pg_wal` has of its newest timeline, in order."""
+    size = at_hand.segment_size
+    found = sorted(SegmentId.parse(name, size) for name in at_hand.tail)
+    newest = max((segment.timeline for segment in found), default=0)
+    steps = []
+    for segment in found:
+        if segment.timeline == newest:
+            name = segment.name(size)
+            file = ArchivedFile(name, f"{at_hand.pg_wal}/{name}", size)
+            steps.append(PathStep(segment.number, segment.timeline, name, file))
+    return steps
+
+
+def archived_by_status(pg_wal: Path) -> tuple[str, ...]:
+    """The segments that the server has archived by its own account (`archive_status/*.done`).
+
+    In the order of the log: names sort that way only within one timeline.
+    """
+    try:
+        found = os.listdir(pg_wal / "archive_status")
+    except OSError:
+        return ()
+    names = [name.removesuffix(".done") for name in found if name.endswith(".done")]
+    return tuple(sorted((n for n in names if NAME.fullmatch(n)), key=lambda n: (n[8:], n[:8])))
+
+
+def _may_be_archived(archive: WalArchive | None, name: str) -> bool:
+    return archive is not None and name in archive.segments
+
+
+def _is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
+    """Whether the archive has a segment whole: a copy that is cut off or damaged is none."""
+    file = archive.segments.get(name) if archive is not None else None
+    if file is None:
+        return False
+    try:
+        stamp = file.path.stat().st_mtime_ns
+    except OSError:
+        return False
+    return _plain_size(file, stamp) == size
+
+
+@lru_cache(maxsize=4096)
+def _plain_size(file: ArchivedFile, _stamp: int) -> int | None:
+    """How many bytes of WAL a copy holds, read to its end if it is compressed; None for no WAL.
+
+    Remembered as long as the file stays as it is.
+    """
+    try:
+        with open_decompressed(file.path) as stream:
+            head = stream.read(LONG_HEADER_SIZE)
+            if not _is_segment(parse_segment_header(head), file.name):
+                return None
+            if not file.ending:
+                return file.size
+            size = len(head)
+            while part := stream.read(_PORTION):
+                size += len(part)
+    except DECOMPRESSION_ERRORS:
+        return None
+    return size
+
+
+def _current_size(path: Path, name: str, system_identifier: str | None) -> int | None:
+    """A segment's size, if it holds what its name says; raises OSError if it cannot be read."""
+    with path.open("rb") as stream:
+        header = parse_segment_header(stream.read(LONG_HEADER_SIZE))
+        size = os.fstat(stream.fileno()).st_size
+    if header is None or system_identifier not in (None, header.system_identifier):
+        return None
+    return size if _is_segment(header, name) else None
+
+
+def _is_segment(header: SegmentHeader | None, name: str) -> bool:
+    if header is None:
+        return False
+    segment = SegmentId.parse(name, header.segment_size)
+    return header.start_lsn == segment.start(header.segment_size)

@@ -1,0 +1,81 @@
+"""Two at one run: everybody watches, its owner acts, and who takes it over is on record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.services.conftest import Stage
+from tests.support.cluster import cluster_config
+from tests.support.command import Completed, document, finished, run_pgrescue
+from tests.support.pg_service import ServiceScript
+from tests.support.refused import refused
+from tests.support.runs import journal, wait_for_end, wait_for_step
+
+pytestmark = pytest.mark.server
+
+REFUSED = 3
+
+
+def run_as(operator: str, stage: Stage, *args: str) -> Completed:
+    """Run pgrescue as somebody does who came by sudo."""
+    workspace = stage.workspace
+    return run_pgrescue(
+        *args, config=workspace.config, state=workspace.state, env={"SUDO_USER": operator}
+    )
+
+
+def test_only_the_owner_acts(stage: Stage) -> None:
+    epoch = stage.log.epochs[2]
+    target = ("--to-xid", str(epoch.xid))
+    plan = stage.workspace.path / "plan.json"
+    plan.write_text(run_as("carla", stage, "plan", *target, "--json").stdout)
+    started = run_as("anna", stage, "restore", "--plan", str(plan), "--yes", "--json")
+    status = finished(started)
+    run = status["run"]
+    assert status["state"] == "waiting"
+    assert status["owner"] == "anna", "who planned it need not be who runs it"
+
+    for act in ("resume", "undo", "discard", "abort"):
+        error = refused(
+            run_as("bob", stage, act, run, "--yes", "--json"), REFUSED, "--take-over", "attach"
+        )
+        assert "belongs to anna" in error["title"]
+    assert len([r for r in journal(stage.workspace, run) if r["event"] == "started"]) == 1
+    assert document(run_as("bob", stage, "status", "--json"))["owner"] == "anna"
+    assert "anna" in run_as("bob", stage, "status").stdout
+    assert finished(run_as("bob", stage, "attach", "--json"))["state"] == "waiting"
+
+    undone = finished(run_as("bob", stage, "undo", run, "--yes", "--take-over", "--json"))
+    assert (undone["state"], undone["owner"]) == ("undone", "bob")
+    assert "bob took the run over from anna." in undone["notes"]
+    assert stage.log.rows_visible() == [1, 2, 3, 4]
+    refused(run_as("anna", stage, "discard", "--yes", "--json"), REFUSED, "belongs to bob")
+    report = Path(stage.workspace.state, "runs", run, "report.md").read_text()
+    assert "Owner: bob" in report
+    assert "bob took the run over from anna." in report
+    assert finished(run_as("bob", stage, "discard", "--yes", "--json"))["state"] == "undone"
+
+
+def test_stopping_a_run_at_work_takes_the_owner_too(stage: Stage) -> None:
+    service = ServiceScript(stage.sandbox)
+    go = stage.workspace.path / "go"
+    service.behave(start=f"while ! test -e {go}; do sleep 0.1; done; {service.working['start']}")
+    stage.workspace.configure(replace(cluster_config(stage.sandbox), service=service.spec))
+    options = ("restore", "--to", "latest", "--yes", "--json", "--detach")
+    run = document(run_as("anna", stage, *options))["run"]
+    wait_for_step(stage.workspace, run, "start")
+
+    refused(run_as("bob", stage, "abort", run, "--yes", "--json"), REFUSED, "belongs to anna")
+    assert document(run_as("bob", stage, "status", "--json"))["state"] == "running"
+
+    stopped = run_as("bob", stage, "abort", run, "--yes", "--take-over", "--json")
+    go.touch()
+    assert stopped.returncode == 0
+    assert wait_for_end(stage.workspace, run)["owner"] == "bob"
+    events = [record["event"] for record in journal(stage.workspace, run)]
+    assert events.index("taken_over") < events.index("abort_requested")
+    refused(run_as("anna", stage, "undo", "--yes", "--json"), REFUSED, "belongs to bob")
+    assert finished(run_as("bob", stage, "undo", "--yes", "--json"))["state"] == "undone"

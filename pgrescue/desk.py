@@ -124,10 +124,15 @@ class Desk:
             request,
             cluster=self.cluster.name,
             catalog_cache=str(catalog_cache_file()),
-            notify=self.cluster.notify or self.config.notify,
+            notify=self.notify,
         )
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
         return plan
+
+    @property
+    def notify(self) -> str | None:
+        """The command that is told how a run ended."""
+        return self.cluster.notify or self.config.notify
 
     def reseed_plan(self, request: ReseedRequest) -> Plan:
         """A sealed plan of a re-seed, kept in the state directory.

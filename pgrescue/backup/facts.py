@@ -8,6 +8,7 @@ from datetime import datetime
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.facts import FilesystemFacts, HostFacts, PathFacts, Programs, UnfinishedRun
 from pgrescue.postgres.account import Account
+from pgrescue.postgres.lsn import Lsn
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ class ArchiverFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotFacts:
+    """A replication slot (`pg_replication_slots`)."""
+
+    name: str
+    kind: str
+    """`physical` or `logical`."""
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts:
     """The server that is to be backed up, asked over a connection."""
 
@@ -55,11 +66,14 @@ class ServerFacts:
     """What `wal_compression` may be: shows with which libraries the server was built."""
     senders: int
     """WAL senders at work now."""
-    slot_names: tuple[str, ...]
-    """Of its replication slots."""
+    replication_slots: tuple[SlotFacts, ...]
     archiver: ArchiverFacts | None
     system_identifier: str
     timeline: int
+    lsn: Lsn | None
+    """How far it has written WAL or, as a standby, replayed it."""
+    started_at: datetime | None
+    """When its postmaster started, to the microsecond."""
     last_checkpoint_at: datetime | None
     wal_since_checkpoint: int | None
     """Bytes of WAL since then: about as much as another checkpoint has to write at most."""
@@ -74,7 +88,7 @@ class ServerFacts:
     @property
     def slots(self) -> int:
         """How many replication slots it has."""
-        return len(self.slot_names)
+        return len(self.replication_slots)
 
     @property
     def major(self) -> int:

@@ -63,7 +63,7 @@ def _verify(work: BackupWork) -> Step:
         "Read it again and compare it with its manifest",
         "A backup that nobody has read is a hope. Every file's size and checksum, and every record "
         "of the WAL that it needs.",
-        (f"pgrescue verify {shlex.quote(work.partial)}",),
+        (f"# as pgrescue verify does with one in the catalog: {shlex.quote(work.partial)}",),
         _NOTHING,
         _NOTHING,
     )

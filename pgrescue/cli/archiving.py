@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     desk = open_desk(arguments)
     facts = desk.facts()
     directory = _directory(desk, arguments.archive)
+    _check_archive(desk, directory)
     if arguments.receivewal:
         return _print_unit(desk, directory, as_json=arguments.json)
     server = find_postmaster(desk.cluster.data_directory)
@@ -65,6 +66,37 @@ def _directory(desk: Desk, named: str) -> str:
             next_steps=("pgrescue init --archive DIR",),
         )
     return str(desk.cluster.wal_archive)
+
+
+def _check_archive(desk: Desk, directory: str) -> None:
+    """Not where it would be lost with the data, and nobody else's."""
+    from pgrescue.wal.archive import scan_archive
+    from pgrescue.wal.headers import identify_archive
+
+    facts = desk.facts()
+    real = os.path.realpath(directory)
+    homes = [facts.directory.real_path, *(item.path for item in facts.tablespaces)]
+    homes += [facts.wal_directory.real_path] if facts.wal_directory is not None else []
+    for home in map(os.path.realpath, homes):
+        if f"{real}/".startswith(f"{home}/"):
+            raise Refused(
+                f"{directory} is inside {home}, where the cluster's own files are.",
+                "The archive would be lost with the data that it is to bring back, copied with "
+                "every backup, and set aside with every restore.",
+                next_steps=("pgrescue init --archive DIR, best on another disk",),
+            )
+    try:
+        found = identify_archive(scan_archive(Path(directory)))
+    except OSError:
+        return
+    own = facts.control.system_identifier if facts.control is not None else None
+    if found is not None and own is not None and found.system_identifier != own:
+        raise Refused(
+            f"{directory} is the WAL archive of another cluster.",
+            f"The segments in it have the system identifier {found.system_identifier}, this "
+            f"cluster has {own}. Names of segments are the same in every cluster.",
+            next_steps=("give each cluster a directory of its own: pgrescue init --archive DIR",),
+        )
 
 
 def _check_directory(owner: str, directory: str, desk: Desk) -> None:
@@ -119,7 +151,7 @@ def _own_address(desk: Desk, facts: ClusterFacts) -> str:
 
 
 def _print_unit(desk: Desk, directory: str, *, as_json: bool) -> int:
-    from pgrescue.postgres.archiving import receivewal_unit
+    from pgrescue.postgres.archiving import receivewal_slot, receivewal_unit
 
     facts = desk.facts()
     source = desk.cluster.backup.source or _own_address(desk, facts)
@@ -129,7 +161,7 @@ def _print_unit(desk: Desk, directory: str, *, as_json: bool) -> int:
         bin_directory=str(desk.cluster.bin_directory or "/usr/bin"),
         conninfo=source,
         account=facts.owner.name,
-        slot=f"pgrescue_{''.join(c if c.isalnum() else '_' for c in desk.cluster.name.lower())}",
+        slot=receivewal_slot(desk.cluster.name),
     )
     if as_json:
         print_json({"cluster": desk.cluster.name, "directory": directory, "unit": unit})

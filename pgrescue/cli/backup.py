@@ -29,7 +29,8 @@ examples:
   pgrescue backup --format plain --tablespace /srv/ts=/backup/ts --yes
 
 The backup goes on if the terminal is lost; pgrescue attach shows it again. For cron: exit code 0
-means taken, verified and in the catalog.
+means taken, verified, and restorable with the WAL that it holds or that is in the archive; it is in
+the catalog unless --destination is none of the configured directories, of which a warning tells.
 """
 
 
@@ -103,14 +104,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_backup(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
     from pgrescue.backup.text import render_text, summary
-    from pgrescue.cli.start import execute, print_dry_run
+    from pgrescue.cli.start import execute, print_dry_run, refusals_told
 
     desk = open_desk(arguments)
-    plan = desk.backup_plan(request_from(arguments, desk.cluster.backup))
     if arguments.dry_run:
+        plan = desk.backup_plan(request_from(arguments, desk.cluster.backup))
         return print_dry_run(plan, render_text(plan), as_json=arguments.json)
-    ask = partial(confirm, f"{plan.subject}?", given=arguments.yes, option="--yes")
-    return execute(plan, summary(plan), ask, arguments)
+    with refusals_told(desk.cluster.name, "backup", desk.notify):
+        plan = desk.backup_plan(request_from(arguments, desk.cluster.backup))
+        ask = partial(confirm, f"{printable(plan.subject)}?", given=arguments.yes, option="--yes")
+        return execute(plan, summary(plan), ask, arguments)
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

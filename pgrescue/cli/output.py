@@ -41,21 +41,40 @@ def print_lines(text: str) -> None:
 
 def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
     """An error as text on standard error and, with --json, as an object on standard output."""
-    narrate(str(error))
+    narrate(_error_text(error))
     if not getattr(arguments, "json", False):
         return
-    told = {
+    if arguments.command in STREAMING:
+        print_json({"event": "finished", **failed(error)})
+    else:
+        print_json({"error": _told(error)})
+
+
+def _error_text(error: PgRescueError) -> str:
+    """For a terminal: what a name holds looks like no line of ours. A cause may have several."""
+    cause, *more = map(printable, error.cause.split("\n"))
+    lines = [printable(error.title)]
+    if error.cause:
+        lines += [f"  Cause: {cause}".rstrip(), *(f"    {line.strip()}" for line in more)]
+    lines += [f"    {printable(line)}" for line in error.evidence.splitlines()]
+    lines += [f"  {printable(error.unchanged)}"] if error.unchanged else []
+    return "\n".join([*lines, *(f"  Next: {printable(step)}" for step in error.next_steps)])
+
+
+def failed(error: PgRescueError) -> dict[str, Any]:
+    """The status of a run that was not begun."""
+    nothing = dict.fromkeys(_STATUS_KEYS)
+    return {**nothing, "state": "failed", "steps": [], "error": _told(error)}
+
+
+def _told(error: PgRescueError) -> dict[str, Any]:
+    return {
         "title": error.title,
         "cause": error.cause,
         "evidence": "\n".join(filter(None, (error.evidence, error.unchanged))),
         "next": to_plain(error.next_steps),
         "exit_code": int(error.exit_code),
     }
-    if arguments.command in STREAMING:
-        nothing = dict.fromkeys(_STATUS_KEYS)
-        print_json({"event": "finished", **nothing, "state": "failed", "steps": [], "error": told})
-    else:
-        print_json({"error": told})
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.session import confirm, open_desk
+from pgrescue.cli.session import confirm, confirm_by_name, open_desk
 from pgrescue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add("--dry-run", action="store_true", help="print the plan and do nothing")
     add("--yes", action="store_true", help="do not ask")
+    add(
+        "--confirm",
+        metavar="HOST/CLUSTER",
+        help="instead of typing it, where a running primary is replaced or the source is behind",
+    )
     add("--detach", action="store_true", help="return once the run has started")
     add("--json", action="store_true", help="one JSON object per event")
     parser.set_defaults(handler=run)
@@ -60,15 +65,28 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.start import execute, print_dry_run
+    from pgrescue.cli.start import execute, print_dry_run, refusals_told
     from pgrescue.plan.render_text import render_text, summary
 
     desk = open_desk(arguments)
-    plan = desk.reseed_plan(_request(arguments))
     if arguments.dry_run:
+        plan = desk.reseed_plan(_request(arguments))
         return print_dry_run(plan, render_text(plan), as_json=arguments.json)
-    ask = partial(confirm, _question(plan), given=arguments.yes, option="--yes")
-    return execute(plan, summary(plan), ask, arguments)
+    with refusals_told(desk.cluster.name, "reseed", desk.notify):
+        plan = desk.reseed_plan(_request(arguments))
+        return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
+
+
+def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
+    """A yes, or the cluster's name where commits may be lost that are nowhere else."""
+    from pgrescue.reseed.lineage import TO_BE_TYPED
+
+    told = {finding.code for finding in plan.preflight if finding.status == "warning"}
+    if told & TO_BE_TYPED:
+        confirm_by_name(_question(plan), plan.identity, arguments.confirm)
+    else:
+        given = arguments.yes or arguments.confirm == plan.identity
+        confirm(_question(plan), given=given, option="--yes")
 
 
 def _question(plan: Plan) -> str:

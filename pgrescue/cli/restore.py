@@ -48,11 +48,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, confirm, start, watch."""
-    from pgrescue.cli.start import execute
+    from pgrescue.cli.start import execute, refusals_told
     from pgrescue.plan.render_text import summary
+    from pgrescue.run.notify import kind_of
 
-    plan = _plan(arguments)
-    return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
+    if arguments.plan is not None:
+        plan = _saved(arguments.plan)
+        with refusals_told(plan.cluster, kind_of(plan), plan.notify):
+            return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
+    desk, kind = open_desk(arguments), "drill" if arguments.into else "restore"
+    with refusals_told(desk.cluster.name, kind, desk.notify):
+        plan = desk.plan(
+            request_from(arguments, desk.config.time_zone), progress_teller("reading ahead")
+        )
+        return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
 
 
 def _question(plan: Plan) -> str:
@@ -64,23 +73,18 @@ def _question(plan: Plan) -> str:
     return "\n".join([*lines, f"Restore {plan.identity} to {plan.target}?"])
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    if arguments.plan is not None:
-        from pgrescue.plan.model import Plan
-        from pgrescue.run.run_directory import load_plan
+def _saved(file: Path) -> Plan:
+    from pgrescue.plan.model import Plan
+    from pgrescue.run.run_directory import load_plan
 
-        plan = load_plan(arguments.plan)
-        if not isinstance(plan, Plan):
-            raise UsageError(
-                f"{arguments.plan} is no plan of a restore.",
-                f"It is: {plan.subject}.",
-                next_steps=("make one: pgrescue plan --json >plan.json",),
-            )
-        return plan
-    desk = open_desk(arguments)
-    return desk.plan(
-        request_from(arguments, desk.config.time_zone), progress_teller("reading ahead")
-    )
+    plan = load_plan(file)
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            f"{file} is no plan of a restore.",
+            f"It is: {plan.subject}.",
+            next_steps=("make one: pgrescue plan --json >plan.json",),
+        )
+    return plan
 
 
 def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json
-from pgrescue.cli.session import confirm, open_desk
-from pgrescue.errors import ExitCode, Refused
+from pgrescue.cli.session import confirm_by_name, open_desk
+from pgrescue.errors import ExitCode
 
 if TYPE_CHECKING:
     from pgrescue.config.retention_policy import RetentionPolicy
@@ -130,19 +130,8 @@ def public(advice: Advice) -> dict[str, Any]:
 
 def _confirm(plan: PrunePlan, arguments: argparse.Namespace) -> None:
     """The cluster's name, typed: backups are what is left when all else is lost."""
-    if arguments.confirm not in (None, plan.identity):
-        raise Refused(
-            f"'{arguments.confirm}' is not the cluster that this plan is for.",
-            f"It is {plan.identity}.",
-            next_steps=("name the cluster and the configuration that you mean: --cluster, -c",),
-        )
     how = "DELETES them for good" if plan.work.delete else "sets them aside until discarded"
-    confirm(
-        f"{plan.subject}: this {how}.",
-        given=arguments.confirm == plan.identity,
-        option=f"--confirm {plan.identity}",
-        expected=plan.identity,
-    )
+    confirm_by_name(f"{plan.subject}: this {how}.", plan.identity, arguments.confirm)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:

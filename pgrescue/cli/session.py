@@ -22,6 +22,18 @@ def open_desk(arguments: argparse.Namespace) -> Desk:
     return Desk(config, config.cluster(arguments.cluster))
 
 
+def confirm_by_name(question: str, identity: str, given: str | None) -> None:
+    """The same for what deserves more than a yes: host and cluster, typed or by --confirm."""
+    if given not in (None, identity):
+        raise Refused(
+            f"'{given}' is not the cluster that this plan is for.",
+            f"It is {identity}.",
+            next_steps=("name the cluster and the configuration that you mean: --cluster, -c",),
+        )
+    option = f"--confirm {identity}"
+    confirm(question, given=given == identity, option=option, expected=identity)
+
+
 def confirm(question: str, *, given: bool, option: str, expected: str = "yes") -> None:
     """Raise `Refused` unless it was confirmed, by option or by typing `expected`.
 

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import narrate, print_json
-from pgrescue.errors import ExitCode
+from pgrescue.cli.output import failed, narrate, print_json
+from pgrescue.errors import ExitCode, PgRescueError
+from pgrescue.printable import printable
 
 if TYPE_CHECKING:
     from pgrescue.plan.sealed import SealedPlan
+
+
+@contextmanager
+def refusals_told(cluster: str, kind: str, notify: str | None) -> Iterator[None]:
+    """Run the notification command, if there is one, for what is not begun: cron reads nothing.
+
+    At a terminal somebody reads it.
+    """
+    try:
+        yield
+    except PgRescueError as error:
+        if notify is not None and not sys.stdin.isatty():
+            from pgrescue.run.notify import tell_without_run
+
+            tell_without_run(notify, _not_begun(error, cluster, kind))
+        raise
+
+
+def _not_begun(error: PgRescueError, cluster: str, kind: str) -> dict[str, Any]:
+    return {
+        **failed(error),
+        "host": platform.node().partition(".")[0],
+        "kind": kind,
+        "subject": f"{kind} of {cluster}",
+        "exit_code": int(error.exit_code),
+        "report": None,
+    }
 
 
 def print_dry_run(plan: SealedPlan, text: str, *, as_json: bool) -> int:
@@ -39,7 +69,7 @@ def execute(
     narrate(summary)
     for finding in plan.preflight:
         if finding.status != "ok":
-            narrate(f"{finding.status.upper()}: {finding.message}")
+            narrate(f"{finding.status.upper()}: {printable(finding.message)}")
     if not plan.blockers:
         ask()
     directory = start(plan)

@@ -30,8 +30,10 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
     Interrupting this only stops the watching.
     """
     from pgrescue.run.follow import follow
+    from pgrescue.run.notify import tell_interrupted
 
     teller = _Teller()
+    was_at_work = directory.state().state == "running"
     try:
         for record in follow(directory, position):
             if record is None:
@@ -44,6 +46,8 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
         narrate(f"\nThe run goes on; pgrescue attach {directory.id} shows it again.")
         return ExitCode.INTERRUPTED
     state = directory.state()
+    if was_at_work and state.state == "interrupted":
+        tell_interrupted(directory)
     if as_json:
         print_json({"event": "finished", **status_of(state)})
     narrate(closing(state))
@@ -59,17 +63,17 @@ def closing(state: RunState) -> str:
         last = f", last commit {point.time}" if point.time is not None else ""
         lines.append(f"  Reached LSN {point.lsn}{last}.")
     if state.error is not None:
-        lines += [f"  {state.error.title}", f"  Cause: {state.error.cause}"]
+        lines += [f"  {printable(state.error.title)}", f"  Cause: {printable(state.error.cause)}"]
         evidence = state.error.evidence.splitlines()
         if len(evidence) <= _EVIDENCE_LINES:
-            lines += [f"    {line}" for line in evidence]
-        lines += [f"  Next: {step}" for step in state.error.next]
+            lines += [f"    {printable(line)}" for line in evidence]
+        lines += [f"  Next: {printable(step)}" for step in state.error.next]
     if state.purpose in ("restore", "backup", "prune"):
-        lines += [f"  Note: {note}" for note in state.notes]
+        lines += [f"  Note: {printable(note)}" for note in state.notes]
     if state.kind == "prune":
         return "\n".join([*lines, *_after_removal(state)])
     if state.set_aside is not None:
-        lines.append(f"  The old data is at {state.set_aside}.")
+        lines.append(f"  The old data is at {printable(state.set_aside)}.")
     match state.state:
         case "waiting":
             lines.append("  The server is paused at its target, open for reading only.")
@@ -90,7 +94,7 @@ def closing(state: RunState) -> str:
 def _after_removal(state: RunState) -> list[str]:
     """Where the backups and the WAL are, and what to do next."""
     run = state.run
-    lines = [f"  Set aside: {item.aside}" for item in state.asides]
+    lines = [f"  Set aside: {printable(item.aside)}" for item in state.asides]
     match state.state:
         case "succeeded" if state.asides:
             lines.append(f"  Next: pgrescue discard {run}  deletes it and frees the space")
@@ -120,11 +124,11 @@ class _Teller:
         """Say what a record means, if it means something to a person."""
         match record:
             case records.StepBegan():
-                self._line(f"> {record.title}")
+                self._line(f"> {printable(record.title)}")
             case records.StepEnded():
-                self._line(f"  done in {record.seconds:.1f} s: {record.result}")
+                self._line(f"  done in {record.seconds:.1f} s: {printable(record.result)}")
             case records.Note():
-                self._line(f"  note: {record.message}")
+                self._line(f"  note: {printable(record.message)}")
             case records.Progress():
                 self._progress(record)
             case records.Finished():

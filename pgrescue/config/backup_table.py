@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from pgrescue.config.backup_request import BackupRequest
+from pgrescue.config.conninfo_value import conninfo_of
 from pgrescue.config.errors import nearest
 from pgrescue.config.table import Table
 from pgrescue.errors import UsageError
@@ -48,7 +49,7 @@ def read_backup_table(cluster: Table) -> BackupRequest:
         return BackupRequest()
     table.only(BACKUP_KEYS)
     values: dict[str, Any] = {
-        "source": table.text("source"),
+        "source": conninfo_of(table, "source"),
         "name": table.text("name"),
         "label": table.text("label"),
     }

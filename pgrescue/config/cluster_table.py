@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pgrescue.config.backup_table import read_backup_table
+from pgrescue.config.conninfo_value import conninfo_of
 from pgrescue.config.errors import nearest
 from pgrescue.config.model import ClusterConfig
 from pgrescue.config.retention_table import read_retention_table
@@ -75,7 +76,7 @@ def _cluster(name: str, table: Table) -> ClusterConfig:
         bin_directory=table.path("bin_directory"),
         config_directory=table.path("config_directory"),
         owner=table.text("owner"),
-        conninfo=_conninfo(table),
+        conninfo=conninfo_of(table, "conninfo") or "",
         log=table.path("log"),
         notify=table.text("notify"),
         backup=read_backup_table(table),
@@ -112,20 +113,3 @@ def _complain_about_kind(table: Table, named: str | None) -> None:
         close = nearest(named, SERVICE_KINDS)
         hint = f"; did you mean '{close}'?" if close else ""
         table.complain("kind", f"'{named}' is none of: {', '.join(SERVICE_KINDS)}{hint}")
-
-
-def _conninfo(table: Table) -> str:
-    value = table.text("conninfo")
-    if value is None:
-        return ""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    try:
-        parameters = conninfo_to_dict(value)
-    except ProgrammingError as error:
-        table.complain("conninfo", f"is no connection string: {str(error).strip()}")
-        return ""
-    if "password" in parameters:
-        table.complain("conninfo", "holds a password; put it into the owner's ~/.pgpass")
-    return value

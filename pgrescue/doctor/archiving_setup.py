@@ -16,8 +16,8 @@ select name, setting, context from pg_catalog.pg_settings
 where name in ('archive_mode', 'archive_command', 'archive_library', 'wal_level')
 """
 _CUT_BEFORE = 16
-_LONGEST_NAME = 40
-"""What `%f` may become: a backup history file's name is the longest."""
+_LONGEST_NAME = len("pg_wal/") + 40
+"""What `%p` may become: a backup history file's name is the longest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,8 @@ class Seed:
     """The replication slot that is made at the source for the standby."""
     keeps_configuration: bool
     """Whether the configuration files of the old data directory are taken over."""
+    own_files: tuple[str, ...]
+    """Those, relative to it: what its configuration consists of, and what that names."""
 
 
 @dataclass(frozen=True, slots=True)

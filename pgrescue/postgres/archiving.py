@@ -7,7 +7,9 @@ and take it for a success if the very same file is there already.
 from __future__ import annotations
 
 import shlex
+from hashlib import sha256
 
+_LONGEST_SLOT = 63
 MAX_EXPANDED = 1023
 """Bytes at which servers before 16 cut the expanded command."""
 
@@ -15,13 +17,31 @@ MAX_EXPANDED = 1023
 def archive_command(directory: str) -> str:
     """Copies a segment under a temporary name, syncs it, renames it, syncs the directory.
 
-    A segment that is there already with the same content counts as archived: the server may have
-    crashed before it could note its success. One with another content is never overwritten. The
-    directory is named once only, since servers cut long commands.
+    A segment that is there already with the same content counts as archived once it is synced, too:
+    the server may have crashed before it could note its success. One with another content is never
+    overwritten, not even by two servers at once, whose temporary names differ: `mv -n` leaves its
+    file then. The directory is named once only, since servers cut long commands.
     """
     target = shlex.quote(directory).replace("%", "%%") + "/%f"
-    copy = 'cp %p "$1.tmp" && sync "$1.tmp" && mv "$1.tmp" "$1" && sync "${1%%/*}"'
-    return f'set -- {target}; if test -f "$1"; then cmp -s %p "$1"; else {copy}; fi'
+    copy = (
+        't="$1.$$.tmp"; rm -f "$1".*tmp; '
+        'cp %p "$t" && sync "$t" && mv -nT "$t" "$1" && test ! -e "$t"'
+    )
+    there, then = 'cmp -s %p "$1"', 'sync "$1" "${1%%/*}"'
+    return f'set -- {target}; if test -f "$1"; then {there}; else {copy}; fi && {then}'
+
+
+def receivewal_slot(cluster: str) -> str:
+    """The replication slot of a cluster's pg_receivewal: letters, digits and underscores, 63 bytes.
+
+    A long name is cut, and told from others by its hash.
+    """
+    plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in cluster.lower())
+    slot = f"pgrescue_{plain}"
+    if len(slot) <= _LONGEST_SLOT:
+        return slot
+    mark = sha256(cluster.encode()).hexdigest()[:8]
+    return f"{slot[: _LONGEST_SLOT - 9]}_{mark}"
 
 
 def receivewal_unit(

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+_KEYS = ("scram_client_key", "scram_server_key")
+"""As good as a password, though libpq marks them for debugging only."""
+
+
+def secrets_in(parameters: Mapping[str, object]) -> tuple[str, ...]:
+    """Which of the parameters are secret: those that libpq has hidden where they are typed.
+
+    `dispchar` of `PQconninfoOption` is an asterisk for them.
+    """
+    from psycopg import pq
+
+    options = pq.Conninfo.get_defaults()
+    secret = {option.keyword.decode() for option in options if b"*" in (option.dispchar or b"")}
+    return tuple(name for name in parameters if name in secret or name in _KEYS)
+
 
 def without_address(conninfo: str) -> str:
     """The parameters but for host and port, for servers whose address is learnt from themselves.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Host names are looked up with it while the server's account is assumed, which may not be allowed
+# to read our Python: what is loaded only then cannot be found.
+import encodings.idna  # noqa: F401
 from dataclasses import dataclass
 from datetime import UTC, datetime
 

@@ -12,14 +12,16 @@ from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import Refused
 from pgrescue.plan.layout import moves_of, staging_directory, tag_of
-from pgrescue.plan.model import Plan, Seed, Space, Stop, TablespaceWork, Work
+from pgrescue.plan.model import Plan, Seed, Stop, TablespaceWork, Work
 from pgrescue.plan.sealed import seal
 from pgrescue.plan.target import Target
 from pgrescue.postgres.conninfo import without_address
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.reseed.checks import Asked, preflight
+from pgrescue.reseed.asked import Asked
+from pgrescue.reseed.checks import preflight
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
+from pgrescue.reseed.space import space_of
 from pgrescue.reseed.steps import reseed_steps
 
 
@@ -39,8 +41,7 @@ def make_reseed_plan(
         finding = unreachable(facts.source)
         raise Refused(finding.message, next_steps=(finding.fix or "",))
     work = _work(facts, server, request, config, cluster)
-    seed = work.seed
-    assert seed is not None
+    space = space_of(facts, server, request)
     plan = Plan(
         id="",
         created_at=facts.host.now,
@@ -51,13 +52,11 @@ def make_reseed_plan(
         backup=facts.source.words,
         target=Target("latest", True, "promote", server.timeline),
         stop=Stop("end_of_wal", None, None, None, None, server.timeline),
-        preflight=preflight(Asked(facts, server, request, work)),
+        preflight=preflight(Asked(facts, server, request, work, space)),
         steps=reseed_steps(work),
         settings={},
         settings_diff="",
-        space=(
-            Space(facts.filesystem.mount_point, seed.estimated_bytes, facts.filesystem.free_bytes),
-        ),
+        space=space,
         reversible=True,
         time_zone=config.time_zone,
         work=work,
@@ -160,4 +159,5 @@ def _seed(
         tablespaces=tablespaces,
         creates_slot=request.slot if request.create_slot else None,
         keeps_configuration=request.own_configuration and facts.has_configuration,
+        own_files=facts.own.files if request.own_configuration else (),
     )

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pgrescue.backup.checks.asked import size_text
-from pgrescue.backup.facts import ServerFacts
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.cluster import not_to_be_stopped
 from pgrescue.plan.checks.manager import finding_about, service_findings
 from pgrescue.plan.checks.places import Places, blockers_of
-from pgrescue.plan.model import Work
-from pgrescue.reseed.model import ReseedFacts, ReseedRequest
-
-_LIMITS = (
-    "max_connections",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-    "max_wal_senders",
-    "max_worker_processes",
-)
-"""Settings that a hot standby needs at least as high as its primary has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a check looks at."""
-
-    facts: ReseedFacts
-    server: ServerFacts
-    request: ReseedRequest
-    work: Work
+from pgrescue.reseed.asked import Asked
+from pgrescue.reseed.lineage import is_not_behind, was_no_primary
+from pgrescue.reseed.own_settings import limits, no_target
 
 
 def preflight(asked: Asked) -> tuple[Finding, ...]:
@@ -69,22 +49,6 @@ def same_cluster(asked: Asked) -> Iterator[Finding]:
         yield Finding(code, "ok", "The data directory is a copy of the same cluster.")
     else:
         yield Finding(code, "ok", "There is no cluster in the data directory yet.")
-
-
-def was_no_primary(asked: Asked) -> Iterator[Finding]:
-    """A primary that becomes a standby loses what only it has committed."""
-    control = asked.facts.cluster.control
-    if control is None or "recovery" in control.state:
-        return
-    running = asked.facts.cluster.postmaster is not None
-    state = "is running as a primary" if running else "was a primary when it last ran"
-    yield Finding(
-        "reseed.primary",
-        "warning",
-        f"This server {state}. What was committed here and not there will not be in the standby; "
-        "the old data directory is set aside with it.",
-        "be sure that clients are led to the source",
-    )
 
 
 def source_is_fit(asked: Asked) -> Iterator[Finding]:
@@ -178,34 +142,16 @@ def places(asked: Asked) -> Iterator[Finding]:
 
 def space(asked: Asked) -> Iterator[Finding]:
     """The copy fits beside the old data, which stays until it is discarded."""
-    filesystem, needed = asked.facts.filesystem, asked.server.database_bytes or 0
-    message = (
-        f"{filesystem.mount_point}: {size_text(needed)} needed, "
-        f"{size_text(filesystem.free_bytes)} free."
-    )
-    if needed > filesystem.free_bytes:
-        yield Finding("host.space", "blocker", message, f"make room: df -h {filesystem.path}")
-    else:
-        yield Finding("host.space", "ok", message)
-
-
-def limits(asked: Asked) -> Iterator[Finding]:
-    """Settings outside the data directory stay as they are, and may be too low to follow."""
-    own = asked.facts.cluster.configuration
-    low = [
-        f"{name} = {own[name]} (the source: {asked.server.settings[name]})"
-        for name in _LIMITS
-        if own.get(name, "").isdigit()
-        and asked.server.settings.get(name, "").isdigit()
-        and int(own[name]) < int(asked.server.settings[name])
-    ]
-    if low:
-        yield Finding(
-            "reseed.limits",
-            "blocker",
-            f"Lower here than at the source, so that no hot standby can start: {', '.join(low)}.",
-            f"raise them in {asked.facts.cluster.config_directory}/postgresql.conf",
+    for part in asked.space:
+        message = (
+            f"{part.filesystem}: {size_text(part.needed_bytes)} needed, "
+            f"{size_text(part.free_bytes)} free."
         )
+        if part.needed_bytes > part.free_bytes:
+            fix = f"make room: df -h {part.filesystem}"
+            yield Finding("host.space", "blocker", message, fix)
+        else:
+            yield Finding("host.space", "ok", message)
 
 
 def tablespaces(asked: Asked) -> Iterator[Finding]:
@@ -232,18 +178,7 @@ def slot(asked: Asked) -> Iterator[Finding]:
     """Without a slot or an archive the source may recycle WAL that the standby still needs."""
     wanted, code = asked.request.slot, "reseed.slot"
     if wanted is not None:
-        exists = wanted in asked.server.slot_names
-        most = int(asked.server.number("max_replication_slots"))
-        if exists and asked.request.create_slot:
-            message = f"The source has a replication slot {wanted} already."
-            fix = "leave --create-slot out if it is meant for this standby, or choose another name"
-            yield Finding(code, "blocker", message, fix)
-        elif not exists and not asked.request.create_slot:
-            message = f"The source has no replication slot {wanted}."
-            yield Finding(code, "blocker", message, "--create-slot")
-        elif not exists and asked.server.slots >= most:
-            message = f"All of {most} replication slots of the source are taken."
-            yield Finding(code, "blocker", message, "drop one that nobody uses, or raise the limit")
+        yield from _named_slot(asked, wanted)
         return
     archives = asked.server.settings.get("archive_mode", "off") != "off"
     yield Finding(
@@ -253,6 +188,36 @@ def slot(asked: Asked) -> Iterator[Finding]:
         "away.",
         "--slot NAME --create-slot",
     )
+
+
+def _named_slot(asked: Asked, wanted: str) -> Iterator[Finding]:
+    """It is free for this standby, or can be made."""
+    code = "reseed.slot"
+    found = next((slot for slot in asked.server.replication_slots if slot.name == wanted), None)
+    most = int(asked.server.number("max_replication_slots"))
+    if found is None and not asked.request.create_slot:
+        message = f"The source has no replication slot {wanted}."
+        yield Finding(code, "blocker", message, "--create-slot")
+    elif found is None and asked.server.slots >= most:
+        message = f"All of {most} replication slots of the source are taken."
+        yield Finding(code, "blocker", message, "drop one that nobody uses, or raise the limit")
+    elif found is not None and asked.request.create_slot:
+        message = f"The source has a replication slot {wanted} already."
+        fix = "leave --create-slot out if it is meant for this standby, or choose another name"
+        yield Finding(code, "blocker", message, fix)
+    elif found is not None and found.kind != "physical":
+        message = f"The replication slot {wanted} of the source is {found.kind}: no standby can "
+        message += "use it."
+        yield Finding(code, "blocker", message, "--slot OTHER --create-slot")
+    elif found is not None and found.active and not _is_own_slot(asked, wanted):
+        message = f"The replication slot {wanted} of the source is in use, by another standby."
+        yield Finding(code, "blocker", message, "--slot OTHER --create-slot")
+
+
+def _is_own_slot(asked: Asked, wanted: str) -> bool:
+    """Whether it is the very standby that is replaced that uses it: it is stopped first."""
+    own, running = asked.facts.own, asked.facts.cluster.postmaster is not None
+    return running and {**own.settings, **own.altered}.get("primary_slot_name") == wanted
 
 
 def other_runs(asked: Asked) -> Iterator[Finding]:
@@ -270,12 +235,14 @@ CHECKS: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     not_itself,
     same_cluster,
     was_no_primary,
+    is_not_behind,
     source_is_fit,
     programs,
     place,
     places,
     space,
     limits,
+    no_target,
     tablespaces,
     slot,
     other_runs,

@@ -33,6 +33,19 @@ class ReseedRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnConfiguration:
+    """What of the server's own configuration is in the old data directory, and what it says."""
+
+    files: tuple[str, ...]
+    """Files and directories in the data directory that its configuration consists of and names,
+    relative to it; without `postgresql.auto.conf`."""
+    settings: dict[str, str]
+    """What `postgresql.conf`, wherever it is, and its includes set."""
+    altered: dict[str, str]
+    """What `postgresql.auto.conf` sets."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReseedFacts:
     """Everything a re-seed's plan is made from."""
 
@@ -43,6 +56,10 @@ class ReseedFacts:
     programs: Programs
     client_major: int | None
     filesystem: FilesystemFacts
+    """Where the data directory is."""
+    filesystems: dict[str, FilesystemFacts]
+    """Of places outside it: the tablespaces', and that of a linked `pg_wal`."""
+    own: OwnConfiguration
     unfinished: tuple[UnfinishedRun, ...]
     is_itself: bool
     """Whether the source is the very server that would be replaced."""

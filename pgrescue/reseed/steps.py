@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from pgrescue.backup.steps import gentle_wait
 from pgrescue.plan.model import Seed, Work
@@ -25,6 +26,21 @@ def reseed_steps(work: Work) -> tuple[Step, ...]:
 def receive_command(work: Work, seed: Seed) -> Command:
     """pg_basebackup, as the server's account."""
     return Command(seed.command, work.run_as)
+
+
+def own_files_command(work: Work, aside: str, names: Sequence[str]) -> Command:
+    """Copies them as the server's account, which can put nothing there that it may not read.
+
+    Links stay links: what a certificate's link leads to is renewed there. Of a directory that is
+    included, the source's settings go.
+    """
+    copy = (
+        'cd "$1" && data=$2 && shift 2 && for f; do '
+        'if test -d "$data/$f" && test ! -L "$data/$f"; then rm -f -- "$data/$f"/*.conf; fi; '
+        'done && cp -dpR --parents -- "$@" "$data"/'
+    )
+    argv = ("/bin/sh", "-c", copy, "sh", aside, work.data_directory, *names)
+    return Command(argv, work.run_as)
 
 
 def _receive(work: Work) -> Step:
@@ -64,14 +80,16 @@ def _make_slot(work: Work, seed: Seed) -> tuple[str, ...]:
 
 
 def _own_configuration(work: Work) -> Step:
+    seed = work.seed
+    assert seed is not None
     aside = next(move.aside for move in work.moves if move.path == work.data_directory)
-    names = "postgresql.conf pg_hba.conf pg_ident.conf"
+    names = " ".join(map(shlex.quote, seed.own_files))
     return _step(
         "own_configuration",
         "Keep this server's own configuration",
         "The copy brings the source's: its port, memory and paths. This machine's own files stay "
         "in force; only how to follow the source is new.",
-        (f"cd {shlex.quote(aside)} && cp -p {names} {shlex.quote(work.data_directory)}/",),
+        (str(own_files_command(work, aside, seed.own_files)),),
         f"Writes {names} and postgresql.auto.conf.",
         "Nothing to undo: the old files are aside.",
     )

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pgrescue
+from pgrescue.backup.model import BackupPlan
 from pgrescue.errors import PgRescueError, Refused
+from pgrescue.plan.model import Plan
 from pgrescue.run.journal import read_journal, reserve_room
 from pgrescue.run.records import AnyRecord, Purpose, Started
 from pgrescue.run.run_directory import RunDirectory, is_runner_alive
@@ -23,7 +25,7 @@ _ERRORS_BYTES = 4096
 REFUSED = "refused: "
 """What a runner begins with to say that it must not run; the lines that follow are next steps."""
 _TO_THE_SOURCE = ("PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
-"""What a plan cannot hold of the way to the server that a backup is taken of."""
+"""What a plan cannot hold of the way to the server that is backed up, or a standby filled from."""
 
 
 def launch(directory: RunDirectory, purpose: Purpose) -> None:
@@ -39,7 +41,7 @@ def launch(directory: RunDirectory, purpose: Purpose) -> None:
             stdout=errors,
             stderr=errors,
             cwd="/",
-            env=_environment(purpose),
+            env=_environment(asks_elsewhere=_asks_elsewhere(directory)),
             start_new_session=True,
         )
     deadline = time.monotonic() + _READY_SECONDS
@@ -91,7 +93,13 @@ def request_abort(directory: RunDirectory) -> bool:
     return True
 
 
-def _environment(purpose: Purpose) -> dict[str, str]:
+def _asks_elsewhere(directory: RunDirectory) -> bool:
+    """Whether the plan is about a server that the environment may lead to."""
+    plan = directory.plan()
+    return isinstance(plan, BackupPlan) or (isinstance(plan, Plan) and plan.work.seed is not None)
+
+
+def _environment(*, asks_elsewhere: bool) -> dict[str, str]:
     """Ours, with the place that this program was imported from, wherever we are started."""
     home = str(Path(pgrescue.__file__).parent.parent)
     others = os.environ.get("PYTHONPATH")
@@ -101,7 +109,7 @@ def _environment(purpose: Purpose) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PG")
         or name.startswith("PGRESCUE_")
-        or (purpose == "backup" and name in _TO_THE_SOURCE)
+        or (asks_elsewhere and name in _TO_THE_SOURCE)
     }
     return {**kept, "PYTHONPATH": f"{home}:{others}" if others else home}
 

@@ -1,9 +1,13 @@
-"""Telling the outside world how a run ended: a command, with the result on its standard input."""
+"""Telling the outside world how a run ended: a command, with the result on its standard input.
+
+A run ends by itself, is refused before it begins, or is found without its runner.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from typing import Any, BinaryIO
 
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
@@ -11,6 +15,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Finished, Note
+from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.state import fold_one
 from pgrescue.run.status import exit_code_of, status_of
 
@@ -43,6 +48,28 @@ def notify(execution: Execution[SealedPlan], finished: Finished) -> None:
         )
 
 
+def tell_interrupted(directory: RunDirectory) -> None:
+    """The same for a run whose runner was killed and can tell nobody; nothing is noted."""
+    plan, state = directory.plan(), directory.state()
+    if plan.notify is None or state.purpose not in _TOLD:
+        return
+    result = {
+        **status_of(state),
+        "host": plan.host,
+        "kind": kind_of(plan),
+        "subject": plan.subject,
+        "exit_code": exit_code_of(state),
+        "report": None,
+    }
+    tell_without_run(plan.notify, result)
+
+
+def tell_without_run(command: str, result: dict[str, Any]) -> None:
+    """Run the command where there is no journal to note in that it failed."""
+    with open(os.devnull, "ab") as nowhere:
+        _told(command, dumps(result) + "\n", nowhere)
+
+
 def kind_of(plan: SealedPlan) -> str:
     """What was done, in a word: a restore into a clone is a drill."""
     if isinstance(plan, Plan) and plan.mode != "in_place":
@@ -56,21 +83,25 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
     One that takes long is left to itself: meanwhile the run holds its lock.
     """
     with execution.opened_tool_log(command) as log:
-        try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                env=_environment(),
-                start_new_session=True,
-            )
-            process.communicate(text.encode(errors="surrogateescape"), PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"is still at work after {PATIENCE_SECONDS:.0f} s"
-        except OSError as error:
-            return f"could not be started ({error.strerror})"
+        return _told(command, text, log)
+
+
+def _told(command: str, text: str, log: BinaryIO) -> str | None:
+    try:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+        )
+        process.communicate(text.encode(errors="surrogateescape"), PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"is still at work after {PATIENCE_SECONDS:.0f} s"
+    except OSError as error:
+        return f"could not be started ({error.strerror})"
     return None if process.returncode == 0 else f"ended with exit code {process.returncode}"
 
 

@@ -20,7 +20,7 @@ from pgrescue.run.job import Job, check_facts
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.room import OutOfRoom, watched
-from pgrescue.run.source_slot import drop_slot
+from pgrescue.run.source_slot import drop_slot, see_source
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
@@ -69,6 +69,8 @@ class RestoreJob(Job[RestoreExecution]):
             check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
         if not any(before.begun(step) for step in _FILLING_STEPS):
             check_places(execution)
+        if execution.work.seed is not None and not before.asides:
+            see_source(execution, execution.work.seed)
         goes_on = before.state == "waiting" or before.past_pause
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:

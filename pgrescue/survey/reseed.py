@@ -9,14 +9,15 @@ from pathlib import Path
 from pgrescue.backup.facts import SourceFacts
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig, Config
-from pgrescue.plan.facts import ClusterFacts, UnfinishedRun
+from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, UnfinishedRun
 from pgrescue.plan.layout import moves_of, tag_of
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.filesystem import filesystem_facts
 from pgrescue.survey.host import host_facts
+from pgrescue.survey.own_configuration import own_configuration
 from pgrescue.survey.programs import client_major, programs_for
-from pgrescue.survey.source import look_at_source
+from pgrescue.survey.source import look_at_source, started_at
 from pgrescue.survey.surroundings import (
     kept_backups,
     kept_places,
@@ -47,8 +48,10 @@ def survey_reseed(
         programs=programs,
         client_major=client_major(programs.bin_directory),
         filesystem=filesystem_facts(directory),
+        filesystems=_filesystems(found, source, request),
+        own=own_configuration(directory, found.config_directory),
         unfinished=tuple(unfinished),
-        is_itself=_is_itself(found, source),
+        is_itself=_is_itself(cluster, found, source),
         has_configuration=(directory / "postgresql.conf").is_file(),
         surroundings=surroundings(
             str(directory),
@@ -77,10 +80,27 @@ def _in_places(
     return tuple(found)
 
 
-def _is_itself(cluster: ClusterFacts, source: SourceFacts) -> bool:
-    """Whether the source is the server on the very directory, reached by whatever way."""
+def _filesystems(
+    cluster: ClusterFacts, source: SourceFacts, request: ReseedRequest
+) -> dict[str, FilesystemFacts]:
+    tablespaces = source.server.tablespaces if source.server is not None else ()
+    places = [place_of(item, request, cluster) for item in tablespaces]
+    if cluster.wal_directory is not None:
+        places.append(cluster.wal_directory.real_path)
+    return {place: filesystem_facts(Path(place)) for place in places}
+
+
+def _is_itself(config: ClusterConfig, cluster: ClusterFacts, source: SourceFacts) -> bool:
+    """Whether the source is the server on the very directory, by whatever name it was reached.
+
+    Of two servers only one was started at that microsecond. Where the own one does not say when,
+    the directory decides, as far as the address is this machine's.
+    """
     server, own = source.server, cluster.postmaster
-    if server is None or own is None or not source.is_local:
+    if server is None or own is None:
         return False
+    started = started_at(own, cluster.owner, config.conninfo)
+    if started is not None and server.started_at is not None:
+        return started == server.started_at
     place = os.path.realpath(server.settings.get("data_directory", ""))
-    return place == cluster.directory.real_path
+    return source.is_local and place == cluster.directory.real_path

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,25 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgrescue.backup.facts import ArchiverFacts, ServerFacts, SourceFacts, SourceTablespace
+from pgrescue.backup.facts import (
+    ArchiverFacts,
+    ServerFacts,
+    SlotFacts,
+    SourceFacts,
+    SourceTablespace,
+)
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.postgres.account import Account
-from pgrescue.postgres.postmaster import find_postmaster
+from pgrescue.postgres.conninfo import secrets_in
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.postgres.probe import connect, connection_parameters, is_listening
 
 _OPTIONS = "-c statement_timeout=15000 -c lock_timeout=2000"
 _NOT_OF_THE_SOURCE = ("dbname", "options", "connect_timeout", "application_name")
-_FROM_ENVIRONMENT = ("password", "dbname", "options", "application_name", "client_encoding")
-"""Parameters that are not taken over from the environment."""
+_FROM_ENVIRONMENT = ("dbname", "options", "application_name", "client_encoding")
+"""Parameters that, like secrets, are not taken over from the environment."""
 _SETTINGS = (
     "archive_command",
     "archive_library",
@@ -65,6 +74,16 @@ select checkpoint_time,
        timeline_id
 from pg_control_checkpoint()
 """
+_POSITION = """
+select case when pg_is_in_recovery()
+            then greatest(c.timeline_id, r.min_recovery_end_timeline)
+            else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
+       case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+            else pg_current_wal_lsn() end::text
+from pg_control_checkpoint() c, pg_control_recovery() r
+"""
+_STARTED = "select pg_postmaster_start_time()"
+_SLOTS = "select slot_name::text, slot_type, active from pg_replication_slots"
 _TABLESPACES = """
 select oid::bigint, spcname, pg_tablespace_location(oid),
        case when has_tablespace_privilege(oid, 'create')
@@ -91,9 +110,9 @@ def look_at_source(cluster: ClusterConfig, owner: Account, source: str | None) -
             named = {**wanted, "user": connection.info.user}
             # The attempt comes last: while its WAL sender ends, it still counts as one at work.
             server = replace(
-                _ask(connection), replication_problem=_replication_problem(named, owner)
+                _ask(connection), replication_problem=replication_problem(_text(named), owner)
             )
-    except (psycopg.Error, OSError) as error:
+    except (psycopg.Error, OSError, UnicodeError) as error:
         return SourceFacts(_text(wanted), _words(wanted), _is_local(wanted), None, _said(error))
     return SourceFacts(_text(named), _words(named), _is_local(named), server, None)
 
@@ -129,6 +148,17 @@ def connect_again(
         return connect(parameters, owner)
 
 
+def started_at(server: Postmaster, owner: Account, conninfo: str) -> datetime | None:
+    """When a server on this machine was started, by its own word; None if it does not tell."""
+    if not is_listening(server):
+        return None
+    try:
+        with connect(connection_parameters(server, owner, conninfo), owner) as connection:
+            return _Asker(connection).value(_STARTED)  # type: ignore[no-any-return]
+    except (psycopg.Error, OSError):
+        return None
+
+
 class _NotRunning(Exception):
     """There is no server to be reached over its socket."""
 
@@ -146,21 +176,27 @@ def _named(source: str, owner: Account) -> dict[str, str]:
     try:
         parameters = {key: str(value) for key, value in conninfo_to_dict(source).items()}
     except psycopg.ProgrammingError as error:
+        # Neither it nor libpq's words on it are shown: a part of it may be a password.
         raise UsageError(
-            f"'{source}' is no connection string.",
-            str(error).strip(),
+            "The source is no connection string.",
+            "libpq takes KEYWORD=VALUE pairs with spaces between them, or a URI.",
             next_steps=("--source 'host=db2 port=5432 user=backup'",),
         ) from error
-    if "password" in parameters:
+    if secrets := secrets_in(parameters):
         raise UsageError(
-            "A connection string with a password is not taken.",
+            f"A connection string with a password ({', '.join(secrets)}) is not taken.",
             "It would be seen in the process list and kept in the plan.",
-            next_steps=("put the password into ~/.pgpass (host:port:database:user:password)",),
+            next_steps=(
+                "put the password into ~/.pgpass (host:port:database:user:password)",
+                "that of a key for TLS: take it off a copy of the key for this account",
+            ),
         )
     for option in pq.Conninfo.get_defaults():
         name = option.keyword.decode()
         variable = option.envvar.decode() if option.envvar else ""
-        if name not in _FROM_ENVIRONMENT and os.environ.get(variable):
+        if name in _FROM_ENVIRONMENT or secrets_in({name: ""}):
+            continue
+        if os.environ.get(variable):
             parameters.setdefault(name, os.environ[variable])
     return {"user": owner.name, **_of_the_source(parameters)}
 
@@ -194,12 +230,12 @@ def _said(error: Exception) -> str:
     return str(reasons[-1]) if reasons else (text.splitlines() or [type(error).__name__])[-1]
 
 
-def _replication_problem(parameters: dict[str, str], owner: Account) -> str | None:
+def replication_problem(conninfo: str, owner: Account) -> str | None:
     """Open one replication connection: nothing else tells what pg_hba.conf lets through."""
     try:
-        with owner.assumed():
+        with as_account(owner), owner.assumed():
             connection = psycopg.connect(
-                make_conninfo("", **parameters, replication="true", connect_timeout="10"),
+                make_conninfo(conninfo, replication="true", connect_timeout="10"),
                 autocommit=True,
             )
     except (psycopg.Error, OSError) as error:
@@ -231,7 +267,9 @@ def _ask(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
         _ROLE
     ).fetchall()[0]
     checkpoint = ask.rows(_CHECKPOINT)
-    moment, since, timeline = checkpoint[0] if checkpoint else (None, None, None)
+    moment, since, checkpointed = checkpoint[0] if checkpoint else (None, None, None)
+    # A promotion's timeline is in its first checkpoint only once that is over.
+    timeline, lsn = (ask.rows(_POSITION) or [(checkpointed, None)])[0]
     archiver = ask.rows(_ARCHIVER)
     return ServerFacts(
         version_number=number,
@@ -246,14 +284,14 @@ def _ask(connection: psycopg.Connection[tuple[Any, ...]]) -> ServerFacts:
         ),
         senders=ask.value("select count(*) from pg_stat_activity where backend_type = 'walsender'")
         or 0,
-        slot_names=tuple(
-            name for (name,) in ask.rows("select slot_name::text from pg_replication_slots")
-        ),
+        replication_slots=tuple(SlotFacts(*row) for row in ask.rows(_SLOTS)),
         archiver=ArchiverFacts(*archiver[0]) if archiver else None,
         system_identifier=str(
             ask.value("select system_identifier::text from pg_control_system()") or ""
         ),
         timeline=timeline or 1,
+        lsn=Lsn.parse(lsn) if lsn else None,
+        started_at=ask.value(_STARTED),
         last_checkpoint_at=moment,
         wal_since_checkpoint=since,
         database_bytes=ask.value(_SIZE),

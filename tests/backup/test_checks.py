@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pgrescue.backup.build import checkpoint_of
-from pgrescue.backup.facts import ArchiverFacts, BackupFacts, SourceFacts
+from pgrescue.backup.facts import ArchiverFacts, BackupFacts, SlotFacts, SourceFacts
 from pgrescue.backup.text import render_text
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.errors import ExitCode, Refused
@@ -29,6 +29,7 @@ from tests.support.backup_facts import (
 )
 
 LZ4, SERVER_ZSTD = compression_from("lz4"), compression_from("server-zstd")
+TEN_SLOTS = tuple(SlotFacts(name, "physical", False) for name in "abcdefghij")
 SUMMARIZED = {"summarize_wal": "on", "wal_summary_keep_time": "864000"}
 MINIMAL = {"wal_level": "minimal", "max_wal_senders": "0", "archive_mode": "off"}
 PLAIN = {"format": "plain"}
@@ -213,7 +214,9 @@ WARNINGS: list[tuple[str, BackupFacts, dict[str, Any], str]] = [
     ),
     (
         "server.max_replication_slots",
-        facts(server(slot_names=tuple("abcdefghij"))),
+        facts(
+            server(replication_slots=tuple(SlotFacts(c, "physical", False) for c in "abcdefghij"))
+        ),
         {},
         "All of 10",
     ),

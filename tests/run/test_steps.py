@@ -34,6 +34,7 @@ def test_a_reseed_has_the_others(plan: Plan) -> None:
         (),
         "standby1",
         keeps_configuration=True,
+        own_files=("postgresql.conf",),
     )
     move = Move("/srv/main", "/srv/aside", False)
     work = replace(make_work("/srv/main", plan.target, (move,)), seed=seed, chain=())

@@ -14,6 +14,15 @@ def archiving(asked: Asked) -> Iterator[Finding]:
     server, code = asked.server, "server.archiving"
     mode = server.settings.get("archive_mode", "off")
     archiver, now = server.archiver, asked.facts.host.now
+    if asked.request.wal_method == "none" and asked.facts.wal_archive is None:
+        yield Finding(
+            code,
+            "blocker",
+            "The backup is to carry no WAL, and no archive is configured that has it: it could "
+            "never be restored.",
+            "--wal-method stream, or wal_archive in the configuration",
+        )
+        return
     if mode == "off" or (server.in_recovery and mode != "always"):
         if asked.request.wal_method == "none":
             yield Finding(

@@ -25,12 +25,15 @@ from pgrescue.run.old_data import clear_own
 from pgrescue.run.records import Entered
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.verify.backup import verify_backup
-from pgrescue.wal.archive import scan_archive
+from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
 _POLL_SECONDS = 0.25
 _ARCHIVED_WITHIN_SECONDS = 30.0
+_NEEDED_WITHIN_SECONDS = 60.0
+"""For WAL without which the backup is none."""
 _SHOWN_PROBLEMS = 3
+_NOT_ARCHIVED = "WAL is not archived: this backup leads back to its own end only."
 
 
 def prepare(execution: BackupExecution) -> str:
@@ -120,8 +123,9 @@ def publish(execution: BackupExecution) -> str:
                 unchanged=f"It is untouched, and the new backup stays hidden at {partial}.",
                 next_steps=(f"move it away, then: pgrescue resume {execution.directory.id}",),
             )
-        if not work.verify:
-            _read(execution, work.partial)
+        backup = _read(execution, work.partial)
+        if work.wal_method == "none":
+            _await_its_wal(execution, backup)
         os.rename(partial, destination)
     sync_directory(destination.parent)
     backup = _read(execution, work.destination)
@@ -164,28 +168,74 @@ def _read(execution: BackupExecution, path: str) -> Backup:
     return backup
 
 
+def _await_its_wal(execution: BackupExecution, backup: Backup) -> None:
+    """What carries no WAL is a backup once the archive has what it needs; raises `StepFailed`."""
+    work, run = execution.work, execution.directory.id
+    deadline = time.monotonic() + _NEEDED_WITHIN_SECONDS
+    while (found := with_window(backup, _archive(work))).window is None:
+        if time.monotonic() > deadline:
+            problems = " ".join(problem.message for problem in found.problems if problem.fatal)
+            raise StepFailed(
+                "The archive does not have the WAL without which the backup is worth nothing.",
+                problems or "It is not known from where to where it can be recovered.",
+                unchanged=f"The backup stays hidden at {work.partial}.",
+                next_steps=(
+                    "look at the server's archiving: pgrescue doctor --test-archiving",
+                    f"once the WAL is in {work.wal_archive}: pgrescue resume {run}",
+                    f"pgrescue undo {run}   removes it",
+                ),
+            )
+        execution.progress(0, None, "waiting for its WAL in the archive")
+        execution.wait(_POLL_SECONDS)
+
+
+def _archive(work: BackupWork) -> WalArchive | None:
+    """What is in the archive now; None if it cannot be read."""
+    try:
+        return scan_archive(Path(work.wal_archive)) if work.wal_archive else None
+    except OSError:
+        return None
+
+
 def _window_opened(work: BackupWork, backup: Backup) -> str:
     """From where to where this backup can be recovered now."""
-    try:
-        archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
-    except OSError:
-        archive = None
-    window = with_window(backup, archive).window
+    window = with_window(backup, _archive(work)).window
     if window is None:
         return "it cannot be recovered without more WAL"
     return f"recoverable from {window.from_lsn} to {window.to_lsn}"
 
 
+def _reaches(work: BackupWork, first: SegmentId, size: int) -> bool:
+    """Whether somebody archives, though this server does not: the primary, or pg_receivewal.
+
+    Then what came just before the backup is there.
+    """
+    archive = _archive(work)
+    numbers = archive.numbers(first.timeline, size) if archive is not None else ()
+    return any(number >= first.number - 1 for number in numbers)
+
+
 def _see_that_it_is_archived(execution: BackupExecution, backup: Backup) -> None:
     """Tell, without failing, whether recovery can go beyond the backup's end."""
     work = execution.work
-    if work.wal_archive is None or not work.archives:
-        execution.note("WAL is not archived: this backup leads back to its own end only.")
+    if work.wal_archive is None:
+        execution.note(_NOT_ARCHIVED)
         return
-    if backup.stop_lsn is None or backup.details is None:
+    if backup.start_lsn is None or backup.stop_lsn is None or backup.details is None:
         return
     size = backup.details.wal_segment_size or DEFAULT_SEGMENT_SIZE
+    first = SegmentId.at(backup.start_lsn, backup.timeline or 1, size)
     last = SegmentId.before(backup.stop_lsn, backup.timeline or 1, size)
+    if not work.archives and not _reaches(work, first, size):
+        execution.note(_NOT_ARCHIVED)
+        return
+    if work.in_recovery:
+        # No backup of a standby makes the primary end a segment.
+        execution.note(
+            f"{last.name(size)}, with which the backup ends, comes into the archive once the "
+            "primary has filled it: recovery can go beyond the backup's end from then on."
+        )
+        return
     deadline = time.monotonic() + _ARCHIVED_WITHIN_SECONDS
     while True:
         try:

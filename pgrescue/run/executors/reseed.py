@@ -16,7 +16,8 @@ from pgrescue.plan.settings import AUTO_CONF
 from pgrescue.plan.work import log_of
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.probe import Probe, is_listening
-from pgrescue.reseed.steps import receive_command
+from pgrescue.reseed.own_settings import STOPS
+from pgrescue.reseed.steps import own_files_command, receive_command
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow
 from pgrescue.run.executors.configure import link_wal
@@ -31,9 +32,9 @@ from pgrescue.run.explained import server_failed, tool_failed
 from pgrescue.run.records import Reached
 from pgrescue.run.source_slot import make_slot
 
-_OWN_FILES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 _OF_THE_PRIMARY = ("primary_conninfo", "primary_slot_name")
 """Settings that tell whom to follow: those that pg_basebackup wrote are the right ones."""
+_COPY_SECONDS = 60.0
 _OUR_NAME = re.compile(r" application_name=''[^']*''")
 """The name under which the copy was taken; the standby has one of its own (`cluster_name`)."""
 _POLL_SECONDS = 0.3
@@ -105,28 +106,45 @@ def _move_in(execution: RestoreExecution, seed: Seed) -> None:
 
 def own_configuration(execution: RestoreExecution) -> str:
     """Copy this server's own files over the source's; keep only whom to follow of those."""
-    work = execution.work
+    work, seed = execution.work, _seed(execution)
     data = Path(work.data_directory)
     aside = next(item.aside for item in execution.state().asides if item.path == str(data))
-    kept = []
-    for name in _OWN_FILES:
-        old = Path(aside, name)
-        if old.is_file():
-            execution.write_owned(data / name, old.read_text(errors="surrogateescape"))
-            kept.append(name)
-    old = Path(aside, AUTO_CONF)
-    own = [line for line in _lines(old) if not _is_of_the_primary(line)] if old.is_file() else []
-    following = [line for line in _lines(data / AUTO_CONF) if _is_of_the_primary(line)]
+    kept = [name for name in seed.own_files if os.path.lexists(Path(aside, name))]
+    if kept:
+        completed = execution.run(own_files_command(work, aside, kept), _COPY_SECONDS)
+        if completed.exit_code != 0:
+            raise StepFailed(
+                "This server's own configuration could not be copied.",
+                completed.output,
+                unchanged=f"It is at {aside}, with the rest of the old data.",
+                next_steps=(
+                    f"mend it, then: pgrescue resume {execution.directory.id}",
+                    f"pgrescue undo {execution.directory.id}",
+                ),
+            )
+    own = [line for line in _lines(Path(aside, AUTO_CONF)) if not _is_replaced(line)]
+    following = [line for line in _lines(data / AUTO_CONF) if _name(line) in _OF_THE_PRIMARY]
     execution.write_owned(data / AUTO_CONF, "\n".join([*own, *following, ""]))
     return ", ".join(kept) or "there was none"
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(errors="surrogateescape").splitlines()
+    """None of a file that is not there; a link, which the server never leaves, is not followed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return []
+    with open(descriptor, errors="surrogateescape") as file:
+        return file.read().splitlines()
 
 
-def _is_of_the_primary(line: str) -> bool:
-    return line.partition("=")[0].strip() in _OF_THE_PRIMARY
+def _is_replaced(line: str) -> bool:
+    """Whom to follow is new; where a recovery ended is over."""
+    return _name(line) in _OF_THE_PRIMARY or _name(line).startswith(STOPS)
+
+
+def _name(line: str) -> str:
+    return line.partition("=")[0].strip()
 
 
 def stream(execution: RestoreExecution) -> str:

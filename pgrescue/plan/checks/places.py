@@ -81,8 +81,12 @@ def protected(path: str, homes: dict[str, str]) -> str | None:
 
 def not_a_shared_path(places: Places) -> Iterator[Finding]:
     """No place is a home or a directory of the system."""
+    cleared = {places.data_directory, *(move.path for move in places.moves)}
     for path in places.touched:
-        reason = protected(path, places.surroundings.homes)
+        homes = places.surroundings.homes
+        if path not in cleared:  # a tablespace may lie beside a home, but not be one
+            homes = {home: name for home, name in homes.items() if home == path}
+        reason = protected(path, homes)
         if reason is None and path == places.data_directory and len(PurePath(path).parts) < 3:
             reason = f"{path} is too close to the root of the file system."
         if reason is None:

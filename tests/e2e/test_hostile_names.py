@@ -155,7 +155,7 @@ def test_names_in_the_server(any_binaries: ServerBinaries, source_factory: Sourc
     assert source.place.rows() == source.log.expected("latest")
 
 
-@pytest.mark.parametrize("length", [230, 255])
+@pytest.mark.parametrize("length", [pytest.param(230, marks=pytest.mark.slow), 255])
 def test_name_as_long_as_names_can_be(any_victim: Source, length: int) -> None:
     """What is made beside it would have a longer one: said before anything is done."""
     into = any_victim.clone_path().parent / ("n" * length)
@@ -173,7 +173,9 @@ def test_data_directory_with_a_line_break(any_victim: Source) -> None:
     assert list(into.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["-rf", "--help", "r\udce9sum\udcff"])
+@pytest.mark.parametrize(
+    "name", ["-rf", pytest.param("--help", marks=pytest.mark.slow), "r\udce9sum\udcff"]
+)
 def test_clone_with_a_name_like_an_option_or_not_utf8(any_victim: Source, name: str) -> None:
     into = any_victim.clone_path().parent / name
     port = free_port()

@@ -60,13 +60,11 @@ def run_with(run: RunDirectory, fault: Fault | None, purpose: Purpose = "restore
     What it says beside its journal goes where a launched runner's would.
     """
     state = run.path.parent.parent
-    before = (sys.executable, "-m")
-    module = (
-        ("pgrescue.run",) if fault is None else ("tests.faults.faulty_runner", json.dumps(fault))
-    )
+    faulty = () if fault is None else ("tests.faults.faulty_runner", json.dumps(fault))
+    program = (sys.executable, "-m", *(faulty or ("pgrescue.run",)))
     with run.runner_errors.open("wb") as errors:
         return subprocess.run(
-            (*before, *module, str(run.path), purpose),
+            (*program, str(run.path), purpose),
             env=command_environment(state),
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -12,9 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pgrescue.plan.work import combined_directory
+from pgrescue.postgres.postmaster import process_title
+from pgrescue.postgres.service import Command
 from pgrescue.run.__main__ import main
 from pgrescue.run.execution import RestoreExecution, Running
 from pgrescue.run.journal import RESERVE_BYTES, Journal, plain_record, reserve_room
@@ -45,17 +48,25 @@ class Fault:
             self._look(journal, record, "after")
 
         Journal.append = appended  # type: ignore[method-assign, assignment]
-        if self._wanted["what"] == "die with the program held":
-            start = RestoreExecution.start
+        start = RestoreExecution.start
 
-            def started(execution: RestoreExecution, command: object) -> Running:
-                running = start(execution, command)  # type: ignore[arg-type]
-                if str(self._wanted["word"]) in str(command):
-                    os.kill(running.pid, signal.SIGSTOP)
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return running
+        def started(execution: RestoreExecution, command: Command) -> Running:
+            running = start(execution, command)
+            if str(self._wanted.get("word")) in str(command) and not self._has_struck:
+                self._strike_at(running.pid)
+            return running
 
-            RestoreExecution.start = started  # type: ignore[method-assign, assignment]
+        RestoreExecution.start = started  # type: ignore[method-assign, assignment]
+
+    def _strike_at(self, pid: int) -> None:
+        match self._wanted["what"]:
+            case "die with the program held":
+                _await_program(pid)
+                os.killpg(pid, signal.SIGSTOP)
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "kill the program":
+                self._has_struck = True
+                os.killpg(pid, signal.SIGKILL)
 
     def _look(self, journal: Journal, record: AnyRecord, when: str) -> None:
         if isinstance(record, Progress):
@@ -94,7 +105,7 @@ class Fault:
         """A colleague finds a data directory and starts its server, wherever there is one."""
         work = RestoreExecution(self._run.plan(), self._run, None).work  # type: ignore[arg-type]
         done = self._run.state()
-        if not done.begun("set_aside") or done.begun("start"):
+        if not any(item.done for item in done.asides) or done.done("complete"):
             return
         for place in (work.data_directory, combined_directory(work)):
             argv = (f"{work.bin_directory}/pg_ctl", "start", "-w", "-t", "5", "-D", place)
@@ -116,6 +127,12 @@ class Fault:
             }
             with Path(str(self._wanted["to"])).open("a") as file:
                 file.write(json.dumps(said) + "\n")
+
+
+def _await_program(pid: int) -> None:
+    """Until a process has become the program that it was started for."""
+    while process_title(pid).startswith("/bin/sh"):
+        time.sleep(0.001)
 
 
 def leave_only_the_reserve(journal: Journal) -> None:

@@ -76,7 +76,7 @@ def test_full_disk_begins_nothing_and_loses_nothing(tmp_path: Path) -> None:
         log = Journal(place / "j")
         log.append(STORY)
         fill(place)
-        with pytest.raises(OSError, match="No space left.*j'"):
+        with pytest.raises(OSError, match=r"No space left.*j'"):
             begin_for_ever(log)
         begun = len(told(place / "j"))
         for _ in range(100):

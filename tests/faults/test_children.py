@@ -114,7 +114,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-@pytest.mark.parametrize("rebooted", [True, False])
+@pytest.mark.parametrize("rebooted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_after_a_reboot_the_numbers_are_those_of_strangers(victim: Source, rebooted: bool) -> None:
     """A process with the very pid and start that were noted, which no other boot can know."""
     workspace, run = victim.workspace, created(victim)
@@ -138,6 +138,7 @@ def test_after_a_reboot_the_numbers_are_those_of_strangers(victim: Source, reboo
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_pg_combinebackup_is_killed(chained: Source) -> None:
     workspace = chained.workspace
     run = created(chained, "--backup", chained.id_of("increment"))
@@ -150,7 +151,8 @@ def test_pg_combinebackup_is_killed(chained: Source) -> None:
     assert chained.place.rows() == chained.log.expected("latest")
 
 
-@pytest.mark.parametrize("step", ["stop", pytest.param("start", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["stop", "start"])
 def test_pg_ctl_is_killed(victim: Source, step: str) -> None:
     """What it had asked for may have come about or not; going on settles it."""
     workspace, run = victim.workspace, created(victim)

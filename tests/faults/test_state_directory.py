@@ -109,10 +109,7 @@ def test_reserve_is_no_part_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "nth",
-    [
-        pytest.param(nth, marks=() if nth in (2, 12) else pytest.mark.slow)
-        for nth in range(1, RECORDS)
-    ],
+    [pytest.param(nth, marks=() if nth == 12 else pytest.mark.slow) for nth in range(1, RECORDS)],
 )
 def test_disk_full_at_any_record_then_undone(small_victim: Source, nth: int) -> None:
     """While it is still full: `status` says how it ended, and the old cluster comes back."""

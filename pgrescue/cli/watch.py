@@ -32,7 +32,7 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
     from pgrescue.run.follow import follow
     from pgrescue.run.notify import tell_interrupted
 
-    teller = _Teller()
+    teller = Teller()
     was_at_work = directory.state().state == "running"
     try:
         for record in follow(directory, position):
@@ -112,7 +112,7 @@ def _after_removal(state: RunState) -> list[str]:
     return lines
 
 
-class _Teller:
+class Teller:
     """Turns records into lines; progress overwrites itself on a terminal."""
 
     def __init__(self) -> None:

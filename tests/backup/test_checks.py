@@ -196,6 +196,13 @@ BLOCKERS: list[tuple[str, BackupFacts, dict[str, Any], str, str]] = [
         "could never be restored",
         "--wal-method stream",
     ),
+    (
+        "server.archiving",
+        facts(wal_archive=None),
+        {"wal_method": "none"},
+        "no archive is configured",
+        "--wal-method stream",
+    ),
 ]
 WARNINGS: list[tuple[str, BackupFacts, dict[str, Any], str]] = [
     ("server.archiving", facts(server(settings={"archive_mode": "off"})), {}, "archive_mode is"),

@@ -97,6 +97,7 @@ def test_backup_of_a_standby(source: Source, standby: Sandbox, form: str) -> Non
     run = finished(taken.completed)["run"]
     notes = [one["message"] for one in journal(source.workspace, run) if one["event"] == "note"]
     assert not any("has not arrived" in note for note in notes), "a standby archives nothing"
+    assert not any("not archived" in note for note in notes), "its primary does"
     source.log.mark("after")
     source.sandbox.switch_wal()
     with source.clone("--backup", taken.id) as clone:

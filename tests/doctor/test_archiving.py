@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from dataclasses import replace
 
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.processes import wait_until
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document
 
@@ -54,6 +58,47 @@ def test_the_proposed_command_archives(quiet: Workspace) -> None:
     assert any(sandbox.wal.iterdir())
     again = document(quiet.run("init", "--archive", "--yes", "--json", check=True))
     assert again["changes"] == []
+
+
+def test_a_file_that_was_there_before_is_no_proof(quiet: Workspace) -> None:
+    (sandbox,) = quiet.sandboxes
+    sandbox.sql("create table t as select 1 as n")
+    (name,) = sandbox.sql("select pg_walfile_name(pg_current_wal_lsn())")
+    shutil.copy(sandbox.data / "pg_wal" / name, sandbox.wal / name)
+    tried = finding(quiet)
+    assert tried["status"] == "blocker"
+    assert name in tried["message"]
+
+
+def test_a_trial_that_cannot_be_made_is_a_failure(quiet: Workspace) -> None:
+    (sandbox,) = quiet.sandboxes
+    quiet.configure(replace(cluster_config(sandbox), conninfo="user=nobody_here"))
+    assert finding(quiet)["status"] == "blocker"
+    quiet.configure(cluster_config(sandbox))
+    sandbox.stop()
+    assert finding(quiet)["status"] == "blocker"
+
+
+def test_a_place_for_the_archive_is_the_clusters_own_and_outside_it(
+    quiet: Workspace, any_binaries: ServerBinaries
+) -> None:
+    (sandbox,) = quiet.sandboxes
+    inside, link = sandbox.data / "wal-archive", quiet.path / "looks-outside"
+    inside.mkdir()
+    os.chown(inside, sandbox.account.uid, sandbox.account.gid)
+    link.symlink_to(inside)
+    other = quiet.sandbox(any_binaries, "other")
+    other.init(1)
+    other.start()
+    other.sql("create table t as select 1 as n")
+    other.switch_wal()
+    wait_until(lambda: any(other.wal.iterdir()), "the other cluster's WAL")
+    for place, why in ((inside, "inside"), (link, "inside"), (other.wal, "another cluster")):
+        for how in ("--yes", "--receivewal"):
+            refused = quiet.run("init", "--archive", str(place), how, "--json")
+            assert refused.returncode == REFUSED
+            assert why in refused.stderr
+    assert sandbox.sql("show archive_command") == [""]
 
 
 def test_what_needs_a_restart_is_said(any_binaries: ServerBinaries, workspace: Workspace) -> None:

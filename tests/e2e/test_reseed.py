@@ -15,7 +15,7 @@ from pgrescue.demo.processes import stop_servers_below, wait_until
 from pgrescue.demo.sandbox import Sandbox
 from pgrescue.postgres.service import ServiceSpec
 from tests.support.cluster import cluster_config
-from tests.support.command import Completed, document, finished
+from tests.support.command import Completed, document, finished, run_pgrescue
 from tests.support.runs import journal, kill_runner, status, wait_for_end, wait_for_step
 from tests.support.source import Source
 
@@ -90,6 +90,46 @@ def test_a_broken_standby_is_filled_again_and_follows(pair: Pair) -> None:
     own = (pair.standby.data / "postgresql.conf").read_text()
     assert f"port = {pair.standby.endpoint.port}" in own
     assert "application_name" not in (pair.standby.data / "postgresql.auto.conf").read_text()
+
+
+def test_what_it_has_beside_its_configuration_stays_and_a_password_may_be_in_the_environment(
+    pair: Pair,
+) -> None:
+    primary, standby, workspace = pair.source.sandbox, pair.standby, pair.source.workspace
+    primary.sql(
+        "set password_encryption = 'scram-sha-256'; "
+        "create role filler superuser replication login password 'TOPSECRET'; "
+        "alter system set listen_addresses = '127.0.0.1'"
+    )
+    rules = primary.data / "pg_hba.conf"
+    rules.write_text(f"host all,replication filler all scram-sha-256\n{rules.read_text()}")
+    primary.stop()
+    primary.start()
+    included, outside = standby.data / "conf.d", standby.directory / "outside.conf"
+    included.mkdir()
+    (included / "own.conf").write_text("work_mem = '7MB'\n")
+    outside.write_text("maintenance_work_mem = '77MB'\n")
+    (included / "outside.conf").symlink_to(outside)
+    with (standby.data / "postgresql.conf").open("a") as configuration:
+        configuration.write("include_dir = 'conf.d'\n")
+    with (standby.data / "postgresql.auto.conf").open("a") as configuration:
+        configuration.write("recovery_target_lsn = '0/1000000'\n")
+    for path in (included, *included.iterdir()):
+        os.chown(path, standby.account.uid, standby.account.gid, follow_symlinks=False)
+    pair.break_it()
+    source = f"host=127.0.0.1 port={primary.endpoint.port} user=filler"
+    asked = ("reseed", "--source", source, "--checkpoint", "fast", "--yes", "--json")
+    password = {"PGPASSWORD": "TOPSECRET"}
+    run = run_pgrescue(*asked, config=workspace.config, state=workspace.state, env=password)
+    last = finished(run)
+    assert last["state"] == "succeeded"
+    assert standby.sql("select current_setting('work_mem')") == ["7MB"]
+    assert standby.sql("select current_setting('maintenance_work_mem')") == ["77MB"]
+    assert (included / "outside.conf").is_symlink()
+    assert "recovery_target" not in (standby.data / "postgresql.auto.conf").read_text()
+    assert pair.follows()
+    kept = [path for path in workspace.state.rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"TOPSECRET" in path.read_bytes()]
 
 
 def test_undo_puts_the_old_standby_back_and_discard_deletes_it(pair: Pair) -> None:

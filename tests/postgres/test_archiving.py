@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from pgrescue.postgres.archiving import archive_command, receivewal_unit
+from pgrescue.postgres.archiving import archive_command, receivewal_slot, receivewal_unit
 
 NAME = "000000010000000000000003"
 CONTENT = b"w" * 4096
@@ -23,12 +26,14 @@ class Archive:
         (self.data / "pg_wal").mkdir(parents=True)
         (self.data / "pg_wal" / NAME).write_bytes(CONTENT)
 
-    def run(self) -> int:
+    def run(self, path: str | None = None) -> int:
         """As `shell_archive.c` does: placeholders are replaced, `%%` becomes `%`."""
         command = archive_command(str(self.directory))
         parts = command.replace("%%", "\0").replace("%p", f"pg_wal/{NAME}").replace("%f", NAME)
         line = parts.replace("\0", "%")
-        return subprocess.run(["/bin/sh", "-c", line], cwd=self.data, check=False).returncode
+        environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+        argv = ["/bin/sh", "-c", line]
+        return subprocess.run(argv, cwd=self.data, env=environment, check=False).returncode
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +67,37 @@ def test_a_half_copy_of_a_crash_is_replaced(archive: Archive) -> None:
     (archive.directory / f"{NAME}.tmp").write_bytes(CONTENT[:100])
     assert archive.run() == 0
     assert archive.names == [NAME]
+
+
+def test_what_counts_as_archived_has_been_synced(archive: Archive, tmp_path: Path) -> None:
+    """The retry after a sync that failed must not be content with what is there."""
+    assert archive.run() == 0
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    (broken / "sync").write_text("#!/bin/sh\nexit 1\n")
+    (broken / "sync").chmod(0o755)
+    assert archive.run(f"{broken}:{os.environ['PATH']}") != 0
+    assert archive.run() == 0
+
+
+def test_another_server_cannot_be_overwritten_in_between(archive: Archive, tmp_path: Path) -> None:
+    """Its segment appears between the look and the renaming."""
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    target = archive.directory / NAME
+    appears = f"printf theirs >{shlex.quote(str(target))}"
+    (slow / "cp").write_text(f'#!/bin/sh\n/bin/cp "$@" && {appears}\n')
+    (slow / "cp").chmod(0o755)
+    assert archive.run(f"{slow}:{os.environ['PATH']}") != 0
+    assert target.read_bytes() == b"theirs"
+
+
+def test_slots_for_any_cluster_have_names_that_a_server_takes() -> None:
+    names = ["main", "Ünïcode", "x" * 63, "x" * 62 + "y"]
+    slots = [receivewal_slot(name) for name in names]
+    assert all(re.fullmatch("[a-z0-9_]{1,63}", slot) for slot in slots)
+    assert len(set(slots)) == len(names)
+    assert slots[0] == "pgrescue_main"
 
 
 def test_an_archive_that_is_away_is_a_failure(archive: Archive) -> None:

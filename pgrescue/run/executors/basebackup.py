@@ -231,10 +231,12 @@ def _see_that_it_is_archived(execution: BackupExecution, backup: Backup) -> None
         return
     if work.in_recovery:
         # No backup of a standby makes the primary end a segment.
-        execution.note(
-            f"{last.name(size)}, with which the backup ends, comes into the archive once the "
-            "primary has filled it: recovery can go beyond the backup's end from then on."
-        )
+        archive = _archive(work)
+        if archive is None or last.name(size) not in archive.segments:
+            execution.note(
+                f"{last.name(size)}, with which the backup ends, comes into the archive once the "
+                "primary has filled it: recovery can go beyond the backup's end from then on."
+            )
         return
     deadline = time.monotonic() + _ARCHIVED_WITHIN_SECONDS
     while True:

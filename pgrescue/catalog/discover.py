@@ -7,13 +7,13 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.chains import link_chains
+from pgrescue.catalog.extent import INCOMPLETE
 from pgrescue.catalog.layout import Layout, read_layout
 from pgrescue.catalog.look import unreadable
 from pgrescue.catalog.model import Backup
@@ -28,7 +28,7 @@ MAX_DEPTH = 6
 
 _TABLESPACE_VERSION = re.compile(r"PG_\d+_\d{9}")
 _NEVER_DESCENDED = ("lost+found",)
-_NOT_KEPT = ("unreadable", "path_not_utf8")
+_NOT_KEPT = ("unreadable", "path_not_utf8", INCOMPLETE)
 """Problems that end without the stamp showing it, and names that JSON cannot hold."""
 
 
@@ -139,7 +139,7 @@ def _look(layout: Layout, cache: CatalogCache | None, whole: bool) -> Backup:
         backup = read_backup(layout.path, whole)
         if not any(problem.code in _NOT_KEPT for problem in backup.problems):
             cache.put(path, stamp, backup)
-    return replace(backup, verified_at=cache.verified_at(path, stamp))
+    return cache.judged(backup, path, stamp)
 
 
 def _by_time(backup: Backup) -> tuple[bool, datetime, int, str]:

@@ -20,8 +20,9 @@ _ARCHIVE_STATUS = "pg_wal/archive_status/"
 
 @dataclass(frozen=True, slots=True)
 class ManifestLook:
-    """What the catalog needs of a manifest, without its list of files."""
+    """A manifest, and what the catalog makes of it."""
 
+    manifest: Manifest
     size_bytes: int
     total_bytes: int
     written_at: datetime | None
@@ -49,6 +50,7 @@ def look_into_manifest(directory: Path) -> ManifestLook | Problem:
         return Problem("manifest_damaged", f"{NAME} cannot be read: {error}.")
     ranges = manifest.wal_ranges
     return ManifestLook(
+        manifest=manifest,
         size_bytes=len(data),
         total_bytes=manifest.total_bytes,
         written_at=file_time(path),

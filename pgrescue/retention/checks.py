@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pgrescue.catalog.model import Backup
 from pgrescue.findings import Finding
 from pgrescue.retention.counted import Family, counted_backups, own_identifier
-from pgrescue.retention.lines import current_line, leads_to
+from pgrescue.retention.lines import current_line, leading_among, unproved_newest
 from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_facts import PruneFacts
 from pgrescue.retention.prune_model import PruneRequest, PruneWork
@@ -35,9 +35,7 @@ class Asked:
     @property
     def leading_fulls(self) -> list[Backup]:
         """Those of them from which recovery can follow the cluster's own timeline."""
-        facts = self.facts.retention
-        line = current_line(facts, counted_backups(facts))
-        return [b for b in self.counted_fulls if line is not None and leads_to(facts, b, line)]
+        return leading_among(self.facts.retention, self.counted_fulls)
 
     @property
     def staying(self) -> list[Backup]:
@@ -105,11 +103,8 @@ def last_full(asked: Asked) -> Iterator[Finding]:
 def proved(asked: Asked) -> Iterator[Finding]:
     """What a policy takes away rests on a backup that was read again, names on who gave them."""
     leading = asked.leading_fulls
-    if not asked.removed or not leading:
-        return
-    newest = leading[-1]
-    family = Family(asked.facts.retention.backups)
-    if any(backup.verified_at for backup in (newest, *family.copies(newest))):
+    newest = unproved_newest(asked.facts.retention, leading)
+    if not asked.removed or newest is None:
         return
     verify = f"pgrescue verify {newest.id}"
     if not asked.request.named:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.choose import is_on_branch
 from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.retention.counted import Family, counted_backups
 from pgrescue.retention.facts import RetentionFacts
 from pgrescue.wal.archive import newest_timeline
 
@@ -47,3 +48,18 @@ def leads_to(facts: RetentionFacts, backup: Backup, line: int) -> bool:
     if is_current and (backup.start_lsn or 0) > (facts.current_lsn or 0):
         return False
     return is_on_branch(backup, line, histories_of(facts))
+
+
+def leading_among(facts: RetentionFacts, backups: Sequence[Backup]) -> list[Backup]:
+    """Those of the backups from which recovery can follow the cluster's own timeline."""
+    line = current_line(facts, counted_backups(facts))
+    return [backup for backup in backups if line is not None and leads_to(facts, backup, line)]
+
+
+def unproved_newest(facts: RetentionFacts, leading: Sequence[Backup]) -> Backup | None:
+    """The last of them, unless it or a copy of it was found right by a verification."""
+    family = Family(facts.backups)
+    for newest in leading[-1:]:
+        if not any(backup.verified_at for backup in (newest, *family.copies(newest))):
+            return newest
+    return None

@@ -300,6 +300,14 @@ def test_a_promise_that_is_not_met_yet_is_told(policy: RetentionPolicy) -> None:
     assert any("not covered yet" in note or "wants 9" in note for note in advice.notes)
 
 
+def test_that_a_policy_rests_on_a_verified_backup_is_told() -> None:
+    world = daily(3)
+    world.backups[2] = replace(world.backups[2], verified_at=None)
+    advice = advise(world.facts(), RetentionPolicy(count=1))
+    assert "day2, the newest full backup, has not been verified" in advice.notes[0]
+    assert advise(world.facts(), RetentionPolicy()).notes == ()
+
+
 def test_a_gap_behind_a_backup_is_told() -> None:
     world = daily(6)
     world.segments.remove((1, 100))

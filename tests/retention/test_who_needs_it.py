@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pgrescue.demo.processes import stop_servers_below, wait_until
+from pgrescue.demo.processes import stop_servers_below
 from pgrescue.survey.served import server_within
 from tests.retention.by_plan import killed, planned
 from tests.retention.test_prune import (
@@ -28,7 +28,7 @@ from tests.support.command import document, events, finished
 from tests.support.files import differences
 from tests.support.places import Place, free_port
 from tests.support.refused import refused
-from tests.support.runs import journal
+from tests.support.runs import held, wait_for_end, wait_for_step
 from tests.support.source import Source
 
 pytestmark = pytest.mark.server
@@ -102,27 +102,20 @@ def test_while_a_backup_is_taken_no_wal_goes(source: Source) -> None:
     options = ("--max-rate", "1M", "--wal-method", "none", "--checkpoint", "fast", "--yes")
     said = source.workspace.run("backup", *options, "--json", "--detach", check=True)
     run = events(said)[-1]["run"]
-    wait_until(
-        lambda: any(r["event"] == "progress" and r["done_bytes"] for r in journal_of(source, run)),
-        "the first bytes",
-    )
-    wal = advice(source, "--keep-count", "1")["wal"]
-    assert wal["files"] == 0
-    assert run in wal["blocked"]
-    names = {path.name for path in source.sandbox.wal.iterdir()}
-    prune(source, "--keep-count", "1", "--delete")
-    assert names <= {path.name for path in source.sandbox.wal.iterdir()}
+    wait_for_step(source.workspace, run, "take")
+    with held(source.workspace, run):
+        wal = advice(source, "--keep-count", "1")["wal"]
+        assert wal["files"] == 0
+        assert run in wal["blocked"]
+        names = {path.name for path in source.sandbox.wal.iterdir()}
+        prune(source, "--keep-count", "1", "--delete")
+        assert names <= {path.name for path in source.sandbox.wal.iterdir()}
     source.workspace.run("abort", run, "--yes", check=True)
-    wait_until(lambda: journal_of(source, run)[-1]["event"] == "finished", "the end of the backup")
+    assert wait_for_end(source.workspace, run)["state"] in ("aborted", "succeeded")
     assert advice(source, "--keep-count", "1")["wal"]["files"] > 0
     hidden_one = source.sandbox.backups / ".other.partial"
     hidden_one.mkdir()
     assert str(hidden_one) in advice(source, "--keep-count", "1")["wal"]["blocked"]
-
-
-def journal_of(source: Source, run: str) -> list[dict[str, Any]]:
-    """The records of a run."""
-    return journal(source.workspace, run)
 
 
 def test_every_copy_of_a_segment_goes_and_comes_back(source: Source) -> None:

@@ -107,6 +107,9 @@ def run_prune(arguments: argparse.Namespace) -> int:
         return print_dry_run(plan, render_plan(plan), as_json=arguments.json)
     if plan.is_empty and not plan.blockers:
         narrate("Nothing is to be removed.")
+        for finding in plan.preflight:
+            if finding.status == "warning":
+                narrate(f"WARNING: {finding.message}")
         if arguments.json:
             print_json({"event": "finished", "run": None, "state": None})
         return ExitCode.DONE

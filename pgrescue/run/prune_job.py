@@ -52,7 +52,9 @@ class PruneJob(Job[PruneExecution]):
         moved = _moved(before)
         if before.step is None:
             self.open_plan(lambda: self._changed(moved))
-        elif not before.deletion_begun:
+        elif before.deletion_begun:
+            self._check_something_stays(before)
+        else:
             self._check_the_rest(moved)
         for step in execution.plan.steps:
             if not before.done(step.id):
@@ -86,7 +88,7 @@ class PruneJob(Job[PruneExecution]):
                 ),
             )
 
-    def _check_something_stays(self) -> None:
+    def _check_something_stays(self, before: RunState) -> None:
         """What stayed when it was set aside may have been lost since: this may be all there is."""
         work = self.execution.work
         if not work.backups:
@@ -96,11 +98,12 @@ class PruneJob(Job[PruneExecution]):
         backups = list_backups([Path(root) for root in work.roots], cache, archive)
         own = [b for b in backups if b.system_identifier in (None, work.system_identifier)]
         if not any(backup.usable and backup.kind == "full" for backup in own):
+            undo = f"pgrescue undo {self.execution.directory.id}"
             raise Refused(
                 "There is no other usable full backup.",
                 f"None is left in {', '.join(work.roots)}: what was set aside may be all there is.",
-                unchanged="Nothing was deleted.",
-                next_steps=(f"pgrescue undo {self.execution.directory.id}", "pgrescue backup"),
+                unchanged="Nothing more was deleted.",
+                next_steps=("pgrescue backup",) if before.deletion_begun else (undo,),
             )
 
     def _undo(self, before: RunState) -> FinalState:
@@ -111,8 +114,7 @@ class PruneJob(Job[PruneExecution]):
 
     def _discard(self, before: RunState) -> FinalState:
         execution = self.execution
-        if not before.deletion_begun:
-            self._check_something_stays()
+        self._check_something_stays(before)
         for item in before.asides:
             delete = partial(old_data.delete_tree, execution, item.aside)
             execution.do(f"discard {item.aside}", f"Delete {item.aside}", delete)

@@ -20,7 +20,7 @@ from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retire
 from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
 
-NOTHING_DELETED = "Nothing was deleted; the run can still be undone."
+_NOTHING_DELETED = "Nothing was deleted."
 
 
 def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
@@ -169,7 +169,7 @@ def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     for item in listed:
         if found := obstacle(state, item.path):
             raise Refused(
-                found.title, found.cause, unchanged=NOTHING_DELETED, next_steps=found.next_steps
+                found.title, found.cause, unchanged=_NOTHING_DELETED, next_steps=found.next_steps
             )
     launch(run, "discard")
 

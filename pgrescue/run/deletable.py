@@ -49,6 +49,8 @@ class Obstacle:
 def counted(item: Deletable) -> Deletable:
     """With its size and number of files; links are not followed, and what is gone is left out."""
     files = size = 0
+    if os.path.islink(item.path):  # which is not deleted
+        return replace(item, files=files, size_bytes=size)
     for where, _, names in os.walk(item.path):
         for name in names:
             try:

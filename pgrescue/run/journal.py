@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +64,7 @@ class Journal:
             if isinstance(record, ANNOUNCEMENTS) and not self.may_use_reserve:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         if self._is_torn:
+            # Half a record, or one that may not be on disk, would hide those that follow.
             self._cut()
         try:
             written = os.write(self._fd, line)
@@ -73,10 +73,7 @@ class Journal:
             if not isinstance(record, Progress):
                 os.fdatasync(self._fd)
         except OSError as error:
-            # Half a record, or one that may not be on disk, would hide those that follow.
             self._is_torn = True
-            with suppress(OSError):
-                self._cut()
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._next += 1
         self._size += len(line)

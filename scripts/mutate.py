@@ -76,6 +76,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "run/deletable.py": ("tests/run/test_deletable.py", "tests/e2e/test_old_data.py"),
     "run/old_data.py": (
         "tests/run",
+        "tests/faults/test_deletion.py",
         "tests/e2e/test_old_data.py",
         "tests/refusals/test_wrong_state.py",
         "tests/refusals/test_service_failures.py",

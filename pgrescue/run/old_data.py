@@ -235,7 +235,7 @@ def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
     if place.exists():
         shutil.rmtree(place)
         sync_directory(place.parent)
-        _remove_empty_parents(place)
+    _remove_empty_parents(place)
     execution.journal.append(Deleted(path=path))
     return "deleted"
 
@@ -245,9 +245,10 @@ def _remove_empty_parents(place: Path) -> None:
     if INSIDE not in place.parts:
         return
     for parent in place.parents:
-        if os.listdir(parent) or INSIDE not in parent.parts:
+        if INSIDE not in parent.parts or (parent.exists() and os.listdir(parent)):
             return
-        parent.rmdir()
+        if parent.exists():  # an earlier try may have died on its way up
+            parent.rmdir()
 
 
 def delete_old(execution: Execution[SealedPlan]) -> str:

@@ -80,6 +80,12 @@ def test_the_current_timeline_without_a_backup_keeps_all_of_its_wal(known: bool)
     assert gone(advise(facts, ONE).wal) == {(1, n) for n in range(60)}
 
 
+def test_a_cluster_that_stayed_behind_keeps_the_wal_of_its_timeline() -> None:
+    """A standby elsewhere was promoted, and all backups are of its timeline."""
+    advice = advise(forked_from_zero().facts(current_timeline=1), ONE)
+    assert gone(advice.wal) == {(2, n) for n in range(50, 80)}
+
+
 def test_an_abandoned_timeline_without_a_backup_keeps_all_of_its_wal() -> None:
     world = forked()
     world.timelines[3] = (1, 55, 130)

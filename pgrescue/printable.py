@@ -30,8 +30,11 @@ def _spelled(sign: str) -> str:
 
 
 def markdown(text: str) -> str:
-    r"""The text on one row of a Markdown file, where none of it makes a link, a tag or a cell."""
-    return _MARKUP.sub(_escaped, printable(text))
+    """The text on one row of a Markdown file, where none of it makes a link, a tag or a cell.
+
+    Spaces at its ends, of which four make a block of code, go.
+    """
+    return _MARKUP.sub(_escaped, printable(text).strip(" "))
 
 
 def markdown_code(text: str, *, in_table: bool = False) -> str:

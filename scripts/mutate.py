@@ -5,9 +5,9 @@
 
 In a copy of the tree, never in the tree itself, each mutant changes one place: the condition of an
 `if` is forced, one half of an `and` or `or` is taken out, a comparison is turned, a `not` dropped,
-a `raise` or a filter removed. Then the tests that cover the module run (`COVERED_BY`) until the
-first one fails. A mutant that no test notices has survived: it is a guard without proof, or one
-that nothing depends on. Exit code 1 if any has.
+a `raise`, a filter or a row of the checks removed. Then the tests that cover the module run
+(`COVERED_BY`) until the first one fails. A mutant that no test notices has survived: it is a guard
+without proof, or one that nothing depends on. Exit code 1 if any has.
 """
 
 from __future__ import annotations
@@ -30,37 +30,76 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_MATRIX = "tests/faults/test_matrix.py"
 _PLANNING = ("tests/plan", "tests/refusals/test_preflight.py")
 COVERED_BY: dict[str, tuple[str, ...]] = {
-    "plan/checks/backup.py": (*_PLANNING, "tests/e2e/test_damage.py"),
+    "plan/checks/__init__.py": (*_PLANNING, "tests/refusals", "tests/services/test_managers.py"),
+    "plan/checks/backup.py": (
+        *_PLANNING,
+        "tests/refusals/test_guards.py",
+        "tests/e2e/test_damage.py",
+        "tests/services/test_secrets.py",
+        "tests/faults/test_hostile_restore.py",
+    ),
     "plan/checks/cluster.py": (
         *_PLANNING,
-        "tests/refusals",
+        "tests/refusals/test_guards.py",
+        "tests/managers/test_recognition.py",
         "tests/e2e/test_shared_tablespace.py",
     ),
-    "plan/checks/context.py": _PLANNING,
+    "plan/checks/context.py": (*_PLANNING, "tests/refusals/test_guards.py"),
     "plan/checks/foretold.py": (*_PLANNING, "tests/truth"),
-    "plan/checks/host.py": (*_PLANNING, "tests/services/test_privileges.py"),
+    "plan/checks/host.py": (
+        *_PLANNING,
+        "tests/services/test_privileges.py",
+        "tests/faults/test_full_disk.py",
+    ),
+    "plan/checks/manager.py": (
+        "tests/managers/test_recognition.py",
+        "tests/services/test_managers.py",
+    ),
+    "plan/checks/names.py": (*_PLANNING, "tests/e2e/test_hostile_names.py"),
+    "plan/checks/places.py": (
+        "tests/refusals/test_guards.py",
+        "tests/faults/test_planted_links.py",
+        *_PLANNING,
+    ),
     "plan/checks/target.py": (*_PLANNING, "tests/e2e/test_targets.py"),
-    "plan/checks/wal.py": (*_PLANNING, "tests/e2e/test_wal_tail.py"),
+    "plan/checks/wal.py": (
+        *_PLANNING,
+        "tests/e2e/test_wal_tail.py",
+        "tests/faults/test_restore_command.py",
+        "tests/faults/test_acknowledged_commits.py",
+    ),
     "plan/sealed.py": ("tests/e2e/test_plans.py", "tests/refusals/test_preflight.py"),
     "plan/fetch_wal.py": ("tests/plan/test_fetch_wal.py",),
+    "run/deletable.py": ("tests/run/test_deletable.py", "tests/e2e/test_old_data.py"),
     "run/old_data.py": (
-        "tests/run/test_old_data.py",
+        "tests/run",
         "tests/e2e/test_old_data.py",
         "tests/refusals/test_wrong_state.py",
         "tests/refusals/test_service_failures.py",
+        "tests/faults/test_planted_links.py",
         "tests/retention/test_interrupted.py",
-        "tests/faults",
+        _MATRIX,
     ),
-    "run/unpack.py": ("tests/e2e/test_damage.py", "tests/faults"),
-    "run/lock.py": ("tests/refusals", "tests/e2e/test_interruptions.py", "tests/faults"),
-    "survey/seen.py": ("tests/e2e/test_plans.py", "tests/faults"),
+    "run/places.py": ("tests/run/test_old_data.py", "tests/faults/test_planted_links.py"),
+    "run/unpack.py": (
+        "tests/faults/test_hostile_tar.py",
+        "tests/faults/test_hostile_plain.py",
+        "tests/e2e/test_damage.py",
+    ),
+    "run/lock.py": (
+        "tests/refusals/test_service_failures.py::test_run_at_work_is_not_disturbed",
+        "tests/faults/test_two_runs.py",
+        "tests/e2e/test_interruptions.py::test_second_restore_waits_its_turn",
+    ),
+    "survey/seen.py": ("tests/e2e/test_plans.py", "tests/faults/test_two_runs.py"),
     "postgres/postmaster.py": (
         "tests/postgres/test_formats.py",
+        "tests/refusals/test_guards.py",
         "tests/refusals/test_service_failures.py",
-        "tests/services",
-        "tests/faults",
+        _MATRIX,
     ),
 }
 """The safety code, and the tests that cover it, the quick ones first."""
@@ -129,6 +168,14 @@ class Finder(ast.NodeVisitor):
             # Without its condition a lone `raise` is gone already.
             if not (isinstance(part, ast.Raise) and [part] == node.body):
                 self.visit(part)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        """A table of checks: without a row, its check is never asked."""
+        if self._text(node.target) == "CHECKS" and isinstance(node.value, ast.Tuple):
+            for row in node.value.elts:
+                self._replace(row, "*()", f"row `{self._text(row)}` removed")
+        else:
+            self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
         for forced in ("False", "True"):
@@ -253,10 +300,18 @@ class Laboratory:
 
     def passes(self, module: str, timeout: float) -> bool:
         """Whether the tests of a module pass; one that hangs has noticed something."""
-        there = [name for name in COVERED_BY[module] if (self.root / name).exists()]
         # Compiled files are told apart by their time, to the second: too coarse for mutants.
         process = subprocess.Popen(
-            (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *there),
+            (
+                sys.executable,
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *COVERED_BY[module],
+            ),
             cwd=self.root,
             env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
@@ -267,13 +322,9 @@ class Laboratory:
         try:
             return process.wait(timeout) == 0
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)  # the fixtures stop their servers
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
             return False
+        finally:
+            _end(process)
 
     def notices(self, mutant: Mutant, timeout: float) -> bool:
         """Whether a test fails with this mutant in place."""
@@ -286,9 +337,22 @@ class Laboratory:
             path.write_bytes(source)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End tests that are still at work; asked first, their fixtures stop their servers."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit code says whether a mutant has survived."""
     options = _options().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     modules = options.module or list(COVERED_BY)
     mutants = [mutant for module in modules for mutant in mutants_of(module)]
     if options.limit is not None and options.limit < len(mutants):

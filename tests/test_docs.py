@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.mutate import COVERED_BY
+
 ROOT = Path(__file__).parents[1]
 FAULTS = ROOT / "docs" / "faults.md"
 _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -38,3 +40,18 @@ def test_every_promise_has_a_proof() -> None:
     promises = [row for row in rows if not row.startswith(("| Fault", "| ---"))]
     assert promises
     assert [row for row in promises if not _NAMED.search(row)] == []
+
+
+@pytest.mark.parametrize("module", COVERED_BY)
+def test_mutants_of_safety_code_meet_tests(module: str) -> None:
+    assert (ROOT / "pgrescue" / module).exists()
+    for named in COVERED_BY[module]:
+        path, _, name = named.partition("::")
+        assert (ROOT / path).exists(), named
+        assert not name or name in _tests_in(ROOT / path), named
+
+
+def test_every_check_is_mutated() -> None:
+    checks = {path.name for path in (ROOT / "pgrescue/plan/checks").glob("*.py")}
+    covered = {Path(module).name for module in COVERED_BY if module.startswith("plan/checks/")}
+    assert checks <= covered

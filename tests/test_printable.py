@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from pgrescue.cli.output import narrate, print_error, print_json, print_table
 from pgrescue.cli.watch import Teller, closing
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
+from pgrescue.plan.commands import configure
 from pgrescue.plan.foretold import Alternative
-from pgrescue.plan.model import Plan, Space
+from pgrescue.plan.model import Move, Plan, Space
 from pgrescue.plan.render_markdown import render_markdown
 from pgrescue.plan.render_shell import render_shell
 from pgrescue.plan.render_text import render_text
 from pgrescue.plan.target import Target
-from pgrescue.printable import printable, printable_lines
+from pgrescue.printable import (
+    markdown,
+    markdown_block,
+    markdown_code,
+    printable,
+    printable_lines,
+)
 from pgrescue.run.records import Failure, Note, StepEnded
 from pgrescue.run.state import fold
 from tests.conftest import SandboxFactory
@@ -86,12 +97,82 @@ def hostile_plan() -> Plan:
     )
 
 
-@pytest.mark.parametrize("render", [render_text, render_markdown])
-def test_plans_for_people_have_only_letters(render: Callable[[Plan], str]) -> None:
+@pytest.mark.parametrize(
+    ("render", "spelled"), [(render_text, SPELLED), (render_markdown, markdown(HOSTILE))]
+)
+def test_plans_for_people_have_only_letters(render: Callable[[Plan], str], spelled: str) -> None:
     text = render(hostile_plan())
     assert is_harmless(text)
-    assert f"at '{SPELLED}'" in text
+    assert f"at '{spelled}'" in text
     assert f"+recovery_target_name = '{SPELLED}'" in text
+
+
+def shown_by_markdown(text: str) -> list[tuple[str, str]]:
+    """The types and the letters of what a Markdown reader makes of a file."""
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = [inner for token in reader.parse(text) for inner in (token.children or [])]
+    return [(token.type, token.content) for token in tokens]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1))
+@example("# head")
+@example("- a\n- b")
+@example("1. one")
+@example("![i](http://x) <script>alert(1)</script> &lt; `a` *b* _c_ ~~d~~ | e |")
+@example("a\\")
+@example("\\*\\|")
+@example("---")
+@example("http://x.org/_y_")
+@example("    four spaces")
+def test_markdown_makes_nothing_of_a_name(name: str) -> None:
+    """Not in a list, not in a table, and not in code: what is read is the name."""
+    plain = printable(name).strip(" ")
+    item = shown_by_markdown(f"- {markdown(name)}\n")
+    assert {kind for kind, _ in item} <= {"text", "text_special"}
+    assert "".join(content for _, content in item).strip(" ") == plain
+    rows = f"| a | b |\n|---|---|\n| {markdown(name)} | end |\n"
+    cells = shown_by_markdown(rows)
+    assert "".join(content for _, content in cells[2:-1]).strip(" ") == plain
+    assert cells[-1] == ("text", "end")
+    (code,) = shown_by_markdown(f"x {markdown_code(name)}\n")[1:]
+    assert code[0] == "code_inline"
+    assert code[1].strip(" ") == plain
+
+
+@given(st.text(alphabet="`~ab\n", max_size=30))
+def test_a_block_ends_where_it_ends(text: str) -> None:
+    file = "\n".join([*markdown_block(text, "sh"), "", "# after"])
+    tokens = MarkdownIt("commonmark").parse(file)
+    assert [token.type for token in tokens][:2] == ["fence", "heading_open"]
+    assert tokens[0].content == f"{text}\n"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r"])
+def test_names_with_lines_stay_in_their_comment(sign: str) -> None:
+    """The way back, by hand, is told in comments: of a name's second line, too."""
+    plan = snapshots.plan()
+    path = f"/srv/ts{sign}touch pwned{sign}#/PG_15_202209061"
+    move = Move(path, f"{path}.aside", contents_only=True)
+    renamed = Move(path, f"{path}.aside", contents_only=False)
+    plan = replace(
+        plan,
+        host=f"db1{sign}touch pwned",
+        steps=(replace(plan.steps[0], title=f"a{sign}touch pwned", why=f"b{sign}touch pwned"),),
+        work=replace(plan.work, moves=(move, renamed)),
+    )
+    before, _, _ = render_shell(plan).partition("set -euo pipefail")
+    lines = re.split("[\n\r]", render_shell(plan))
+    assert before.count("touch pwned") == 7
+    for line in lines:
+        assert "touch pwned" not in line or line.startswith("#"), line
+
+
+def test_here_document_ends_where_it_ends() -> None:
+    """A path may have the very line that would end it."""
+    text = "one\nEND_OF_FILE\ntouch pwned\n"
+    work = replace(snapshots.plan().work, added_files={"pg_hba.conf": text})
+    lines = "\n".join(configure(work, "why"))
+    assert f"<<'END_OF_FILE_'\n{text}END_OF_FILE_" in lines
 
 
 def test_script_stays_exact() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.chains import link_chains
+from pgrescue.catalog.contents import VERSION_DIRECTORY
 from pgrescue.catalog.layout import Layout, read_layout
 from pgrescue.catalog.look import unreadable
 from pgrescue.catalog.model import Backup
@@ -26,7 +26,6 @@ from pgrescue.wal.archive import WalArchive
 MAX_DEPTH = 6
 """Levels of directories below a root that are searched."""
 
-_TABLESPACE_VERSION = re.compile(r"PG_\d+_\d{9}")
 _NEVER_DESCENDED = ("lost+found",)
 _NOT_KEPT = ("unreadable", "path_not_utf8")
 """Problems that end without the stamp showing it, and names that JSON cannot hold."""
@@ -106,7 +105,7 @@ def _walk(path: Path, depth: int, inside: bool) -> Iterator[Layout | Backup]:
         return
     for name in layout.directories:
         skipped = name.startswith(".") or name in _NEVER_DESCENDED
-        if not skipped and not _TABLESPACE_VERSION.fullmatch(name):
+        if not skipped and not VERSION_DIRECTORY.fullmatch(name):
             yield from _walk(path / name, depth - 1, inside or layout.kind == "tar")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,19 +98,3 @@ def file_time(path: Path) -> datetime | None:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError:
         return None
-
-
-def sum_files(
-    directory: Path, on_error: Callable[[OSError], object], skip: Path | None = None
-) -> int:
-    """Bytes of all regular files below a directory, `skip` left out, links not followed."""
-    total = 0
-    for where, directories, names in os.walk(directory, onerror=on_error):
-        if skip is not None and Path(where) == skip.parent:
-            directories[:] = [name for name in directories if name != skip.name]
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_size
-            except OSError as error:
-                on_error(error)
-    return total

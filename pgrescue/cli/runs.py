@@ -157,11 +157,9 @@ def run_abort(arguments: argparse.Namespace) -> int:
     from pgrescue.cli.watch import watch
     from pgrescue.run.acts import abort_run
     from pgrescue.run.follow import journal_end
-    from pgrescue.run.owner import check_owner
     from pgrescue.run.status import status_of
 
     directory = _find(arguments)
-    check_owner(directory.state(), taking_over=arguments.take_over)
     confirm(f"Stop the run {directory.id}?", given=arguments.yes, option="--yes")
     position = journal_end(directory)
     if not abort_run(directory, taking_over=arguments.take_over):
@@ -183,9 +181,7 @@ def _act(
     """Confirm, start the runner anew, and watch only what is new."""
     from pgrescue.cli.watch import watch
     from pgrescue.run.follow import journal_end
-    from pgrescue.run.owner import check_owner
 
-    check_owner(directory.state(), taking_over=arguments.take_over)
     confirm(question, given=arguments.yes, option="--yes")
     position = journal_end(directory)
     act(directory, taking_over=arguments.take_over)

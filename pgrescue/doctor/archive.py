@@ -11,6 +11,7 @@ import humanize
 from pgrescue.compression import ENDINGS
 from pgrescue.config.session import CannotAskServer, server_session
 from pgrescue.doctor.subject import Subject
+from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.plan.restore_command import judge
 from pgrescue.postgres.account import can_access
@@ -80,7 +81,11 @@ def restore_command(subject: Subject) -> list[Finding]:
     pg_wal = subject.cluster.data_directory / "pg_wal"
     control = subject.control
     own = control is not None and control.system_identifier == backup.system_identifier
-    trial = trial_of(subject.cluster, owner, backup, pg_wal if own else None)
+    try:
+        trial = trial_of(subject.cluster, owner, backup, pg_wal if own else None)
+    except Refused as error:
+        message = f"{error.title} {error.cause}"
+        return [Finding("wal.restore_command", "warning", message, error.next_steps[0])]
     return [] if trial is None else list(judge(trial, needed=True))
 
 

@@ -163,8 +163,10 @@ def free_port(facts: Facts) -> int:
 def _clone_settings(facts: Facts, request: RestoreRequest, destination: str) -> dict[str, str]:
     port = request.port or free_port(facts)
     # A socket's path must fit into 107 bytes (sun_path), and a comma would make two of it, for
-    # server and clients alike; otherwise the loopback address serves.
-    fits = len(f"{destination}/.s.PGSQL.{port}".encode()) <= 107 and "," not in destination
+    # server and clients alike, who want UTF-8; otherwise the loopback address serves.
+    length = len(f"{destination}/.s.PGSQL.{port}".encode(errors="replace"))
+    is_text = destination.encode(errors="replace").decode() == destination
+    fits = length <= 107 and "," not in destination and is_text
     return clone_settings(destination, port, destination if fits else "", facts.cluster.name)
 
 

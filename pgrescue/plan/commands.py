@@ -144,6 +144,8 @@ def place_wal(work: Work) -> tuple[str, ...]:
     lines = [*_directories(work, (work.staging, place))]
     if part.wal_archive is not None:
         lines.append(_untar(f"{part.path}/{part.wal_archive}", place))
+    elif part.wal_inside == "plain" and len(work.chain) == 1:
+        lines.append(f"cp -p {quote(part.path)}/pg_wal/[0-9A-F]* {quote(place)}/")
     elif part.wal_inside != "none":
         lines.append(f"mv {quote(work.data_directory)}/pg_wal/[0-9A-F]* {quote(place)}/")
     script = f"{work.staging}/{FETCH_WAL}"
@@ -315,9 +317,11 @@ def _unpack_into(work: Work, part: BackupPart, place: str, exclude: str = "") ->
     leave_out = f"--exclude={exclude}" if exclude else ""
     if part.format == "tar":
         return [_untar(f"{part.path}/{part.base_archive}", place, leave_out)]
+    # `pg_wal` may be a link out of the backup: its WAL is copied from there, and the link is not.
     return [
-        f"tar -C {quote(part.path)} {leave_out} --exclude=./backup_manifest "
-        f"--exclude='./pg_tblspc/*' -cf - . | tar -C {quote(place)} -xpf -"
+        f"tar -C {quote(part.path)} {leave_out} --exclude=./backup_manifest --exclude=./pg_wal "
+        f"--exclude='./pg_tblspc/*' -cf - . | tar -C {quote(place)} -xpf -",
+        *_directories(work, (f"{place}/pg_wal", f"{place}/pg_wal/archive_status")),
     ]
 
 

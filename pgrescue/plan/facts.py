@@ -242,5 +242,8 @@ class Facts:
     """What the configured `restore_command` does when it is asked; None if there is none."""
     files_to_restore: int | None = None
     """How many files the backup's manifest lists."""
+    bytes_now: dict[int, int] = field(default_factory=dict)
+    """What the cluster's tablespaces hold now, by OID, and its data directory (0) without WAL:
+    what the backup grows to while WAL is replayed."""
     state_directory: str = ""
     """Where this run's journal and log are kept."""

@@ -21,6 +21,8 @@ RESERVE_BYTES = 16 * _MIB
 """What every filesystem keeps free, be it only for the run's journal: a run stops before it uses
 that up."""
 RESERVE_INODES = 16
+_BLOCK_REST = 2048
+"""What is left over in a file's last block, half of one on average."""
 _CLUSTER_FILES = 64
 """Files and directories that a restore adds to what the backup lists."""
 
@@ -45,11 +47,17 @@ def space_needed(facts: Facts, work: Work, configured: Mapping[str, str]) -> tup
     in_data = max(total - sum(sizes.values()), 0)
     files = (facts.files_to_restore or 0) + _CLUSTER_FILES
     members = len(facts.chain) if len(facts.chain) > 1 else 0
-    in_tablespaces = sum(sizes.values()) / total if total else 0
-    _add(needs, facts, work.data_directory, in_data, int(files * (1 - in_tablespaces)))
-    for item in work.tablespaces:
-        size = sizes.get(item.oid, 0)
-        _add(needs, facts, item.destination, size, int(files * size / total) if total else 0)
+    to_replay = _to_replay(facts, work)
+    for oid, path in [
+        (0, work.data_directory),
+        *((t.oid, t.destination) for t in work.tablespaces),
+    ]:
+        size = sizes.get(oid, 0) if oid else in_data
+        number = int(files * size / total) if total else files
+        grown = max(facts.bytes_now.get(oid, size) - size, 0)
+        if to_replay is not None:
+            grown = min(grown, to_replay)
+        _add(needs, facts, path, size + grown + number * _BLOCK_REST, number)
     wal = peak_wal(facts, work, configured)
     pg_wal = work.wal_link or work.data_directory
     _add(needs, facts, pg_wal, wal, wal // work.wal_segment_size)
@@ -86,12 +94,16 @@ def peak_wal(facts: Facts, work: Work, configured: Mapping[str, str]) -> int:
     kept = _size(configured, "wal_keep_size", 0)
     if configured.get("wal_keep_segments", "").isdigit():
         kept = int(configured["wal_keep_segments"]) * size  # until 12
+    to_replay = _to_replay(facts, work)
+    held = most + kept if to_replay is None else min(most + kept, to_replay)
+    return held + _IN_HAND * size
+
+
+def _to_replay(facts: Facts, work: Work) -> int | None:
+    """Bytes of WAL up to the stop; None if that cannot be told."""
     stop = facts.foretold.stop.replayed_to if facts.foretold else None
     end = stop or (None if work.restore_command else work.wal_end)
-    held = most + kept
-    if end is not None:
-        held = min(held, max(int(end) - int(work.start_lsn), 0))
-    return held + _IN_HAND * size
+    return None if end is None else max(int(end) - int(work.start_lsn), 0)
 
 
 def _size(configured: Mapping[str, str], name: str, default: int) -> int:

@@ -24,7 +24,9 @@ class Surroundings:
     neighbours: tuple[Neighbour, ...] = ()
     known: tuple[str, ...] = ()
     """Data directories that configurations name, whether or not a server runs there."""
+    backups: dict[str, str] = field(default_factory=dict)
+    """Every directory of the catalog's backups, each with words for it."""
     kept: dict[str, str] = field(default_factory=dict)
-    """Backups, archives and pgrescue's own state, each with words for it."""
+    """Directories that hold what must be kept, too: archives, other clusters' backups, journals."""
     mounts: tuple[str, ...] = ()
     """Where something is mounted inside what would be moved."""

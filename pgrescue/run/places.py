@@ -60,7 +60,6 @@ def _places(execution: RestoreExecution, links: Links, left: tuple[Move, ...]) -
             [move.path for move in left],
             [work.data_directory, *filled],
             work.neighbours,
-            {},
         ),
         in_place=in_place,
     )

@@ -95,7 +95,8 @@ class RestoreJob(Job[RestoreExecution]):
             with watched(execution, step.id):
                 execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
         except OutOfRoom:
-            self.after_abort()  # a server that recovers would go on filling it
+            if step.id in _SERVER_STEPS:
+                self.after_abort()  # a server that recovers would go on filling it
             raise
 
     def _must_run_again(self) -> bool:

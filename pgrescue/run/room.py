@@ -20,6 +20,11 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.survey.filesystem import existing_ancestor
 
 _INTERVAL_SECONDS = 1.0
+_FILLING = frozenset(
+    {"rescue_wal", "extract", "combine", "receive", "place_wal", "configure", "start", "replay"}
+)
+"""Steps that write much, or after which much is written. A server that has recovered is not
+stopped for want of room, and to delete old data makes some."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = tuple(os.strerror(number) for number in _FULL)
 """What programs and the server's log say of it."""
@@ -93,8 +98,7 @@ class Room:
         asides = self._execution.state().asides
         return OutOfRoom(
             f"{item.filesystem} has no room for the step '{self._step}'.",
-            f"{there[0].upper()}{there[1:]} there; the restore needs {what} more. "
-            f"{evidence}".strip(),
+            f"Only {there} there; the restore needs {what} more. {evidence}".strip(),
             unchanged="The old data is untouched where it was set aside."
             if asides
             else "The old data is where it was.",
@@ -128,7 +132,7 @@ def watched(execution: RestoreExecution, step: str) -> Iterator[None]:
     Where somebody else was faster, the error that comes of it is told as what it is.
     """
     room = Room(execution, step)
-    execution.watch = room.check
+    execution.watch = room.check if step in _FILLING else None
     try:
         yield
     except (OSError, StepFailed) as problem:

@@ -22,7 +22,7 @@ from pgrescue.survey.manager import find_manager
 from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import NAME as SEGMENT
 
-_IN_WAL = frozenset({"archive_status", "summaries", "lost+found", ".pgrescue"})
+_IN_WAL = frozenset({"summaries", "lost+found", ".pgrescue"})
 """Directories in `pg_wal`: the server's (`summaries` since 17), a file system's, pgrescue's."""
 _OF_WAL = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history|xlogtemp\.")
 """How names of files in `pg_wal` begin."""
@@ -109,7 +109,7 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
         link = root / name
         if not name.isdigit() or not link.is_symlink():
             continue
-        location = Path(os.readlink(link))
+        location = root / os.readlink(link)
         for version in sorted(location.glob(f"PG_{major}_[0-9]*")):
             if "." not in version.name:
                 found.append(
@@ -129,18 +129,19 @@ def linked_wal_directory(data_directory: Path) -> PathFacts | None:
 def stranger_in_wal(directory: Path) -> str | None:
     """What shows that a directory is none for WAL, in words; None for one that may be.
 
-    PostgreSQL makes no directories there but its own; single files of others may lie beside WAL.
+    A server makes `archive_status` there; what else is in it then is an archiver's, as `.wal-g` is.
     """
     try:
         entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError as error:
         return f"it cannot be listed ({error.strerror})"
+    if (directory / "archive_status").is_dir():
+        return None
     others = [entry for entry in entries if entry.name not in _IN_WAL]
     for entry in others:
         if entry.is_dir() or entry.is_symlink():
             return f"it holds {entry.name}"
-    is_known = (directory / "archive_status").is_dir()
-    if is_known or not others or any(_OF_WAL.match(entry.name) for entry in others):
+    if not others or any(_OF_WAL.match(entry.name) for entry in others):
         return None
     return f"it holds {others[0].name} and no WAL"
 

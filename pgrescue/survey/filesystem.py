@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from pgrescue.plan.facts import FilesystemFacts, PathFacts
@@ -102,6 +103,21 @@ def _mount_point(place: Path) -> Path:
     while not os.path.ismount(place):
         place = place.parent
     return place
+
+
+def bytes_below(root: Path, leave_out: frozenset[str] = frozenset()) -> int:
+    """What all files below a directory hold, links not followed, as far as they can be seen.
+
+    `leave_out`: entries of the directory itself.
+    """
+    total = 0
+    for where, directories, names in os.walk(root):
+        if where == str(root):
+            directories[:] = [name for name in directories if name not in leave_out]
+        for name in names:
+            with suppress(OSError):  # a running server makes and removes files
+                total += os.lstat(os.path.join(where, name)).st_size
+    return total
 
 
 def count_files(manifest: Path) -> int | None:

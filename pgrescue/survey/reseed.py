@@ -18,7 +18,12 @@ from pgrescue.survey.host import host_facts
 from pgrescue.survey.own_configuration import own_configuration
 from pgrescue.survey.programs import client_major, programs_for
 from pgrescue.survey.source import look_at_source, started_at
-from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
+from pgrescue.survey.surroundings import (
+    kept_backups,
+    kept_places,
+    known_directories,
+    surroundings,
+)
 
 
 def survey_reseed(
@@ -53,7 +58,8 @@ def survey_reseed(
             [move.path for move in moves_of(found, tag_of(host.now))],
             [str(directory), *filled],
             known_directories(config),
-            kept_places(config, cluster, backups),
+            kept_backups(cluster, backups),
+            kept_places(config, cluster),
         ),
         filled=tuple(map(os.path.realpath, filled)),
         in_places=_in_places(found, source, request),

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig
+from pgrescue.errors import Refused
 from pgrescue.plan.fetch_wal import ExpectedWal
 from pgrescue.plan.restore_command import Answer, Attempt, Trial
 from pgrescue.postgres.account import Account
@@ -39,6 +40,7 @@ def trial_of(
 ) -> Trial | None:
     """A trial of the configured command; None if there is none, or we may not act for the owner.
 
+    Raises `Refused` where there is no room for it.
     `pg_wal`: of the cluster that the backup is of, if it is still there.
     """
     if cluster.restore_command is None or not (owner.is_current or owner.must_switch):
@@ -47,7 +49,14 @@ def trial_of(
     size = (details.wal_segment_size if details else None) or DEFAULT_SEGMENT_SIZE
     wal = ExpectedWal(size, backup.system_identifier, backup.major)
     names = files_to_ask_for(backup, size, pg_wal)
-    return try_restore_command(cluster.restore_command, owner, wal, names)
+    try:
+        return try_restore_command(cluster.restore_command, owner, wal, names)
+    except OSError as error:
+        raise Refused(
+            "restore_command could not be tried.",
+            f"It needs a directory for one WAL segment: {error}.",
+            next_steps=(f"make room in {tempfile.gettempdir()}, or set TMPDIR to another place",),
+        ) from error
 
 
 def files_to_ask_for(backup: Backup, segment_size: int, pg_wal: Path | None) -> tuple[str, ...]:

@@ -28,20 +28,22 @@ def surroundings(
     moved: Sequence[str],
     filled: Sequence[str],
     known: Sequence[str],
-    kept: Mapping[str, str],
+    backups: Mapping[str, str] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> Surroundings:
     """What is around a run's places.
 
     `own` is the data directory that the run is about, `moved` what it would set aside, `filled`
-    where it would write, `known` further data directories, `kept` what else must stay.
+    where it would write, `known` further data directories, `backups` and `kept` what must stay.
     """
     going = [os.path.realpath(path) for path in moved]
     places = [*going, *(os.path.realpath(path) for path in filled)]
     return Surroundings(
         homes=_homes(),
-        neighbours=tuple(_neighbours(os.path.realpath(own), places, known)),
+        neighbours=tuple(_neighbours(os.path.realpath(own), going, places, known)),
         known=tuple(known),
-        kept=dict(kept),
+        backups=dict(backups or {}),
+        kept=dict(kept or {}),
         mounts=tuple(
             mount
             for mount in sorted(set(mount_points()))
@@ -57,10 +59,23 @@ def known_directories(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(path) for path in named))
 
 
-def kept_places(
-    config: Config, cluster: ClusterConfig, backups: Sequence[Backup]
-) -> dict[str, str]:
-    """Every backup and archive that the configuration knows, and pgrescue's own state."""
+def kept_backups(cluster: ClusterConfig, backups: Sequence[Backup]) -> dict[str, str]:
+    """The directories of every backup, those of a plain one's tablespaces too."""
+    kept: dict[str, str] = {}
+    own = os.path.realpath(cluster.data_directory)
+    for backup in backups:
+        copies = backup.details.tablespace_archives.values() if backup.details else ()
+        # Of a tar backup they are files in its directory.
+        paths = (backup.path, *(copy for copy in copies if os.path.isabs(copy)))
+        for path in map(os.path.realpath, paths):
+            # Among the backups a data directory is listed as one that cannot be used.
+            if backup.usable or path != own:
+                kept[path] = f"Backup {backup.id}"
+    return kept
+
+
+def kept_places(config: Config, cluster: ClusterConfig) -> dict[str, str]:
+    """Every archive that the configuration knows, other clusters' backups, pgrescue's own state."""
     kept: dict[str, str] = {}
     for other in config.clusters.values():
         of = "" if other.name == cluster.name else f" of the cluster {other.name}"
@@ -69,11 +84,6 @@ def kept_places(
         if other.name != cluster.name:
             roots = {os.path.realpath(root): f"Backups{of}" for root in other.backups}
             kept |= {path: words for path, words in roots.items() if _holds_something(path)}
-    for backup in backups:
-        copies = backup.details.tablespace_archives.values() if backup.details else ()
-        # Of a tar backup they are files in its directory.
-        paths = (backup.path, *(copy for copy in copies if os.path.isabs(copy)))
-        kept |= {os.path.realpath(path): f"Backup {backup.id}" for path in paths}
     kept[os.path.realpath(state_directory())] = "What pgrescue knows of its runs"
     return kept
 
@@ -98,12 +108,15 @@ def _homes() -> dict[str, str]:
     }
 
 
-def _neighbours(own: str, places: Sequence[str], known: Sequence[str]) -> Iterator[Neighbour]:
+def _neighbours(
+    own: str, going: Sequence[str], places: Sequence[str], known: Sequence[str]
+) -> Iterator[Neighbour]:
     served = {os.path.realpath(path) for path in served_directories()}
     found = set(served)
     found |= {os.path.realpath(path) for path in known if _is_data_directory(Path(path))}
     for place in places:
         found |= {str(path) for path in Path(place).parents if _is_data_directory(path)}
+    for place in going:
         found |= {str(path) for path in _below(Path(place), _DEPTH)}
     for directory in sorted(found - {own}):
         wal = linked_wal_directory(Path(directory))

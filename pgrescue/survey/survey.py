@@ -22,7 +22,13 @@ from pgrescue.history.way import segment_refs
 from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
 from pgrescue.plan.foretold import Foretold
-from pgrescue.plan.layout import moves_of, staging_directory, tablespace_destinations, tag_of
+from pgrescue.plan.layout import (
+    INSIDE,
+    moves_of,
+    staging_directory,
+    tablespace_destinations,
+    tag_of,
+)
 from pgrescue.plan.model import WalTail
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
@@ -36,11 +42,16 @@ from pgrescue.survey.archive import (
     with_own_histories,
 )
 from pgrescue.survey.cluster import cluster_facts
-from pgrescue.survey.filesystem import count_files, filesystem_facts, path_facts
+from pgrescue.survey.filesystem import bytes_below, count_files, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
 from pgrescue.survey.restore_command import trial_of
-from pgrescue.survey.surroundings import kept_places, known_directories, surroundings
+from pgrescue.survey.surroundings import (
+    kept_backups,
+    kept_places,
+    known_directories,
+    surroundings,
+)
 from pgrescue.survey.wal_tail import NO_TAIL, TailOnTheWay, look_at_tail, tail_on_the_way
 from pgrescue.wal.index import Progress, WalIndex
 
@@ -110,13 +121,15 @@ def survey(
             [move.path for move in moves],
             [destination.real_path, *places.values()],
             known_directories(config),
-            kept_places(config, cluster, backups),
+            kept_backups(cluster, backups),
+            kept_places(config, cluster),
         ),
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
         unreadable_wal={item.path: item.reason for item in tail.unreadable},
         trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
         files_to_restore=count_files(Path(backup.path, MANIFEST)),
+        bytes_now=_bytes_now(found) if with_status else {},
         state_directory=str(state_directory()),
     )
     staging = staging_directory(facts.destination, tag)
@@ -187,6 +200,12 @@ def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:
         return None
     boundary = way.foretold.stop.replayed_to if way.foretold else None
     return look_into_tail(index, names, way.tail.refs, way.tail.before, boundary)
+
+
+def _bytes_now(cluster: ClusterFacts) -> dict[int, int]:
+    found = {t.oid: bytes_below(Path(t.version_directory.real_path)) for t in cluster.tablespaces}
+    data = Path(cluster.directory.real_path)
+    return {**found, 0: bytes_below(data, frozenset({"pg_wal", INSIDE}))}
 
 
 def _consistent_from(backup: Backup) -> Lsn | None:

@@ -18,6 +18,7 @@ from pgrescue.catalog.model import Backup, BackupDetails
 from pgrescue.catalog.tar_stream import DamagedArchive, TarStream, TruncatedArchive
 from pgrescue.compression import DECOMPRESSION_ERRORS
 from pgrescue.postgres.manifest import CHANGEABLE, Manifest
+from pgrescue.printable import printable
 from pgrescue.verify.model import FileProblem, ProblemCode
 
 Report = Callable[[int, str], None]
@@ -146,7 +147,7 @@ class FileCheck:
             self._add(name, "checksum", "is damaged: its checksum is not the manifest's")
 
     def _add(self, name: str, code: ProblemCode, message: str) -> None:
-        self.problems.append(FileProblem(name, code, f"{name} {message}."))
+        self.problems.append(FileProblem(name, code, f"{printable(name)} {message}."))
 
     def _missing(self) -> None:
         """Files that the manifest lists; behind damage in an archive nothing can be missed."""

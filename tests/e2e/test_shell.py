@@ -9,6 +9,7 @@ import pytest
 from pgrescue.demo.binaries import ServerBinaries
 from tests.e2e.conftest import SourceFactory
 from tests.support.by_hand import run_by_hand, script_of
+from tests.support.files import differences, file_tree
 from tests.support.places import Place, free_port
 from tests.support.source import Source
 
@@ -125,6 +126,20 @@ def test_linked_pg_wal(server_binaries: ServerBinaries, source_factory: SourceFa
     run_by_hand(script_of(source, "--to", "latest"))
     assert source.place.rows() == source.log.expected("latest")
     assert (source.sandbox.data / "pg_wal").resolve() == disk
+
+
+def test_plain_backup_whose_wal_is_elsewhere(
+    any_binaries: ServerBinaries, source_factory: SourceFactory
+) -> None:
+    """`pg_wal` of such a backup is a link: what it leads to is the backup's, and stays there."""
+    source = source_factory(any_binaries)
+    elsewhere = source.sandbox.directory / "wal of the backup"
+    prepare(source, "-Fp", "-Xs", f"--waldir={elsewhere}")
+    before = file_tree(elsewhere)
+    run_by_hand(script_of(source, "--to", "latest"))
+    assert source.place.rows() == source.log.expected("latest")
+    assert not (source.sandbox.data / "pg_wal").is_symlink()
+    assert differences(before, file_tree(elsewhere)) == []
 
 
 def test_odd_names(any_binaries: ServerBinaries, source_factory: SourceFactory) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +45,7 @@ Then = Literal["resume", "undo"]
 Status = dict[str, Any]
 Facts = dict[str, object]
 
-_RUNNER_SECONDS = 120.0
+_RUNNER_SECONDS = 300.0
 _OUR_DEATHS = (-signal.SIGKILL, -signal.SIGXFSZ)
 _GROWS = ("log", "wal", "backups", "sockets", "clone.log")
 """What may grow beside the cluster: logs, archive, backups, the socket of a killed server."""
@@ -130,8 +130,6 @@ class Scene:
             if entry.name != "backups":
                 _copy(entry, self._pristine / entry.name)
         self.before = self.cluster_tree()
-        self.journal = b""
-        """That of the undisturbed run."""
         self.acts, self.undisturbed = self._undisturbed()
 
     def destroy(self) -> None:
@@ -251,11 +249,11 @@ class Scene:
     def reboot(self, case: Case) -> None:
         """No process is left and the boot is another one; init starts an enabled service again."""
         assert case.run is not None
-        for pid in processes_with("PGRESCUE_STATE", str(self.workspace.state)):
-            os.kill(pid, signal.SIGKILL)
+        state = str(self.workspace.state)
         servers = servers_below(self.workspace.path)
-        for pid in servers:
-            os.kill(pid, signal.SIGKILL)
+        for pid in (*processes_with("PGRESCUE_STATE", state), *servers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         # One that is not reaped yet would pass for a running server, as after no reboot.
         wait_until(lambda: not any(map(exists, servers)), "the end of all servers")
         path = case.run.journal_path
@@ -284,8 +282,6 @@ class Scene:
         case = self.begin()
         self.strike(case, None)
         assert tuple(step.id for step in case.plan.steps) == self.kind.steps
-        assert case.run is not None
-        self.journal = case.run.journal_path.read_bytes()
         acts_done = [blow for life, path in enumerate(case.traces) for blow in _read(life, path)]
         return acts_done, self.ended(case)
 

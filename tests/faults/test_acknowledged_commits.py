@@ -171,6 +171,7 @@ def test_a_damaged_copy_in_the_archive_does_not_count(
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_a_segment_that_cannot_be_read_forbids_the_plan(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:

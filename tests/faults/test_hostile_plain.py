@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgrescue.catalog.basebackup import read_backup
+from pgrescue.catalog.entries import plain_entries
 from pgrescue.catalog.relation_names import read_names
 from pgrescue.errors import PgRescueError, StepFailed
 from tests.support.hostile_backup import (
@@ -130,6 +131,8 @@ def test_only_wal_is_taken_from_where_pg_wal_leads(place: Scene) -> None:
     backup = place.look()
     assert backup.details is not None
     assert backup.details.wal_segments == (SEGMENT,)
+    read = {entry.name for entry in plain_entries(place.backup)}
+    assert {name for name in read if "shadow" in name or "archive_status" in name} == set()
     for odd in ("000000010000000000000004", "00000002.history"):
         with place.nothing_outside_changes(), pytest.raises(StepFailed, match=odd):
             place.extract()

@@ -77,7 +77,9 @@ def assert_the_catalog_refuses(place: Scene, kind: Kind) -> None:
 def assert_the_verification_reports(place: Scene, kind: Kind) -> None:
     verification = place.verify()
     assert not verification.ok
-    assert any(kind.reason in problem.message for problem in verification.problems), verification
+    told = [one.message for one in verification.problems if kind.reason in one.message]
+    assert told, verification
+    assert all(message.isprintable() for message in told)
 
 
 @pytest.mark.parametrize("where", ["base", "tablespace"])

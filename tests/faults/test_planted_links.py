@@ -16,6 +16,7 @@ import pytest
 
 from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.processes import stop_servers_below
 from pgrescue.demo.sandbox import Sandbox
 from pgrescue.run.run_directory import create_run, load_plan
 from tests.refusals.conftest import QUIET, Scene, make_scene
@@ -35,7 +36,7 @@ from pgrescue.run.__main__ import main
 left, rename = int(sys.argv[2]), os.rename
 def dying(source, destination):
     global left
-    if str(source).startswith(sys.argv[1]):
+    if f"{source}/".startswith(f"{sys.argv[1]}/"):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
@@ -286,11 +287,12 @@ def test_a_mount_point_as_data_directory(
         assert differences(before, old_cluster(data)) == []
         scene.restore("--to", "latest").check_returncode()
         assert scene.log.rows_visible() == [1, 2, 3, 4]
-        scene.run("discard", "--yes").check_returncode()
+        for known in (run, status(workspace)["run"]):
+            scene.run("discard", known, "--yes").check_returncode()
         assert not (data / ".pgrescue").exists()
         assert scene.log.rows_visible() == [1, 2, 3, 4]
-        scene.sandbox.stop()
     finally:
+        stop_servers_below(data)
         subprocess.run(("umount", str(data)), check=True)
 
 

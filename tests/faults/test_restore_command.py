@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from pgrescue.catalog.basebackup import read_backup
 from pgrescue.demo.account import server_account
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.plan.restore_command import Trial, judge
-from pgrescue.survey.restore_command import try_restore_command
+from pgrescue.survey.restore_command import trial_of, try_restore_command
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document, finished
 from tests.support.made_segments import WAL, segment
@@ -149,7 +153,9 @@ def trial_in(document: dict[str, Any], key: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("command", ["exit 1 # %f %p", "true %f %p"])
+@pytest.mark.parametrize(
+    "command", ["exit 1 # %f %p", pytest.param("true %f %p", marks=pytest.mark.slow)]
+)
 def test_plan_restore_and_doctor_catch_it(source: Source, command: str) -> None:
     configure(source, command)
     plan = document(source.workspace.run("plan", "--json"))
@@ -191,7 +197,13 @@ def test_a_network_that_breaks_during_recovery_does_not_end_it(source: Source) -
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("spoil", ["another", "cut off", "half compressed"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "another",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cut off", "half compressed")),
+    ],
+)
 def test_wrong_wal_in_the_archive_does_not_end_recovery(source: Source, spoil: str) -> None:
     source.workspace.configure(cluster_config(source.sandbox))
     archived = sorted(name for name in os.listdir(source.sandbox.wal) if len(name) == 24)
@@ -234,3 +246,19 @@ def test_the_script_is_tried_before_the_server_is_started(source: Source) -> Non
     last = finished(completed)
     assert last["step"] == "place_wal"
     assert "cannot read the directory" in last["error"]["title"]
+
+
+@pytest.mark.server
+def test_a_trial_without_room_is_no_verdict(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    known = replace(cluster_config(source.sandbox), restore_command="cp /nowhere/%f %p")
+    backup = read_backup(source.sandbox.backups / "nightly", whole=True)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(Refused, match="could not be tried") as caught:
+        trial_of(known, ACCOUNT, backup, None)
+    assert "No space left on device" in caught.value.cause
+    assert "TMPDIR" in caught.value.next_steps[0]

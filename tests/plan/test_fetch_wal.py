@@ -230,6 +230,7 @@ def test_the_configured_command_comes_first(place: Place, command: str, expected
     place.command = command.format(source=source)
     assert place.fetch() == expected
     assert place.destination.exists() == (expected == 0)
+    assert ("there is nothing" in place.said) == (command == "true")
 
 
 def test_restore_command_survives_any_path(tmp_path: Path) -> None:

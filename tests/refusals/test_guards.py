@@ -91,8 +91,8 @@ HOMES = {"/home/anna": "anna", "/var/lib/postgresql": "postgres", "/srv/people/b
             for path in ("/sys/fs", "/dev/disk", "/run/postgresql", "/boot/x")
         ),
         *((path, "of the system") for path in ("/lib/systemd", "/usr/local", "/dev/shm", "/mnt")),
-        ("/home/anna", "home directory of anna"),
-        ("/var/lib/postgresql", "home directory of postgres"),
+        ("/home/anna", "is the home directory of anna"),
+        ("/var/lib/postgresql", "is the home directory of postgres"),
         ("/srv/people", "holds /srv/people/bob, the home directory of bob"),
         *((path, None) for path in ("/home/anna/data", "/srv/main", "/usr/local/pgsql/data")),
         *((path, None) for path in ("/var/lib/postgresql/15/main", "/dev/shm/a", "/mnt/ssd/main")),
@@ -121,7 +121,9 @@ def test_clone_into_a_home(scene: Scene) -> None:
     home = Path(os.path.expanduser("~")).resolve()
     if home == Path("/"):
         pytest.skip("nobody is at home here")
-    refused(scene.restore("--into", str(home)), REFUSED, f"{home} is")
+    told = refused(scene.restore("--into", str(home)), REFUSED, "--into DIR")
+    said = f"{told['title']} {told['cause']}"
+    assert "of the system" in said or "home directory" in said
 
 
 def test_tablespace_in_the_system(scene: Scene) -> None:
@@ -317,6 +319,21 @@ def test_clone_over_the_only_backup(scene: Scene) -> None:
     completed = scene.restore("--into", str(backup / "clone"))
     refused(completed, REFUSED, "would be written into")
     assert differences(before, file_tree(backup)) == []
+
+
+def test_data_directory_that_is_a_plain_backup(scene: Scene, config: ClusterConfig) -> None:
+    chosen, fast = scene.backup, scene.sandbox.tablespaces / "fast"
+    apart = scene.sandbox.tablespaces / "fast-of-the-backup"
+    plain = scene.sandbox.base_backup("plain", "-Fp", "-T", f"{fast}={apart}")
+    try:
+        scene.workspace.configure(replace(config, data_directory=plain))
+        before = file_tree(plain)
+        completed = scene.restore("--backup", chosen)
+        refused(completed, REFUSED, f"is stored in {plain}", f"set aside: {apart}")
+        assert differences(before, file_tree(plain)) == []
+    finally:
+        shutil.rmtree(plain)
+        shutil.rmtree(apart)
 
 
 @needs_root

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import pytest
 
 from tests.services.conftest import Stage
 from tests.support.cluster import cluster_config
-from tests.support.command import Completed, document, finished, run_pgrescue
+from tests.support.command import ROOT, Completed, document, finished, run_pgrescue
 from tests.support.pg_service import ServiceScript
 from tests.support.refused import refused
 from tests.support.runs import journal, wait_for_end, wait_for_step
@@ -37,6 +41,7 @@ def test_only_the_owner_acts(stage: Stage) -> None:
     run = status["run"]
     assert status["state"] == "waiting"
     assert status["owner"] == "anna", "who planned it need not be who runs it"
+    assert "taken_over" not in {record["event"] for record in journal(stage.workspace, run)}
 
     for act in ("resume", "undo", "discard", "abort"):
         error = refused(
@@ -79,3 +84,29 @@ def test_stopping_a_run_at_work_takes_the_owner_too(stage: Stage) -> None:
     assert events.index("taken_over") < events.index("abort_requested")
     refused(run_as("anna", stage, "undo", "--yes", "--json"), REFUSED, "belongs to bob")
     assert finished(run_as("bob", stage, "undo", "--yes", "--json"))["state"] == "undone"
+
+
+def test_behind_su_the_operator_is_who_logged_in() -> None:
+    """Many become `postgres` in order to work; then that name would say nothing."""
+    someone = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (0, os.getuid()))
+    code = (
+        "import sys; from pgrescue.survey.host import operator\n"
+        "print(operator())\n"
+        "open('/proc/self/loginuid', 'w').write(sys.argv[1])\n"
+        "print(operator())"
+    )
+    known = {name: value for name, value in os.environ.items() if name != "SUDO_USER"}
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(someone.pw_uid)],
+        env={**known, "LOGNAME": "became"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    before, *after = said.stdout.split()
+    if not after:
+        pytest.skip("the kernel does not let a login be played here")
+    assert after == [someone.pw_name]
+    if Path("/proc/self/loginuid").read_text().strip() == str(2**32 - 1):
+        assert before == "became"

@@ -15,7 +15,7 @@ from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import wait_until
 from pgrescue.postgres.secrets import configuration_without_passwords, without_passwords
 from tests.support.cluster import Workspace, cluster_config
-from tests.support.command import finished, run_pgrescue
+from tests.support.command import document, finished, run_pgrescue
 from tests.support.source import Source
 
 pytestmark = pytest.mark.server
@@ -116,6 +116,19 @@ def test_restore_of_a_backup_whose_configuration_has_passwords(source: Source) -
     assert SECRET in auto_conf.read_text(), "the settings themselves are the backup's"
     assert files_with_the_secret(workspace.state) == []
     assert source.place.rows() == source.log.expected("latest")
+
+
+def test_restore_command_with_a_password_is_warned_of(source: Source) -> None:
+    """It has to be run as it is, so it is in the plan: better that it is not."""
+    source.backup("nightly", "-Ft", "-Xs")
+    command = f"PGPASSWORD={SECRET} cp {source.sandbox.wal}/%f %p"
+    config = replace(cluster_config(source.sandbox), restore_command=command, wal_archive=None)
+    source.workspace.configure(config)
+    planned = source.workspace.run("plan", "--json", "--to", "immediate")
+    (finding,) = [one for one in document(planned)["preflight"] if one["code"] == "host.password"]
+    assert finding["status"] == "warning"
+    assert "PGPASSWORD=*** cp" in finding["message"]
+    assert SECRET not in finding["message"]
 
 
 def test_failing_hook_is_named_without_its_password(source: Source) -> None:

@@ -45,6 +45,7 @@ def run_pgrescue(
         input=input or "",
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=timeout,
         check=False,
     )

@@ -25,6 +25,9 @@ def process_in(
     arguments = (account or current_account()).spawn_arguments()
     process = subprocess.Popen((str(program), "600"), cwd=directory, **arguments)
     try:
+        # Popen may be back before the kernel has given the process its new name.
+        comm = Path(f"/proc/{process.pid}/comm")
+        wait_until(lambda: comm.read_text().strip() == name, f"the process {name}")
         yield process.pid
     finally:
         process.kill()

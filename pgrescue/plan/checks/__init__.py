@@ -60,6 +60,7 @@ CHECKS: tuple[Check, ...] = (
     target.position_unknown,
     target.old_server_promotes,
     names.names_fit,
+    names.commands_without_passwords,
     host.programs,
     host.privileges,
     host.port,

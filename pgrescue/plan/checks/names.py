@@ -1,4 +1,4 @@
-"""Checks of names: that what a run makes beside a path can be made, and read by servers."""
+"""Checks of what is written down: names that can be given and read, commands without passwords."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import PurePath
 
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
-from pgrescue.plan.checks.context import Context, blocker
+from pgrescue.plan.checks.context import Context, blocker, warning
 from pgrescue.plan.work import combined_tablespace, log_of
+from pgrescue.postgres.secrets import holds_password, without_passwords
 
 NAME_MAX = 255
 """Bytes that a name may have on Linux's file systems (`limits.h`)."""
@@ -45,6 +46,19 @@ def names_fit(context: Context) -> list[Finding]:
                 f"use a path that is {_bytes(path) - PATH_MAX} bytes shorter",
             )
     return []
+
+
+def commands_without_passwords(context: Context) -> list[Finding]:
+    """A configured command is kept word for word: what is secret in it does not belong there."""
+    command = context.facts.archive.restore_command
+    if command is None or not holds_password(command):
+        return []
+    return warning(
+        "host.password",
+        "The configured restore_command holds what looks like a password: "
+        f"{without_passwords(command)}. The plan and the script that fetches WAL keep it.",
+        f"put it into a file that only {context.facts.cluster.owner.name} may read",
+    )
 
 
 def _bytes(name: str) -> int:

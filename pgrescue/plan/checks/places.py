@@ -81,8 +81,12 @@ def protected(path: str, homes: dict[str, str]) -> str | None:
 
 def not_a_shared_path(places: Places) -> Iterator[Finding]:
     """No place is a home or a directory of the system."""
+    cleared = {places.data_directory, *(move.path for move in places.moves)}
     for path in places.touched:
-        reason = protected(path, places.surroundings.homes)
+        homes = places.surroundings.homes
+        if path not in cleared:  # a tablespace may lie beside a home, but not be one
+            homes = {home: name for home, name in homes.items() if home == path}
+        reason = protected(path, homes)
         if reason is None and path == places.data_directory and len(PurePath(path).parts) < 3:
             reason = f"{path} is too close to the root of the file system."
         if reason is None:
@@ -211,7 +215,8 @@ def nothing_kept_inside(places: Places) -> Iterator[Finding]:
     """No backup, no archive and no journal is set aside, deleted or written into."""
     cleared = [move.path for move in places.moves]
     cleared += [places.data_directory] if places.in_place else []
-    for path, what in places.surroundings.kept.items():
+    around = places.surroundings
+    for path, what in {**around.kept, **around.backups}.items():
         place = next((place for place in cleared if is_inside(path, place)), None)
         if place is not None:
             yield from blocker(
@@ -221,11 +226,11 @@ def nothing_kept_inside(places: Places) -> Iterator[Finding]:
             )
             continue
         filled = next((place for place in places.touched if is_inside(place, path)), None)
-        if filled is not None:
+        if filled is not None and path in around.backups:
+            lost = "set aside" if filled in cleared else "written into"
             yield from blocker(
-                "backup.filled",
-                f"{filled} is in {path}: {what[0].lower()}{what[1:]} is stored there, and would "
-                "be written into.",
+                "backup.touched",
+                f"{what} would be {lost}: {filled} is in {path}.",
                 _elsewhere(places, filled),
             )
 

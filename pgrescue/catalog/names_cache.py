@@ -51,7 +51,7 @@ class NamesCache:
         with contextlib.suppress(OSError):
             # One by one: parents that mkdir makes on the way would get the umask's mode.
             for directory in (self.directory.parent, self.directory):
-                directory.mkdir(mode=0o700, exist_ok=True)
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = _File(codec.SCHEMA, FORMAT, path, stamp, codec.to_plain(names))
             replace_file(self._file(path), codec.dumps(file).encode())
 

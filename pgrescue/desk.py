@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pgrescue.backup.build import make_backup_plan
 from pgrescue.backup.model import BackupPlan
-from pgrescue.catalog.cache import CatalogCache
+from pgrescue.catalog.cache import CatalogCache, without_verdict
 from pgrescue.catalog.discover import find_backup, list_backups
 from pgrescue.catalog.model import Backup
 from pgrescue.codec import dumps
@@ -37,16 +37,25 @@ from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_model import PrunePlan, PruneRequest
 from pgrescue.retention.wal import files_by_directory
 from pgrescue.run.acts import unfinished_runs
-from pgrescue.run.backup_users import unfinished_removals, users_of
+from pgrescue.run.backup_users import (
+    backups_at_work,
+    backups_outside,
+    backups_set_aside,
+    same_place,
+    unfinished_removals,
+    users_of,
+)
 from pgrescue.run.run_directory import (
     private_directory,
     write_file,
 )
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.own_identifier import identifier_of
 from pgrescue.survey.past import Past, open_archive
+from pgrescue.survey.prune_seen import backups_at
 from pgrescue.survey.prune_seen import observe as observe_removal
-from pgrescue.survey.retention import survey_prune, survey_retention
+from pgrescue.survey.retention import Others, survey_prune, survey_retention
 from pgrescue.survey.seen import observe, seen_now
 from pgrescue.survey.survey import survey
 from pgrescue.verify.backup import verify_backup
@@ -157,6 +166,10 @@ class Desk:
         """What a policy keeps and what could go; changes nothing."""
         return advise(self._retention_facts(), policy)
 
+    def system_identifier(self, backups: Sequence[Backup]) -> str | None:
+        """The cluster's, as far as its files, its archive or its backups tell."""
+        return identifier_of(self.cluster, listed_archive(self.cluster), backups)
+
     def prune_plan(self, request: PruneRequest) -> PrunePlan:
         """A sealed plan of a removal, kept in the state directory; it may have nothing to do.
 
@@ -174,6 +187,7 @@ class Desk:
             wal,
             used_by=users_of(ids, paths),
             unfinished=unfinished_removals(roots),
+            elsewhere=sorted({backup.path for backup in retention.elsewhere}),
         )
         plan = make_prune_plan(
             facts,
@@ -181,7 +195,11 @@ class Desk:
             cluster=self.cluster.name,
             catalog_cache=str(catalog_cache_file()),
             seen=observe_removal(
-                retention.backups, retention.archive, paths, files_by_directory(wal)
+                retention.backups,
+                retention.archive,
+                paths,
+                files_by_directory(wal),
+                retention.elsewhere,
             ),
         )
         write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
@@ -191,17 +209,40 @@ class Desk:
         check_paths(self.cluster, self.config.path)
         archive = listed_archive(self.cluster)
         backups = self.backups(archive)
+        others = self._others(backups, archive)
         with open_index() as index:
-            return survey_retention(self.cluster, self.config.time_zone, backups, archive, index)
+            zone = self.config.time_zone
+            return survey_retention(self.cluster, zone, backups, archive, index, others)
+
+    def _others(self, backups: Sequence[Backup], archive: WalArchive | None) -> Others:
+        """What of other clusters and of other runs may need this cluster's WAL."""
+        own = identifier_of(self.cluster, archive, backups)
+        place = str(self.cluster.wal_archive) if self.cluster.wal_archive else None
+        roots = [
+            str(root)
+            for other in self.config.clusters.values()
+            if place is not None and other.name != self.cluster.name
+            if other.wal_archive is not None and same_place(str(other.wal_archive), place)
+            for root in other.backups
+        ]
+        places = (*roots, *backups_outside(own, place), *backups_set_aside())
+        cache = CatalogCache(catalog_cache_file())
+        return Others(
+            roots=tuple(roots),
+            backups=backups_at(places, backups, cache, archive),
+            runs=tuple(backups_at_work(own, place)),
+        )
 
     def verify(self, name: str, report: Report) -> Verification:
-        """Read one backup to its end; the catalog remembers if it is as its manifest says."""
+        """Read one backup to its end; the catalog remembers what that has shown."""
         backup = self.backup(name)
+        backup = without_verdict(backup)
         found = verify_backup(backup, report)
+        cache, now = CatalogCache(catalog_cache_file()), datetime.now(UTC)
         if found.is_proved:
-            cache = CatalogCache(catalog_cache_file())
-            cache.set_verified(Path(backup.path), datetime.now(UTC))
-            cache.save()
+            cache.set_verified(Path(backup.path), now)
+        elif damage := found.damage([problem.message for problem in backup.problems]):
+            cache.set_damaged(Path(backup.path), now, damage)
         return found
 
     @contextmanager

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pgrescue.catalog.backup_id import backup_id
+from pgrescue.catalog.extent import find_shortfall
 from pgrescue.catalog.identity import Identity, identify, segment_size_of
 from pgrescue.catalog.layout import Layout, compression_of, read_layout
 from pgrescue.catalog.look import DIFFERENT, LABEL, Look, is_configuration, printable, unreadable
@@ -96,6 +97,9 @@ def _read_candidate(layout: Layout, whole: bool) -> Backup:
         if mismatch is None and look.differing:
             mismatch = Problem(DIFFERENT, f"A file is not what {NAME} says: {look.differing}.")
         problems += [mismatch] if mismatch else []
+        if layout.kind == "plain" and not problems:
+            short = find_shortfall(layout.path, manifest.manifest)
+            problems += [short] if short else []
     return _assemble(_Parts(layout, look, label, manifest, identity), problems)
 
 

@@ -13,11 +13,13 @@ import msgspec
 from pgrescue import codec
 from pgrescue.catalog.atomic import replace_file
 from pgrescue.catalog.layout import read_layout
-from pgrescue.catalog.model import Backup
+from pgrescue.catalog.model import Backup, Problem
 from pgrescue.catalog.stamp import Stamp, stamp_of
 
 FORMAT = 2
 """Rises whenever what is kept changes its meaning: older files are then forgotten."""
+
+_VERDICT = "pgrescue verify found it damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,15 @@ class _Entry:
     stamp: Stamp
     backup: dict[str, Any] | None
     verified_at: datetime | None
+    damaged_at: datetime | None = None
+    """When it was last read and not found right; then it is not verified."""
+    damage: str | None = None
+    """What was found then, in words."""
+
+    @property
+    def judged_at(self) -> datetime | None:
+        """When it was last read to its end."""
+        return self.verified_at or self.damaged_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +62,50 @@ class CatalogCache:
             backup = codec.from_plain(entry.backup, Backup)
         except msgspec.ValidationError:
             return None
-        return replace(backup, verified_at=entry.verified_at)
+        return backup
 
     def put(self, path: str, stamp: Stamp, backup: Backup) -> None:
         """Keep a backup as it was read, before parent and window are known."""
-        verified = self.verified_at(path, stamp)
-        self._changed[path] = _Entry(stamp, codec.to_plain(backup), verified)
+        known = self._entry(path, stamp)
+        plain = codec.to_plain(backup)
+        self._changed[path] = (
+            _Entry(stamp, plain, None) if known is None else replace(known, backup=plain)
+        )
 
-    def verified_at(self, path: str, stamp: Stamp) -> datetime | None:
-        """When this very state of the backup was last found right."""
+    def judged(self, backup: Backup, path: str, stamp: Stamp) -> Backup:
+        """The backup with what its last verification said, if it is still in that very state."""
         entry = self._entry(path, stamp)
-        return entry.verified_at if entry else None
+        if entry is None:
+            return backup
+        if entry.damage is not None and entry.damaged_at is not None:
+            when = f"{entry.damaged_at:%Y-%m-%d %H:%M:%S}Z"
+            message = f"{_VERDICT} at {when}: {entry.damage}"
+            backup = backup.with_problem(Problem("damaged", message))
+        return replace(backup, verified_at=entry.verified_at)
 
     def set_verified(self, path: Path, when: datetime) -> None:
         """Note that the backup was checked against its manifest; raises OSError."""
+        self._judge(path, verified_at=when)
+
+    def set_damaged(self, path: Path, when: datetime, damage: str) -> None:
+        """Note what was wrong when the backup was read to its end; raises OSError.
+
+        It stays until the backup changes, or a later verification finds it right.
+        """
+        self._judge(path, damaged_at=when, damage=damage)
+
+    def _judge(
+        self,
+        path: Path,
+        verified_at: datetime | None = None,
+        damaged_at: datetime | None = None,
+        damage: str | None = None,
+    ) -> None:
         path = Path(os.path.abspath(path))
         stamp = stamp_of(read_layout(path))
         known = self._entry(str(path), stamp)
-        self._changed[str(path)] = _Entry(stamp, known.backup if known else None, when)
+        looked = known.backup if known else None
+        self._changed[str(path)] = _Entry(stamp, looked, verified_at, damaged_at, damage)
         self.save()
 
     def save(self) -> None:
@@ -77,7 +114,7 @@ class CatalogCache:
             return
         entries = {path: entry for path, entry in self._load().items() if os.path.isdir(path)}
         for path, entry in self._changed.items():
-            entries[path] = _with_latest_verification(entry, entries.get(path))
+            entries[path] = _with_latest_verdict(entry, entries.get(path))
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._path, codec.dumps(_File(codec.SCHEMA, FORMAT, entries)).encode())
         self._kept, self._changed = entries, {}
@@ -95,8 +132,16 @@ class CatalogCache:
         return file.entries if same else {}
 
 
-def _with_latest_verification(entry: _Entry, stored: _Entry | None) -> _Entry:
-    if stored is None or stored.stamp != entry.stamp:
+def without_verdict(backup: Backup) -> Backup:
+    """The backup as its files show it by themselves: to be verified anew."""
+    problems = tuple(p for p in backup.problems if not p.message.startswith(_VERDICT))
+    usable = not any(problem.fatal for problem in problems)
+    return replace(backup, problems=problems, usable=usable)
+
+
+def _with_latest_verdict(entry: _Entry, stored: _Entry | None) -> _Entry:
+    if stored is None or stored.stamp != entry.stamp or stored.judged_at is None:
         return entry
-    times = [time for time in (entry.verified_at, stored.verified_at) if time is not None]
-    return replace(entry, verified_at=max(times, default=None))
+    if entry.judged_at is not None and entry.judged_at >= stored.judged_at:
+        return entry
+    return replace(stored, backup=entry.backup)

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.chains import link_chains
 from pgrescue.catalog.contents import VERSION_DIRECTORY
+from pgrescue.catalog.extent import INCOMPLETE
 from pgrescue.catalog.layout import Layout, read_layout
 from pgrescue.catalog.look import unreadable
 from pgrescue.catalog.model import Backup
@@ -27,7 +27,7 @@ MAX_DEPTH = 6
 """Levels of directories below a root that are searched."""
 
 _NEVER_DESCENDED = ("lost+found",)
-_NOT_KEPT = ("unreadable", "path_not_utf8")
+_NOT_KEPT = ("unreadable", "path_not_utf8", INCOMPLETE)
 """Problems that end without the stamp showing it, and names that JSON cannot hold."""
 
 
@@ -138,7 +138,7 @@ def _look(layout: Layout, cache: CatalogCache | None, whole: bool) -> Backup:
         backup = read_backup(layout.path, whole)
         if not any(problem.code in _NOT_KEPT for problem in backup.problems):
             cache.put(path, stamp, backup)
-    return replace(backup, verified_at=cache.verified_at(path, stamp))
+    return cache.judged(backup, path, stamp)
 
 
 def _by_time(backup: Backup) -> tuple[bool, datetime, int, str]:

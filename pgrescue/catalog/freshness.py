@@ -27,8 +27,14 @@ class Freshness:
     unusable: int
 
 
-def freshness_of(backups: Sequence[Backup], now: datetime) -> Freshness:
-    """The numbers, null where there is no such backup."""
+def freshness_of(
+    backups: Sequence[Backup], now: datetime, system_identifier: str | None
+) -> Freshness:
+    """The numbers, null where there is no such backup.
+
+    Backups of another cluster than `system_identifier` do not count, wherever they lie.
+    """
+    backups = [b for b in backups if b.system_identifier in (None, system_identifier)]
     usable = [backup for backup in backups if backup.usable and backup.stopped_at is not None]
     newest = max(usable, key=lambda backup: (backup.stopped_at, backup.id), default=None)
     window = newest.window if newest is not None else None

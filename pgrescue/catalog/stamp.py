@@ -29,7 +29,8 @@ def stamp_of(layout: Layout) -> Stamp:
 def _counting_paths(layout: Layout) -> list[Path]:
     names = [*layout.archives, manifest.NAME, manifest.UNFINISHED_NAME]
     if layout.kind == "plain":
-        names += [CONTROL_FILE, "pg_wal", "conf.d", TABLESPACE_LINKS]
+        names += [CONTROL_FILE, "pg_wal", "conf.d", TABLESPACE_LINKS, "base", "global"]
+        names += [f"base/{database.name}" for database in (layout.path / "base").glob("*")]
         names += [name for name in layout.files if is_kept(name)]
         names += [f"{TABLESPACE_LINKS}/{oid}" for oid in tablespace_links(layout.path)]
     return [layout.path / name for name in sorted(set(names))]

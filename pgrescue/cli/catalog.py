@@ -46,8 +46,9 @@ def run_catalog(arguments: argparse.Namespace) -> int:
     desk = open_desk(arguments)
     backups = desk.backups()
     if arguments.json:
+        own = desk.system_identifier(backups)
         listed = [public(backup) for backup in backups]
-        freshness = to_plain(freshness_of(backups, datetime.now(UTC)))
+        freshness = to_plain(freshness_of(backups, datetime.now(UTC), own))
         print_json({"cluster": desk.cluster.name, "backups": listed, "freshness": freshness})
         return 0
     print_table(

@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pgrescue.config.load import load_config
     from pgrescue.doctor.examine import examine
     from pgrescue.doctor.subject import look_at
+    from pgrescue.survey.own_identifier import identifier_of
 
     config = load_config(arguments.config)
     cluster = config.cluster(arguments.cluster)
@@ -64,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         findings.append(try_archiving(subject))
     if arguments.json:
-        freshness = to_plain(freshness_of(_with_last_commits(subject), datetime.now(UTC)))
+        backups = _with_last_commits(subject)
+        own = identifier_of(cluster, subject.archive, backups)
+        freshness = to_plain(freshness_of(backups, datetime.now(UTC), own))
         print_json({"cluster": cluster.name, "findings": findings, "freshness": freshness})
     else:
         narrate(_summary(cluster.name, findings))

@@ -24,7 +24,8 @@ examples:
 
 The policy is the table [clusters.NAME.retention]; without one everything is kept. Every rule keeps
 something, and a backup could go if no rule keeps it. Whatever the rules say, the newest usable full
-backup stays, and so does every backup that an incremental one builds upon. Nothing is removed here.
+backup stays, the newest of all, the newest that leads to the timeline the cluster is on, and every
+backup that an incremental one builds upon. Nothing is removed here.
 """
 _PRUNE_EXAMPLES = """\
 examples:
@@ -34,7 +35,10 @@ examples:
   pgrescue undo                                     put all of it back
   pgrescue discard                                  delete it, and free the space
 
-What goes is renamed into hidden directories beside it first. exit code: 3 if a check forbids it
+By a policy nothing goes before the newest full backup that stays was verified (pgrescue verify);
+otherwise name the backups that are to go. What goes is renamed into hidden directories beside it.
+
+exit code: 3 if a check forbids it
 """
 
 
@@ -103,6 +107,9 @@ def run_prune(arguments: argparse.Namespace) -> int:
         return print_dry_run(plan, render_plan(plan), as_json=arguments.json)
     if plan.is_empty and not plan.blockers:
         narrate("Nothing is to be removed.")
+        for finding in plan.preflight:
+            if finding.status == "warning":
+                narrate(f"WARNING: {finding.message}")
         if arguments.json:
             print_json({"event": "finished", "run": None, "state": None})
         return ExitCode.DONE

@@ -9,6 +9,7 @@ from pathlib import Path
 from pgrescue.config.state import state_directory
 from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.retention.build import REMOVED
 
 _BESIDE = ".pgrescue-"
 _INSIDE = ".pgrescue"
@@ -44,17 +45,28 @@ def state(subject: Subject) -> list[Finding]:
 
 
 def set_aside(subject: Subject) -> list[Finding]:
-    """Old data directories that earlier restores have left, beside or inside today's."""
+    """What restores have left beside or inside the data directory, and removals among backups."""
     directory = Path(os.path.realpath(subject.cluster.data_directory))
+    archive = () if subject.archive is None else (subject.archive.path,)
+    removed = [path for place in (*subject.cluster.backups, *archive) for path in _removed(place)]
+    found = [(path, "restore") for path in _left(directory)]
+    found += [(path, "removal") for path in removed]
     return [
         Finding(
             "leftovers.set_aside",
             "warning",
-            f"{path} was set aside by an earlier restore and still takes space.",
+            f"{path} was set aside by an earlier {what} and still takes space.",
             "pgrescue runs; then, once it is no longer needed: pgrescue discard RUN",
         )
-        for path in _left(directory)
+        for path, what in found
     ]
+
+
+def _removed(place: Path) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if path.name.startswith(REMOVED))
+    except OSError:
+        return []
 
 
 def _left(directory: Path) -> list[Path]:

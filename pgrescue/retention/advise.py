@@ -17,6 +17,7 @@ from pgrescue.retention.counted import (
 )
 from pgrescue.retention.facts import RetentionFacts
 from pgrescue.retention.keepers import Reasons, keep_reasons
+from pgrescue.retention.lines import leading_among, unproved_newest
 from pgrescue.retention.losses import cover_of, lost_with
 from pgrescue.retention.model import (
     Advice,
@@ -118,6 +119,12 @@ def _notes(facts: RetentionFacts, policy: RetentionPolicy) -> list[str]:
     counted = counted_backups(facts)
     fulls = Family(facts.backups).distinct(b for b in counted if b.kind == "full")
     notes = []
+    unproved = unproved_newest(facts, leading_among(facts, fulls))
+    if unproved is not None and not policy.keeps_everything:
+        notes.append(
+            f"{unproved.id}, the newest full backup, has not been verified: until it is, a policy "
+            f"takes no backup away (pgrescue verify {unproved.id})."
+        )
     if not fulls:
         notes.append("There is no usable full backup: nothing is proposed to be removed.")
     elif policy.count is not None and len(fulls) < policy.count:

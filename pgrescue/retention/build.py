@@ -13,6 +13,7 @@ from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import seal
 from pgrescue.retention.advise import advise, advise_on
 from pgrescue.retention.checks import Asked, preflight
+from pgrescue.retention.counted import own_identifier
 from pgrescue.retention.facts import RetentionFacts
 from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_facts import PruneFacts
@@ -98,6 +99,8 @@ def _work(
         owner=facts.owner,
         mode=0o700,
         catalog_cache=catalog_cache,
+        elsewhere=facts.elsewhere,
+        system_identifier=own_identifier(facts.retention),
     )
 
 

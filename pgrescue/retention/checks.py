@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pgrescue.catalog.model import Backup
 from pgrescue.findings import Finding
-from pgrescue.retention.counted import Family, counted_backups
+from pgrescue.retention.counted import Family, counted_backups, own_identifier
+from pgrescue.retention.lines import current_line, leading_among, unproved_newest
 from pgrescue.retention.model import Advice
 from pgrescue.retention.prune_facts import PruneFacts
 from pgrescue.retention.prune_model import PruneRequest, PruneWork
@@ -23,6 +24,18 @@ class Asked:
     advice: Advice
     removed: Sequence[Backup]
     work: PruneWork
+
+    @property
+    def counted_fulls(self) -> list[Backup]:
+        """The full backups that stay and count, oldest first."""
+        gone = {backup.id for backup in self.removed}
+        counted = counted_backups(self.facts.retention)
+        return [b for b in counted if b.kind == "full" and b.id not in gone]
+
+    @property
+    def leading_fulls(self) -> list[Backup]:
+        """Those of them from which recovery can follow the cluster's own timeline."""
+        return leading_among(self.facts.retention, self.counted_fulls)
 
     @property
     def staying(self) -> list[Backup]:
@@ -48,11 +61,24 @@ def recognized(asked: Asked) -> Iterator[Finding]:
             )
 
 
+def foreign(asked: Asked) -> Iterator[Finding]:
+    """Another cluster's backups may be its only ones: its own configuration tells."""
+    own = own_identifier(asked.facts.retention)
+    for backup in asked.removed:
+        if backup.system_identifier not in (None, own):
+            known = f"this one is {own}" if own else "which one is meant is not known"
+            yield Finding(
+                "backup.foreign",
+                "blocker",
+                f"{backup.id} is of the cluster {backup.system_identifier}; {known}.",
+                "remove it with the configuration of its own cluster, or by hand",
+            )
+
+
 def last_full(asked: Asked) -> Iterator[Finding]:
-    """A usable full backup is left."""
-    gone = {backup.id for backup in asked.removed}
+    """A usable full backup is left, and one that leads to where the cluster is."""
     fulls = [b for b in counted_backups(asked.facts.retention) if b.kind == "full"]
-    left = [backup for backup in fulls if backup.id not in gone]
+    left = asked.counted_fulls
     if not left and asked.removed:
         message = (
             f"{fulls[-1].id} is the last usable full backup."
@@ -60,8 +86,34 @@ def last_full(asked: Asked) -> Iterator[Finding]:
             else "There is no usable full backup: what is there may be all there is."
         )
         yield Finding("backup.last", "blocker", message, "take another first: pgrescue backup")
+    elif left and asked.removed and not asked.leading_fulls:
+        line = current_line(asked.facts.retention, counted_backups(asked.facts.retention))
+        yield Finding(
+            "backup.line",
+            "blocker",
+            f"No usable full backup would be left that leads to timeline {line}, on which the "
+            f"cluster is: {left[-1].id} is of a line that was abandoned, or was taken later.",
+            "take another first: pgrescue backup",
+        )
     elif left:
-        yield Finding("backup.last", "ok", f"{left[-1].id}, a usable full backup, stays.")
+        newest = (asked.leading_fulls or left)[-1]
+        yield Finding("backup.last", "ok", f"{newest.id}, a usable full backup, stays.")
+
+
+def proved(asked: Asked) -> Iterator[Finding]:
+    """What a policy takes away rests on a backup that was read again, names on who gave them."""
+    leading = asked.leading_fulls
+    newest = unproved_newest(asked.facts.retention, leading)
+    if not asked.removed or newest is None:
+        return
+    verify = f"pgrescue verify {newest.id}"
+    if not asked.request.named:
+        message = f"{newest.id}, the newest full backup that stays, has not been verified."
+        fix = f"{verify}, or name the backups that are to go: pgrescue prune BACKUP"
+        yield Finding("backup.unverified", "blocker", message, fix)
+    elif not any(backup.verified_at for backup in leading):
+        message = "None of the full backups that stay has been verified."
+        yield Finding("backup.unverified", "warning", message, verify)
 
 
 def parents(asked: Asked) -> Iterator[Finding]:
@@ -88,6 +140,10 @@ def place(asked: Asked) -> Iterator[Finding]:
             message = f"{backup.id} cannot be set aside: {why}."
             fix = "move by hand what is in the way, or change the configuration"
             yield Finding("backup.place", "blocker", message, fix)
+        elif where.served is not None:
+            message = f"{backup.id} is in use by the server that runs in {where.served}."
+            fix = "stop that server, or give it a copy of its own"
+            yield Finding("backup.served", "blocker", message, fix)
         elif not where.movable:
             yield Finding(
                 "backup.privileges",
@@ -143,16 +199,11 @@ def policy(asked: Asked) -> Iterator[Finding]:
 
 
 def what_stays(asked: Asked) -> Iterator[Finding]:
-    """Gaps behind the backups that stay, and whether any of them was ever read."""
+    """Gaps behind the backups that stay."""
     for kept in asked.advice.kept:
         if kept.gap is not None:
             message = f"{kept.id} stays, but recovery from it does not go on: {kept.gap}."
             yield Finding("archive.gap", "warning", message, "pgrescue timeline")
-    fulls = [b for b in asked.staying if b.usable and b.kind == "full"]
-    if asked.removed and fulls and not any(backup.verified_at for backup in fulls):
-        newest = asked.advice.kept[0].id if asked.advice.kept else fulls[-1].id
-        message = "None of the full backups that stay has been verified."
-        yield Finding("backup.unverified", "warning", message, f"pgrescue verify {newest}")
 
 
 def tablespaces(asked: Asked) -> Iterator[Finding]:
@@ -165,7 +216,9 @@ def tablespaces(asked: Asked) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     recognized,
+    foreign,
     last_full,
+    proved,
     parents,
     place,
     in_use,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from pgrescue.catalog import owner
 from pgrescue.catalog.model import Backup
 from pgrescue.retention.facts import RetentionFacts
 
@@ -36,6 +37,8 @@ def why_not_counted(facts: RetentionFacts, backup: Backup) -> str | None:
     if backup.system_identifier != own_identifier(facts):
         if backup.system_identifier is None:
             return "not known of which cluster: its system identifier is in none of its files"
+        if own_identifier(facts) is None:
+            return f"of the cluster {backup.system_identifier}, and which one is meant is not known"
         return f"of another cluster, {backup.system_identifier}"
     if moment_of(backup) is None or backup.start_lsn is None or backup.timeline is None:
         return "not known when it was taken"
@@ -43,13 +46,8 @@ def why_not_counted(facts: RetentionFacts, backup: Backup) -> str | None:
 
 
 def own_identifier(facts: RetentionFacts) -> str | None:
-    """The cluster's system identifier: its own, else its archive's, else its newest backup's."""
-    known = facts.system_identifier or facts.archive_identifier
-    if known is not None:
-        return known
-    usable = [backup for backup in facts.backups if backup.usable and moment_of(backup)]
-    newest = max(usable, key=_age, default=None)
-    return newest.system_identifier if newest else None
+    """The cluster's system identifier: its own, else its archive's, else its backups' only one."""
+    return owner.own_identifier((facts.system_identifier, facts.archive_identifier), facts.backups)
 
 
 def counted_backups(facts: RetentionFacts) -> list[Backup]:

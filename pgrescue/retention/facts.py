@@ -8,6 +8,8 @@ from datetime import datetime
 
 from pgrescue.catalog.model import Backup
 from pgrescue.history.model import RecoverableWindow
+from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.wal.archive import WalArchive
 
 
@@ -36,3 +38,13 @@ class RetentionFacts:
     """Configured directories in which there is nothing at all: perhaps not mounted."""
     immovable: Mapping[str, str] = field(default_factory=dict)
     """Backups (by id) that cannot be taken out of their place by a rename, and why."""
+    current_lsn: Lsn | None = None
+    """How far the cluster's own files are for certain: what starts behind it does not lead there.
+    """
+    own_histories: Mapping[int, TimelineHistory] = field(default_factory=dict)
+    """Histories in the data directory: of a new timeline's the archive may have none yet."""
+    elsewhere: tuple[Backup, ...] = ()
+    """Backups outside the catalog that may need this archive's WAL: in the directories of other
+    clusters that share it, where earlier runs have put them, and those set aside by removals."""
+    unfinished_backups: tuple[str, ...] = ()
+    """Backups, in words, that may be at work and whose first WAL is not known."""

@@ -11,6 +11,7 @@ from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.plan.choose import is_on_branch
 from pgrescue.retention.counted import Family, counted_backups, days_ago, taken_at
 from pgrescue.retention.facts import RetentionFacts
+from pgrescue.retention.lines import histories_of, leads_to, lines_going_on
 from pgrescue.retention.words import number_of
 
 Reasons = dict[str, list[str]]
@@ -30,7 +31,7 @@ def keep_reasons(facts: RetentionFacts, policy: RetentionPolicy) -> Reasons:
     elif not keeping.fulls:
         keeping.add(keeping.counted, "there is no usable full backup: everything is kept")
     else:
-        keeping.add(keeping.fulls[-1:], "the newest usable full backup")
+        keeping.whatever_the_policy()
         keeping.newest(policy.count)
         keeping.days(policy.days)
         keeping.periods(policy.weekly, _week)
@@ -64,6 +65,10 @@ class _Keeping:
         self.family = Family(facts.backups)
         self.reasons: Reasons = {}
         self._counts = {backup.id for backup in self.counted}
+        self._along = {
+            line: [backup for backup in self.counted if leads_to(facts, backup, line)]
+            for line in lines_going_on(facts, self.counted)
+        }
 
     def add(self, backups: Iterable[Backup], reason: str) -> None:
         """One more reason for those of the backups that count."""
@@ -73,12 +78,31 @@ class _Keeping:
                 if reason not in said:
                     said.append(reason)
 
+    def whatever_the_policy(self) -> None:
+        """The newest full backup and the newest of all, of any line and of each that goes on."""
+        self.add(self.fulls[-1:], "the newest usable full backup")
+        if self.counted[-1].kind != "full":
+            self.add(self.counted[-1:], "the newest usable backup")
+        for line, leading in self._along.items():
+            on_the_way = f"on the way to timeline {line}"
+            fulls = [backup for backup in leading if backup.kind == "full"]
+            for newest in (fulls[-1:], leading[-1:]):
+                if not self._are_kept(newest):
+                    self.add(newest, f"the newest usable one {on_the_way}")
+
     def newest(self, count: int | None) -> None:
         """The newest full backups, with all that builds upon them."""
         if count is None:
             return
-        for backup in self.family.distinct(reversed(self.fulls))[:count]:
-            self.add([backup], f"newest {count}")
+        self._newest(self.fulls, count, f"newest {count}")
+        for line, leading in self._along.items():
+            fulls = [backup for backup in leading if backup.kind == "full"]
+            self._newest(fulls, count, f"newest {count} on the way to timeline {line}")
+
+    def _newest(self, fulls: Sequence[Backup], count: int, reason: str) -> None:
+        for backup in self.family.distinct(reversed(fulls))[:count]:
+            if not self._says(backup, f"newest {count}"):
+                self.add([backup], reason)
             self.add(self.family.descendants(backup), f"newest {count}, upon {backup.id}")
 
     def days(self, days: int | None) -> None:
@@ -89,7 +113,7 @@ class _Keeping:
         covers = f"covers the last {number_of(days, 'day')}"
         self.add([backup for backup in self.counted if taken_at(backup) >= begin], covers)
         before = [backup for backup in reversed(self.counted) if taken_at(backup) < begin]
-        histories = self.facts.archive.histories if self.facts.archive else {}
+        histories = histories_of(self.facts)
         for line in recovery_lines(self.facts, self.counted, begin):
             for backup in before:
                 if is_on_branch(backup, line, histories):
@@ -101,14 +125,30 @@ class _Keeping:
         """The newest full backup of each of the newest periods that have one."""
         if count is None:
             return
+        for backups, where in (
+            (self.counted, ""),
+            *((b, f" on the way to timeline {line}") for line, b in self._along.items()),
+        ):
+            fulls = [backup for backup in backups if backup.kind == "full"]
+            for name, backup in self._newest_by_period(fulls, name_of)[-count:]:
+                if not self._says(backup, name):
+                    self.add([backup], f"{name}{where}")
+
+    def _newest_by_period(
+        self, fulls: Sequence[Backup], name_of: Callable[[datetime], tuple[str, Period]]
+    ) -> list[tuple[str, Backup]]:
         zone = None if self.facts.zone is None else ZoneInfo(self.facts.zone)
         newest: dict[Period, tuple[str, Backup]] = {}
-        for backup in self.fulls:
+        for backup in fulls:
             name, period = name_of(taken_at(backup).astimezone(zone))
             newest[period] = (name, backup)
-        for period in sorted(newest)[-count:]:
-            name, backup = newest[period]
-            self.add([backup], name)
+        return [newest[period] for period in sorted(newest)]
+
+    def _says(self, backup: Backup, reason: str) -> bool:
+        return reason in self.reasons.get(backup.id, ())
+
+    def _are_kept(self, backups: Sequence[Backup]) -> bool:
+        return all(backup.id in self.reasons for backup in backups)
 
     def immovable(self) -> None:
         """What cannot be taken out of its place."""

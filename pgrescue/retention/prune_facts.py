@@ -21,6 +21,9 @@ class BackupPlace:
     """Copies of tablespaces outside of it, in the directories for backups."""
     left: tuple[str, ...]
     """Places of tablespaces elsewhere: whose they are cannot be told."""
+    served: str | None = None
+    """The data directory of a running server that uses any of it: the backup's own, or another's.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,5 @@ class PruneFacts:
     """By a backup's id: runs that have not ended and read it, or build upon it."""
     unfinished: tuple[UnfinishedRun, ...]
     """Removals from these directories that have not ended."""
+    elsewhere: tuple[str, ...] = ()
+    """Where backups outside the catalog are that may need the archive's WAL."""

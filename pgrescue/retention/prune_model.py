@@ -54,6 +54,10 @@ class PruneWork:
     owner: Account
     mode: int
     catalog_cache: str
+    elsewhere: tuple[str, ...] = ()
+    """Where other backups are that may need the archive's WAL, to look there again."""
+    system_identifier: str | None = None
+    """The cluster's, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Which archived WAL no backup that stays can need any more.
 
 Whatever stays in the catalog keeps its WAL, usable or not: only what is older than the oldest of
-them on every line of descent may go. History files always stay.
+them on every line of descent may go. A line to which none of them leads keeps all of its WAL:
+somebody may be at work there. History files always stay.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from itertools import groupby
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.choose import is_on_branch
-from pgrescue.retention.counted import own_identifier
+from pgrescue.retention.counted import counted_backups, own_identifier
 from pgrescue.retention.facts import RetentionFacts
+from pgrescue.retention.lines import histories_of, lines_going_on
 from pgrescue.retention.model import WalAdvice, WalCut
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 from pgrescue.wal.recovery_path import contradictions
@@ -54,7 +56,7 @@ def wal_advice(facts: RetentionFacts, staying: Sequence[Backup]) -> WalAdvice:
 def holders_among(facts: RetentionFacts, staying: Sequence[Backup]) -> list[Holder]:
     """The backups whose recovery reads this archive, by all that is known."""
     found = []
-    for backup in staying:
+    for backup in (*staying, *facts.elsewhere):
         if backup.start_lsn is not None and backup.timeline is not None:
             segment = SegmentId.at(backup.start_lsn, backup.timeline, facts.segment_size)
             if _reads_this_archive(facts, backup, segment):
@@ -79,23 +81,33 @@ def first_needed(facts: RetentionFacts, holders: Sequence[Holder]) -> dict[int, 
     """For each timeline the number of the first segment that must stay.
 
     That is where the oldest backup begins from which recovery can follow the timeline: one that
-    began on a later timeline reads nothing of those before. A timeline to which none leads keeps
-    what is not older than all of them, and so does every one where history files leave open who
-    descends from whom.
+    began on a later timeline reads nothing of those before. Where no backup leads, that is the very
+    first one, unless the timeline was left for others that backups lead to. Where history
+    files leave open who descends from whom, it is where the oldest of all begins.
     """
     archive = facts.archive
     assert archive is not None
     oldest = min(holder.first for holder in holders)
     timelines = {_timeline(file) for file in _wal_files(archive)}
     if _is_unsure(archive, holders, timelines):
-        return dict.fromkeys(timelines, oldest)
-    return {
-        line: min(
-            (h.first for h in holders if is_on_branch(h.backup, line, archive.histories)),
-            default=oldest,
-        )
-        for line in timelines
+        return {line: oldest if _is_held(facts, holders, line) else 0 for line in timelines}
+    histories = histories_of(facts)
+    leading = {
+        line: [h.first for h in holders if is_on_branch(h.backup, line, histories)]
+        for line in {*timelines, *histories}
     }
+    held = [histories[line] for line, firsts in leading.items() if firsts and line in histories]
+    left = {ancestor.timeline for history in held for ancestor in history.ancestors}
+    left -= set(lines_going_on(facts, counted_backups(facts)))
+    return {line: min(leading[line], default=oldest if line in left else 0) for line in timelines}
+
+
+def _is_held(facts: RetentionFacts, holders: Sequence[Holder], line: int) -> bool:
+    """Whether a backup leads to a timeline, or to later ones only, as far as numbers can tell."""
+    began = {holder.backup.timeline or 0 for holder in holders}
+    if line in began:
+        return True
+    return line < max(began) and line not in lines_going_on(facts, counted_backups(facts))
 
 
 def _is_unsure(archive: WalArchive, holders: Sequence[Holder], timelines: set[int]) -> bool:
@@ -130,9 +142,11 @@ def _why_blocked(
         details = holder.backup.details
         if details is not None and details.wal_segment_size not in (None, facts.segment_size):
             return f"{holder.backup.id} has WAL segments of another size than the archive"
-    for backup in staying:
+    for backup in (*staying, *facts.elsewhere):
         if backup.details is None and any(p.code in _MAY_BE_GOOD for p in backup.problems):
             return f"{backup.path} may be a backup that cannot be read: which WAL it needs is open"
+    for unfinished in facts.unfinished_backups:
+        return f"{unfinished}: which WAL it needs is open"
     if SegmentNumbers({0: list(archive.segments)}, facts.segment_size).impossible:
         return f"{archive.path} holds segments of several sizes"
     if facts.empty_roots:
@@ -144,6 +158,7 @@ def _wal_files(archive: WalArchive) -> Iterator[ArchivedFile]:
     """Segments, partial segments and backup history files; never a timeline's history."""
     for files in (archive.segments, archive.partials, archive.backup_histories):
         yield from files.values()
+    yield from archive.copies
 
 
 def _timeline(file: ArchivedFile) -> int:

@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig
+from pgrescue.errors import PgRescueError
 from pgrescue.history.model import RecoverableWindow
 from pgrescue.history.windows import WindowReader
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import UnfinishedRun
+from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.retention.counted import counted_backups
 from pgrescue.retention.facts import RetentionFacts
 from pgrescue.retention.prune_facts import BackupPlace, PruneFacts
 from pgrescue.survey.cluster import owner_of, tablespaces_of
 from pgrescue.survey.filesystem import is_mount_point, path_facts
 from pgrescue.survey.host import host_facts
+from pgrescue.survey.served import server_within
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 from pgrescue.wal.headers import identify_archive
 from pgrescue.wal.index import WalIndex
-from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, HISTORY_NAME
 
 _ALWAYS_THERE = frozenset({"lost+found"})
+_PARTIAL = re.compile(r"\..+\.partial")
+"""A backup while it is taken and verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What does not belong to the catalog and may yet need the archive's WAL."""
+
+    roots: tuple[str, ...] = ()
+    """Directories for backups of other clusters of the configuration that share the archive."""
+    backups: tuple[Backup, ...] = ()
+    """Backups in those, in places that were named for a single one, and set aside by removals."""
+    runs: tuple[str, ...] = ()
+    """Runs, in words, that take a backup or have left one half-done."""
 
 
 def survey_retention(
@@ -35,10 +55,13 @@ def survey_retention(
     backups: Sequence[Backup],
     archive: WalArchive | None,
     index: WalIndex,
+    others: Others,
 ) -> RetentionFacts:
     """The facts for advice, from the catalog and the archive as they were listed."""
     identity = identify_archive(archive) if archive is not None else None
-    control, _ = read_control_file(Path(os.path.realpath(cluster.data_directory)))
+    data = Path(os.path.realpath(cluster.data_directory))
+    control, _ = read_control_file(data)
+    roots = (*cluster.backups, *map(Path, others.roots))
     unlisted = cluster.wal_archive is not None and archive is None
     facts = RetentionFacts(
         now=datetime.now(UTC),
@@ -51,8 +74,12 @@ def survey_retention(
         archive_identifier=identity.system_identifier if identity else None,
         archive_problem=f"{cluster.wal_archive} cannot be listed" if unlisted else None,
         segment_size=identity.segment_size if identity else _segment_size(backups),
-        empty_roots=tuple(str(root) for root in cluster.backups if _is_empty(root)),
-        immovable=dict(_immovable(cluster, backups)),
+        empty_roots=tuple(str(root) for root in roots if _is_empty(root)),
+        immovable=dict(_immovable(cluster, backups, others.backups)),
+        current_lsn=_surely_reached(control) if control else None,
+        own_histories=_own_histories(data),
+        elsewhere=others.backups,
+        unfinished_backups=(*others.runs, *_partial_backups(roots, others.runs)),
     )
     return replace(facts, windows=tuple(_windows(facts, index)))
 
@@ -65,6 +92,7 @@ def survey_prune(
     *,
     used_by: Mapping[str, tuple[UnfinishedRun, ...]],
     unfinished: Sequence[UnfinishedRun],
+    elsewhere: Sequence[str],
 ) -> PruneFacts:
     """The facts for a removal of these backups and this WAL."""
     roots = tuple(os.path.realpath(root) for root in cluster.backups)
@@ -79,7 +107,38 @@ def survey_prune(
         writable={path: os.access(path, os.W_OK | os.X_OK) for path in directories},
         used_by=used_by,
         unfinished=tuple(unfinished),
+        elsewhere=tuple(elsewhere),
     )
+
+
+def _surely_reached(control: ControlFile) -> Lsn:
+    """Every backup of this server starts at a checkpoint that is in its control file at once."""
+    return max(control.redo_lsn, control.min_recovery_lsn)
+
+
+def _own_histories(data: Path) -> dict[int, TimelineHistory]:
+    """History files in `pg_wal`; those that cannot be read tell nothing."""
+    found: dict[int, TimelineHistory] = {}
+    for path in (data / "pg_wal").glob("*.history"):
+        if HISTORY_NAME.fullmatch(path.name):
+            timeline = int(path.name[:8], 16)
+            try:
+                found[timeline] = parse_history_file(timeline, path.read_text(errors="replace"))
+            except (OSError, PgRescueError):
+                continue
+    return found
+
+
+def _partial_backups(roots: Sequence[Path], runs: Sequence[str]) -> Iterator[str]:
+    """Hidden directories of backups that another machine's pgrescue, or a lost run, has begun."""
+    for root in roots:
+        try:
+            names = sorted(filter(_PARTIAL.fullmatch, os.listdir(root)))
+        except OSError:
+            continue  # counts as empty
+        for name in names:
+            if not any(f"{root}/{name}" in run for run in runs):
+                yield f"{root}/{name} may be a backup that is being taken"
 
 
 def _segment_size(backups: Sequence[Backup]) -> int:
@@ -117,15 +176,22 @@ def _windows(facts: RetentionFacts, index: WalIndex) -> Iterator[RecoverableWind
             )
 
 
-def _immovable(cluster: ClusterConfig, backups: Sequence[Backup]) -> Iterator[tuple[str, str]]:
+def _immovable(
+    cluster: ClusterConfig, backups: Sequence[Backup], elsewhere: Sequence[Backup]
+) -> Iterator[tuple[str, str]]:
     """Backups that no rename may take away, with the reason in words."""
     roots = {os.path.realpath(root) for root in cluster.backups}
-    real = {backup.id: os.path.realpath(backup.path) for backup in backups}
     treasures = {"the data directory": cluster.data_directory, "the WAL archive": None}
     treasures["the WAL archive"] = cluster.wal_archive
-    for name, path in real.items():
-        inside = [other for other, place in real.items() if other != name]
-        inside = [other for other in inside if is_inside(real[other], path)]
+    all_places = [
+        (os.path.realpath(other.path), what, place)
+        for other in (*backups, *elsewhere)
+        for what, place in _places_of(other)
+    ]
+    for backup in backups:
+        name, path = backup.id, os.path.realpath(backup.path)
+        inside = [w for owner, w, place in all_places if owner != path and is_inside(place, path)]
+        mounted = [copy for copy in _tablespace_copies(backup) if is_mount_point(Path(copy))]
         held = [
             what
             for what, place in treasures.items()
@@ -137,6 +203,15 @@ def _immovable(cluster: ClusterConfig, backups: Sequence[Backup]) -> Iterator[tu
             yield name, "it is a mount point"
         elif inside or held:
             yield name, f"{(*inside, *held)[0]} lies inside it"
+        elif mounted:
+            yield name, f"{mounted[0]}, where a tablespace of it is, is a mount point"
+
+
+def _places_of(backup: Backup) -> Iterator[tuple[str, str]]:
+    """What there is of a backup, in words, and where."""
+    yield backup.id, os.path.realpath(backup.path)
+    for copy in _tablespace_copies(backup):
+        yield f"a tablespace of {backup.id}", copy
 
 
 def _place(
@@ -148,9 +223,9 @@ def _place(
     copies = _tablespace_copies(backup)
     others = [
         place
-        for other in retention.backups
-        if other.id != backup.id
-        for place in (os.path.realpath(other.path), *_tablespace_copies(other))
+        for other in (*retention.backups, *retention.elsewhere)
+        if os.path.realpath(other.path) != path
+        for _, place in _places_of(other)
     ]
     data = Path(os.path.realpath(cluster.data_directory))
     live = [os.path.realpath(space.path) for space in tablespaces_of(data)]
@@ -165,6 +240,7 @@ def _place(
         movable=movable and all(os.access(copy, os.W_OK) for copy in own),
         tablespaces=_with_their_parent(own, roots),
         left=tuple(copy for copy in copies if copy not in own),
+        served=server_within((path, *own)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,3 +48,16 @@ class Verification:
     def is_proved(self) -> bool:
         """Whether everything was compared, and agreed."""
         return self.ok and not self.problems
+
+    def damage(self, known: Collection[str]) -> str | None:
+        """What was read and is not what it should be, in a sentence; None if nothing is.
+
+        What could not be read now may be whole, and what is there beside it spoils nothing. `known`
+        are messages of problems that the catalog finds by itself.
+        """
+        harmless = ("no_manifest", "unreadable", "extra")
+        found = [p.message for p in self.problems if p.code not in harmless]
+        found = [message for message in found if message not in known]
+        if not found:
+            return None
+        return f"{found[0]} (and {len(found) - 1} more)" if len(found) > 1 else found[0]

@@ -76,6 +76,9 @@ class WalArchive:
     """What interrupted copies leave behind, by name relative to `path`."""
     foreign: tuple[str, ...] = ()
     """Everything else; directories end with a slash."""
+    copies: tuple[ArchivedFile, ...] = ()
+    """Further copies of segments, partial segments and backup history files, such as `X.gz` beside
+    `X`: nobody reads them while the first is there, but they are WAL, too."""
 
     def header(self, name: str) -> SegmentHeader | None:
         """The long header of a segment, or None if it is missing, unreadable or no WAL."""
@@ -154,6 +157,7 @@ class _Listing:
         self.files: dict[FileKind, dict[str, ArchivedFile]] = {
             kind: {} for kind in ("segment", "partial", "history", "backup")
         }
+        self.copies: list[ArchivedFile] = []
         self.temporary: list[str] = []
         self.foreign: list[str] = []
         self.problems: list[ArchiveProblem] = []
@@ -201,6 +205,8 @@ class _Listing:
         """Keep the plain copy of two, and then the one that `fetch-wal` tries first."""
         best, rest = sorted((file, other), key=_rank)
         self.files[kind][file.name] = best
+        if kind != "history":
+            self.copies.append(rest)
         digests = {digest_in(copy.path.name) for copy in (best, rest)} - {None}
         if best.ending == rest.ending and (best.size != rest.size or len(digests) == 2):
             places = " and ".join(str(c.path.relative_to(self.path)) for c in (best, rest))
@@ -227,6 +233,7 @@ class _Listing:
             partials=dict(sorted(self.files["partial"].items())),
             temporary=tuple(sorted(self.temporary)),
             foreign=tuple(sorted(self.foreign)),
+            copies=tuple(sorted(self.copies, key=lambda file: str(file.location))),
         )
 
     def _histories(self) -> dict[int, TimelineHistory]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrescue.catalog.cache import CatalogCache
+from pgrescue.catalog.cache import CatalogCache, without_verdict
 from pgrescue.catalog.discover import list_backups
 from tests.catalog.conftest import VARIANTS, Copy, Source
 
@@ -89,6 +89,38 @@ def test_verification_is_remembered_until_the_backup_changes(
     assert list_backups([copy], CatalogCache(place))[0].verified_at == WHEN
     (copy / "backup_manifest").touch()
     assert list_backups([copy], CatalogCache(place))[0].verified_at is None
+
+
+def test_damage_is_remembered_until_the_backup_changes_or_is_found_right(
+    copy_of: Copy, tmp_path: Path
+) -> None:
+    copy, place = copy_of("tar-gzip-client"), tmp_path / "catalog.json"
+    later, latest = WHEN.replace(hour=21), WHEN.replace(hour=22)
+    list_backups([copy], CatalogCache(place))
+    CatalogCache(place).set_verified(copy, WHEN)
+    CatalogCache(place).set_damaged(copy, later, "base/1/1259 is not the file that it lists.")
+    for _ in range(2):
+        (found,) = list_backups([copy], CatalogCache(place))
+        assert (found.usable, found.verified_at) == (False, None)
+        assert [problem.code for problem in found.problems] == ["damaged"]
+        assert "base/1/1259" in found.problems[0].message
+    assert without_verdict(found).usable
+    CatalogCache(place).set_verified(copy, latest)
+    assert list_backups([copy], CatalogCache(place))[0].verified_at == latest
+    CatalogCache(place).set_damaged(copy, latest.replace(hour=23), "x")
+    (copy / "backup_manifest").touch()
+    assert list_backups([copy], CatalogCache(place))[0].usable
+
+
+@pytest.mark.parametrize("first_is_right", [True, False])
+def test_of_two_verdicts_at_once_the_later_counts(
+    copy_of: Copy, tmp_path: Path, first_is_right: bool
+) -> None:
+    copy, place = copy_of("tar-gzip-client"), tmp_path / "catalog.json"
+    mine, later = CatalogCache(place), WHEN.replace(hour=21)
+    CatalogCache(place).set_verified(copy, WHEN if first_is_right else later)
+    mine.set_damaged(copy, later if first_is_right else WHEN, "x")
+    assert list_backups([copy], CatalogCache(place))[0].usable is not first_is_right
 
 
 def test_two_processes_do_not_forget_each_others_findings(

@@ -65,6 +65,28 @@ def test_truncated_compressed_base(copy_of: Copy, source: Source, name: str, kee
     assert _codes(_list_beside_good(copy, source)) == ["truncated"]
 
 
+def test_a_plain_backup_that_is_half_copied(copy_of: Copy, source: Source, tmp_path: Path) -> None:
+    """It counts once the rest has arrived, and not any more once something is gone."""
+    copy, cache = copy_of("plain"), tmp_path / "catalog.json"
+    aside = tmp_path / "base"
+    aside.mkdir()
+    for arrived in (False, True, False):
+        origin, target = (aside, copy / "base") if arrived else (copy / "base", aside)
+        for database in list(origin.iterdir()):
+            shutil.move(database, target / database.name)
+        (found,) = list_backups([copy], CatalogCache(cache), source.archive)
+        assert _codes(found) == ([] if arrived else ["incomplete"])
+        assert found.usable is arrived
+
+
+def test_a_file_of_a_plain_backup_that_is_cut_short(copy_of: Copy, source: Source) -> None:
+    copy = copy_of("plain")
+    _cut(copy / "global" / "1262", 100)
+    damaged = _list_beside_good(copy, source)
+    assert _codes(damaged) == ["incomplete"]
+    assert "global/1262 has 100 bytes" in damaged.problems[0].message
+
+
 @pytest.mark.parametrize("keep", [0, 100, 1_000, 1_000_000, -1, -512, -1024, -2048])
 def test_truncated_plain_tar(copy_of: Copy, source: Source, keep: int) -> None:
     copy = copy_of("tar-none")

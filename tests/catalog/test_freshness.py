@@ -38,7 +38,7 @@ def test_the_newest_usable_one_counts() -> None:
         backup("new", 2),
         backup("broken", 1, usable=False),
     ]
-    fresh = freshness_of(backups, NOON)
+    fresh = freshness_of(backups, NOON, None)
     assert (fresh.newest_usable, fresh.age_seconds) == ("new", 7200)
     assert fresh.window_to_lsn == 0x5000000
     assert fresh.window_age_seconds == 300
@@ -46,8 +46,17 @@ def test_the_newest_usable_one_counts() -> None:
     assert fresh.last_verified_at == NOON - timedelta(hours=30)
 
 
+def test_another_clusters_backups_do_not_count() -> None:
+    own, theirs = backup("own", 30, verified=True), backup("theirs", 1, verified=True)
+    own = replace(own, system_identifier="1")
+    theirs = replace(theirs, system_identifier="2")
+    fresh = freshness_of([own, theirs], NOON, "1")
+    assert (fresh.newest_usable, fresh.last_verified, fresh.usable) == ("own", "own", 1)
+    assert freshness_of([own, theirs], NOON, None).newest_usable is None
+
+
 def test_without_backups_everything_is_null() -> None:
-    fresh = freshness_of([], NOON)
+    fresh = freshness_of([], NOON, None)
     told = (fresh.newest_usable, fresh.age_seconds, fresh.window_to_time, fresh.last_verified_at)
     assert told == (None, None, None, None)
     assert fresh.usable == 0

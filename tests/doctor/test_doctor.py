@@ -260,6 +260,15 @@ def test_leftovers_of_earlier_restores(sandbox: Sandbox) -> None:
     assert str(aside) in finding.message
 
 
+@pytest.mark.parametrize("place", ["backups", "wal"])
+def test_leftovers_of_earlier_removals(sandbox: Sandbox, place: str) -> None:
+    where = sandbox.backups if place == "backups" else sandbox.wal
+    (where / ".pgrescue-removed-20250101T000000Z").mkdir()
+    finding = diagnose(cluster_config(sandbox))["leftovers.set_aside"]
+    assert str(where) in finding.message
+    assert "removal" in finding.message
+
+
 def test_the_state_directory(
     sandbox: Sandbox, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

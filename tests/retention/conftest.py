@@ -11,10 +11,14 @@ from tests.support.source import Source
 
 @pytest.fixture
 def source(any_binaries: ServerBinaries, workspace: Workspace) -> Source:
-    """Three full backups, `first`, `second` and `third`, with epochs before and after each."""
+    """Three full backups, `first`, `second` and `third`, with epochs before and after each.
+
+    The newest is verified: a policy takes nothing away before it is.
+    """
     source = Source.make(workspace, any_binaries, settings={"summarize_wal": "on"})
     for name in ("first", "second", "third"):
         source.backup(name, "-Ft", "-z", "-Xnone")
         source.log.mark(f"after {name}")
         source.sandbox.switch_wal()
+    workspace.run("verify", source.id_of("third"), check=True)
     return source

@@ -13,7 +13,7 @@ import pytest
 from pgrescue.demo.processes import stop_servers_below
 from tests.retention.by_plan import executed, killed, killed_again, planned
 from tests.retention.test_prune import everything, hidden, listed, prune, restored_rows
-from tests.support.command import finished
+from tests.support.command import document, finished
 from tests.support.files import differences
 from tests.support.places import Place, free_port
 from tests.support.refused import refused
@@ -235,13 +235,56 @@ def test_a_server_in_a_backup_is_not_pulled_away_from_under_it(source: Source) -
     listen = (f"port={free_port()}", f"unix_socket_directories={source.workspace.path}")
     source.workspace.path.chmod(0o1777)
     plain.start(*listen, "archive_mode=off")
-    refused(source.workspace.run("resume", run, "--yes", "--json"), 4, "server runs")
+    said = source.workspace.run("resume", run, "--yes", "--json")
+    refused(said, 3, "out of date", name)
     unknown = listed(source)["plain"]["id"]
     assert unknown != name, "a server that starts takes the backup's label away"
     refused(prune(source, unknown, check=False), 3, "no backup that can be recognized")
     stop_servers_below(plain.data)
+    assert set(listed(source)) == {"first", "second", "third", "last", "plain"}
+
+
+@pytest.mark.parametrize("renames", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_what_goes_on_checks_all_again(source: Source, renames: int) -> None:
+    """The backup that was to stay has been lost meanwhile: the others are all there is."""
+    run = killed(source, planned(source, "--keep-count", "1", "--delete"), renames, "before")
+    shutil.move(source.sandbox.backups / "third", source.workspace.path / "third")
+    said = refused(source.workspace.run("resume", run, "--yes", "--json"), 3, "out of date")
+    assert source.id_of("third") in said["cause"]
+    assert len(list(source.sandbox.backups.rglob("base.tar.gz"))) == 2, "nothing was deleted"
+    shutil.move(source.workspace.path / "third", source.sandbox.backups / "third")
     source.workspace.run("resume", run, "--yes", check=True)
-    assert set(listed(source)) == {"first", "second", "third", "last"}
+    assert set(listed(source)) == {"third"}
+    assert hidden(source) == []
+
+
+def test_what_is_all_there_is_is_not_deleted(source: Source) -> None:
+    """What stayed when the others were set aside has been lost since."""
+    run = finished(prune(source, "--keep-count", "1", "--keep-wal"))["run"]
+    third = source.sandbox.backups / "third"
+    shutil.move(third, source.workspace.path / "third")
+    said = source.workspace.run("discard", str(run), "--yes", "--json")
+    refused(said, 3, "no other usable full backup")
+    assert {path.name for path in _aside(source)} == {"first", "second"}
+    source.workspace.run("undo", str(run), "--yes", check=True)
+    assert set(listed(source)) == {"first", "second"}
+
+
+def test_what_a_removal_has_set_aside_keeps_its_wal(source: Source) -> None:
+    """A later removal deletes at once; the undo of the earlier one still brings all back."""
+    before = timeline(source)
+    one = finished(prune(source, source.id_of("first")))["run"]
+    time.sleep(1.0)  # hidden directories are named by the second
+    prune(source, source.id_of("second"), "--delete")
+    source.workspace.run("undo", str(one), "--yes", check=True)
+    first = [window for window in before if window["backup"] == source.id_of("first")]
+    assert [w for w in timeline(source) if w["backup"] == source.id_of("first")] == first
+
+
+def timeline(source: Source) -> list[dict[str, Any]]:
+    """The recoverable windows."""
+    windows = document(source.workspace.run("timeline", "--json", check=True))["windows"]
+    return [{name: w[name] for name in ("backup", "from_lsn", "to_lsn", "ends")} for w in windows]
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgrescue.config.retention_policy import RetentionPolicy
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.retention.advise import advise
 from pgrescue.retention.model import Advice
+from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE as SIZE
 from tests.retention.world import MONDAY, OTHER, World, backup_at, broken, daily
 
 
@@ -66,8 +68,87 @@ def test_days_keep_a_backup_on_every_line_that_goes_on() -> None:
     world.fill(2, 5 * 24 + 12, 9 * 24)
     world.backups = [b for b in world.backups if b.id in ("day0", "day5", "day7", "day9")]
     advice = advise(world.facts(), RetentionPolicy(days=1))
-    assert kept(advice)["day5"] == ("covers the last 1 day",), "day7 is not on timeline 2"
+    assert "covers the last 1 day" in kept(advice)["day5"], "day7 is not on timeline 2"
     assert removable(advice) == ["day0"]
+
+
+def taken_back() -> World:
+    """Three full backups on timeline 1; then the cluster was taken back to just after the first."""
+    world = World(timelines={2: (1, 10, 40)}, now=MONDAY + timedelta(days=4))
+    for name, segment in (("F1", 5), ("F2", 20), ("F3", 30)):
+        world.backups.append(backup_at(world.time_of(1, segment), segment, name=name))
+    world.fill(1, 0, 35)
+    world.fill(2, 10, 25)
+    return world
+
+
+@pytest.mark.parametrize(
+    "policy", [RetentionPolicy(count=2), RetentionPolicy(weekly=1), RetentionPolicy(monthly=1)]
+)
+def test_the_backup_that_leads_to_the_clusters_own_timeline_stays(policy: RetentionPolicy) -> None:
+    """The newest ones are of the line that was abandoned: nothing of them leads to timeline 2."""
+    advice = advise(taken_back().facts(current_timeline=2), policy)
+    assert any("on the way to timeline 2" in reason for reason in kept(advice)["F1"])
+    assert "F3" in kept(advice)
+    assert not any(cut.timeline == 2 for cut in advice.wal.cuts)
+
+
+def test_on_the_clusters_own_timeline_as_many_are_counted_as_on_any() -> None:
+    world = taken_back()
+    world.backups.append(backup_at(world.time_of(1, 8), 8, name="F1b"))
+    assert removable(advise(world.facts(current_timeline=2), RetentionPolicy(count=1))) == [
+        "F1",
+        "F2",
+    ]
+    assert removable(advise(world.facts(current_timeline=2), RetentionPolicy(count=2))) == []
+
+
+def test_where_the_data_directory_is_lost_the_newest_timeline_counts() -> None:
+    advice = advise(taken_back().facts(current_timeline=None), RetentionPolicy(count=1))
+    assert "F1" in kept(advice)
+
+
+def test_a_history_that_only_the_cluster_has_counts() -> None:
+    world = taken_back()
+    facts = world.facts(current_timeline=2)
+    assert facts.archive is not None
+    bare = replace(
+        facts,
+        archive=replace(facts.archive, histories={}),
+        own_histories=facts.archive.histories,
+    )
+    advice = advise(bare, RetentionPolicy(count=1))
+    assert "F1" in kept(advice)
+    assert not any(cut.timeline == 2 for cut in advice.wal.cuts)
+
+
+def test_a_cluster_that_was_taken_back_and_not_promoted_keeps_what_leads_there() -> None:
+    """It is on timeline 1 still, and behind the newest backups."""
+    world = taken_back()
+    facts = world.facts(current_timeline=1, current_lsn=Lsn(9 * SIZE))
+    advice = advise(facts, RetentionPolicy(count=1))
+    assert set(kept(advice)) == {"F1", "F3"}
+
+
+def test_the_newest_incremental_stays_with_its_chain() -> None:
+    """Without an archive nothing else leads to the newest state."""
+    world = chain()
+    facts = world.facts(archive=None, archive_identifier=None, windows=())
+    advice = advise(facts, RetentionPolicy(weekly=4, monthly=6))
+    assert "the newest usable backup" in kept(advice)["b5"]
+    assert "b4" in kept(advice)
+
+
+def test_backups_of_several_clusters_are_nobodys_where_nothing_tells_whose_they_are() -> None:
+    """Without a data directory and an archive, the newest one's cluster would be a guess."""
+    world = daily(4)
+    world.backups[3] = replace(world.backups[3], system_identifier=OTHER)
+    facts = world.facts(system_identifier=None, archive=None, archive_identifier=None)
+    advice = advise(facts, RetentionPolicy(count=1))
+    assert (kept(advice), removable(advice)) == ({}, [])
+    assert "which one is meant is not known" in advice.not_counted[0].why
+    facts = replace(facts, backups=facts.backups[:3])
+    assert removable(advise(facts, RetentionPolicy(count=1))) == ["day0", "day1"]
 
 
 def test_a_backup_whose_end_is_not_known_does_not_open_the_days() -> None:
@@ -134,7 +215,7 @@ def chain() -> World:
 def test_a_kept_full_backup_keeps_its_chain() -> None:
     advice = advise(chain().facts(), RetentionPolicy(count=1))
     assert removable(advice) == ["b0", "b1", "b2"]
-    assert kept(advice)["b5"] == ("newest 1, upon b3",)
+    assert "newest 1, upon b3" in kept(advice)["b5"]
 
 
 def test_a_kept_incremental_keeps_all_it_builds_upon() -> None:
@@ -217,6 +298,14 @@ def test_a_promise_that_is_not_met_yet_is_told(policy: RetentionPolicy) -> None:
     advice = advise(daily(4).facts(), policy)
     assert removable(advice) == []
     assert any("not covered yet" in note or "wants 9" in note for note in advice.notes)
+
+
+def test_that_a_policy_rests_on_a_verified_backup_is_told() -> None:
+    world = daily(3)
+    world.backups[2] = replace(world.backups[2], verified_at=None)
+    advice = advise(world.facts(), RetentionPolicy(count=1))
+    assert "day2, the newest full backup, has not been verified" in advice.notes[0]
+    assert advise(world.facts(), RetentionPolicy()).notes == ()
 
 
 def test_a_gap_behind_a_backup_is_told() -> None:

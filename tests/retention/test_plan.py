@@ -22,8 +22,8 @@ from pgrescue.retention.prune_facts import BackupPlace, PruneFacts
 from pgrescue.retention.prune_model import PrunePlan, PruneRequest, PruneStepId
 from pgrescue.retention.text import render_plan
 from pgrescue.run.executors.prune import EXECUTORS
-from tests.retention.test_keepers import chain
-from tests.retention.world import World, broken, daily
+from tests.retention.test_keepers import chain, taken_back
+from tests.retention.world import OTHER, World, broken, daily
 
 ONE = PruneRequest(policy=RetentionPolicy(count=1))
 
@@ -133,6 +133,41 @@ def test_the_last_usable_full_backup_is_refused() -> None:
     assert blockers(plan_of(world, named("day1"))) == []
 
 
+def test_the_last_that_leads_to_the_clusters_own_timeline_is_refused() -> None:
+    """Those that were taken later are of the line that was abandoned."""
+    facts = facts_of(taken_back().facts(current_timeline=2))
+    plan = make_prune_plan(facts, named("F1"), cluster="main", catalog_cache="/c", seen={})
+    assert blockers(plan) == ["backup.line"]
+    assert "timeline 2" in plan.blockers[0].message
+    plan = make_prune_plan(facts, named("F2", "F3"), cluster="main", catalog_cache="/c", seen={})
+    assert blockers(plan) == []
+
+
+def test_a_policy_rests_on_a_verified_backup_and_names_on_who_gave_them() -> None:
+    world = daily(3)
+    world.backups[2] = replace(world.backups[2], verified_at=None)
+    plan = plan_of(world)
+    assert blockers(plan) == ["backup.unverified"]
+    assert "pgrescue verify day2" in (plan.blockers[0].fix or "")
+    assert blockers(plan_of(world, named("day0"))) == []
+    world.backups.append(replace(daily(3).backups[2], id="copy", path="/nas/day2"))
+    assert blockers(plan_of(world)) == [], "a copy of it was verified"
+
+
+def test_another_clusters_backups_are_refused() -> None:
+    world = daily(3)
+    world.backups[0] = replace(world.backups[0], system_identifier=OTHER)
+    assert blockers(plan_of(world, named("day0"))) == ["backup.foreign"]
+
+
+def test_what_a_server_works_in_is_refused() -> None:
+    world = daily(2)
+    places = in_place(world.backups[0], served="/srv/clone")
+    plan = plan_of(world, named("day0"), places=places)
+    assert blockers(plan) == ["backup.served"]
+    assert "/srv/clone" in plan.blockers[0].message
+
+
 def test_where_nothing_is_usable_nothing_is_taken() -> None:
     world = daily(2)
     world.backups = [broken(backup) for backup in world.backups]
@@ -193,7 +228,9 @@ def test_an_archive_that_cannot_be_written_forbids_it() -> None:
 
 def test_a_named_backup_that_the_policy_keeps_is_warned_of() -> None:
     request = PruneRequest(policy=RetentionPolicy(count=2), named=("day1",))
-    codes = {finding.code for finding in plan_of(daily(2), request).preflight}
+    world = daily(2)
+    world.backups = [replace(backup, verified_at=None) for backup in world.backups]
+    codes = {finding.code for finding in plan_of(world, request).preflight}
     assert {"policy.against", "backup.unverified"} <= codes
     lost = {f.code for f in plan_of(daily(3), replace(request, named=("day0",))).preflight}
     assert "window.lost" in lost

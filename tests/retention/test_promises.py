@@ -112,6 +112,22 @@ def test_the_newest_usable_full_backups_are_kept(world: World, policy: Retention
     assert broken_ones == {item.id for item in advice.not_counted}
 
 
+@settings(max_examples=200, deadline=None)
+@given(worlds(), POLICIES, st.data())
+def test_the_clusters_own_timeline_is_reached_as_far_as_before(
+    world: World, policy: RetentionPolicy, data: st.DataObject
+) -> None:
+    """Wherever recoveries have led the cluster: its newest point stays within reach."""
+    line = data.draw(st.sampled_from(world.lines()))
+    advice = advise(world.facts(current_timeline=line), policy)
+    before, left = (w.reachable() for w in (world, after(world, advice)))
+    fulls = [b for b in world.linked() if b.usable and b.kind == "full" and world.leads(b, line)]
+    if fulls:
+        assert any(backup.id in {item.id for item in advice.kept} for backup in fulls)
+    ends = [number for where, number in before if where == line]
+    assert not ends or (line, max(ends)) in left
+
+
 @settings(max_examples=400, deadline=None)
 @given(worlds(), POLICIES)
 def test_what_is_told_to_be_lost_is_what_is_lost(world: World, policy: RetentionPolicy) -> None:

@@ -133,6 +133,8 @@ def test_history_files_stay(source: Source) -> None:
     source.sandbox.sql("select pg_switch_wal()")
     source.backup("fourth", "-Ft", "-z")
     source.sandbox.switch_wal()
+    refused(prune(source, "--keep-count", "1", check=False), 3, "has not been verified")
+    source.workspace.run("verify", listed(source)["fourth"]["id"], check=True)
     prune(source, "--keep-count", "1")
     names = {path.name for path in source.sandbox.wal.iterdir() if path.is_file()}
     assert "00000002.history" in names

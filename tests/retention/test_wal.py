@@ -68,6 +68,53 @@ def test_a_timeline_without_a_backup_keeps_what_is_not_older_than_all_of_them() 
     assert gone(advice.wal) == {(1, n) for n in range(80)} | {(2, n) for n in range(50, 80)}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_current_timeline_without_a_backup_keeps_all_of_its_wal(known: bool) -> None:
+    """A backup may be at work there, and its first segment is older than others' starts."""
+    world = forked()
+    world.backups = [backup_at(world.time_of(1, 60), 60, name="dead end")]
+    facts = world.facts(current_timeline=2)
+    assert facts.archive is not None
+    if not known:
+        facts = replace(facts, archive=replace(facts.archive, histories={}))
+    assert gone(advise(facts, ONE).wal) == {(1, n) for n in range(60)}
+
+
+def test_an_abandoned_timeline_without_a_backup_keeps_all_of_its_wal() -> None:
+    world = forked()
+    world.timelines[3] = (1, 55, 130)
+    world.fill(3, 55, 110)
+    world.backups = [backup_at(world.time_of(3, 100), 100, name="on 3", timeline=3)]
+    went = gone(advise(world.facts(current_timeline=3), ONE).wal)
+    assert went == {(1, n) for n in range(100)} | {(3, n) for n in range(55, 100)}
+
+
+def test_a_backup_outside_the_catalog_keeps_its_wal() -> None:
+    world = daily(4)
+    outside = replace(world.backups[1], id="outside", path="/elsewhere/outside")
+    advice = advise(replace(world.facts(), elsewhere=(outside,)), ONE)
+    assert [item.id for item in advice.removable] == ["day0", "day1", "day2"]
+    assert gone(advice.wal) == {(1, number) for number in range(24)}
+
+
+def test_while_a_backup_is_at_work_no_wal_goes() -> None:
+    facts = daily(4).facts(unfinished_backups=("the run 7, which is running, takes a backup",))
+    advice = advise(facts, ONE)
+    assert advice.wal.files == ()
+    assert "the run 7" in (advice.wal.blocked or "")
+
+
+def test_every_copy_of_a_segment_goes() -> None:
+    facts = daily(4).facts()
+    assert facts.archive is not None
+    name, late = SegmentId(5, 1).name(SIZE), SegmentId(80, 1).name(SIZE)
+    copies = tuple(ArchivedFile(n, f"/wal/{n}.gz", 7) for n in (name, late))
+    advice = advise(replace(facts, archive=replace(facts.archive, copies=copies)), ONE)
+    places = {str(file.path) for file in advice.wal.files}
+    assert {f"/wal/{name}", f"/wal/{name}.gz"} <= places
+    assert f"/wal/{late}.gz" not in places
+
+
 def test_without_a_history_file_no_line_is_trusted() -> None:
     world = forked()
     world.backups.append(backup_at(world.time_of(1, 60), 60, name="dead end"))

@@ -53,7 +53,7 @@ def backup_at(
         restore_bytes=5000,
         tablespaces=(),
         has_manifest=True,
-        verified_at=None,
+        verified_at=moment,
         usable=True,
         problems=(),
         window=None,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Move
-from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.execution import PruneExecution
 from pgrescue.run.old_data import delete_old, move_away, remove_emptied
+from pgrescue.survey.served import server_within
 
 
 def set_aside_backups(execution: PruneExecution) -> str:
@@ -18,10 +18,11 @@ def set_aside_backups(execution: PruneExecution) -> str:
     moves = execution.work.moves
     for move in moves:
         execution.check_abort()
-        if processes := server_processes(Path(move.path)):
+        if (server := server_within((move.path,))) is not None:
             raise StepFailed(
-                f"A server runs in {move.path}.",
-                f"Process {processes[0]} works there; it has been started since the plan was made.",
+                f"A server uses {move.path}.",
+                f"The one that runs in {server} has files there; it has been started since the "
+                "plan was made.",
                 next_steps=(f"pgrescue undo {execution.directory.id}",),
             )
         _make_hidden(execution, str(Path(move.aside).parent))

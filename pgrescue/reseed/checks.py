@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from pgrescue.backup.checks.asked import size_text
@@ -12,6 +13,8 @@ from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.reseed.asked import Asked
 from pgrescue.reseed.lineage import is_not_behind, was_no_primary
 from pgrescue.reseed.own_settings import limits, no_target
+
+_SERVICE = re.compile(r"(?:^|\s)service\s*=")
 
 
 def preflight(asked: Asked) -> tuple[Finding, ...]:
@@ -67,6 +70,14 @@ def source_is_fit(asked: Asked) -> Iterator[Finding]:
             "blocker",
             f"A replication connection was refused: {server.replication_problem}",
             f"on the source, pg_hba.conf: host replication {server.role} ADDRESS scram-sha-256",
+        )
+    if _SERVICE.search(asked.facts.source.conninfo):
+        yield Finding(
+            "reseed.service",
+            "warning",
+            "The source is named by a service: the standby's server looks for it when it follows, "
+            "without PGSERVICEFILE and PGSYSCONFDIR of this shell.",
+            f"have it in ~{asked.work.owner.name}/.pg_service.conf, or name host and port",
         )
     free = int(server.number("max_wal_senders")) - server.senders
     if free < 2:

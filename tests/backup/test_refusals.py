@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,14 +15,15 @@ from pgrescue.demo.account import tool_environment
 from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.demo.processes import wait_until
 from tests.support.backups import ask, everything, preflight, start_backup, take
-from tests.support.cluster import Workspace
+from tests.support.cluster import Workspace, cluster_config
+from tests.support.command import finished
 from tests.support.refused import refused
 from tests.support.runs import status
 from tests.support.source import Source
 
 pytestmark = pytest.mark.server
 
-USAGE, REFUSED = 2, 3
+USAGE, REFUSED, STEP_FAILED = 2, 3, 4
 OTHERS = ("zstd", "server-lz4", "server-zstd")
 TCP = {"listen_addresses": "127.0.0.1", "password_encryption": "scram-sha-256"}
 HBA = """\
@@ -309,3 +311,27 @@ def test_dry_run_changes_nothing(source: Source) -> None:
     for word in ("pg_basebackup", "--checkpoint=fast", "mv -T", "pgrescue verify"):
         assert word in text
     assert everything(source.sandbox.backups) == []
+
+
+@pytest.mark.slow
+def test_a_backup_without_wal_is_none_before_the_archive_has_it(source: Source) -> None:
+    """That the server archives into another directory shows at the end only."""
+    sandbox, workspace = source.sandbox, source.workspace
+    elsewhere = workspace.path / "elsewhere"
+    elsewhere.mkdir()
+    os.chown(elsewhere, sandbox.account.uid, sandbox.account.gid)
+    before = everything(sandbox.backups)
+    workspace.configure(replace(cluster_config(sandbox), wal_archive=elsewhere))
+    try:
+        failed = ask(workspace, "--wal-method=none", "--checkpoint=fast")
+        last = finished(failed)
+        assert failed.returncode == STEP_FAILED
+        assert "worth nothing" in last["error"]["title"]
+        visible = [name for name in everything(sandbox.backups) if not name.startswith(".")]
+        assert visible == [name for name in before if not name.startswith(".")]
+        for path in sandbox.wal.iterdir():
+            shutil.copy(path, elsewhere)
+        resumed = finished(workspace.run("resume", last["run"], "--yes", "--json", check=True))
+        assert resumed["state"] == "succeeded"
+    finally:
+        workspace.configure(cluster_config(sandbox))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def test_a_second_listing_is_the_same(source: Source, tmp_path: Path) -> None:
     assert first == second == list_backups(root, None, source.archive)
     assert len(second) == len(source.backups)
     assert json.loads(place.read_text())["schema"] == 1
+    assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700, "plans are kept there, too"
 
 
 @pytest.mark.parametrize("name", ["tar-gzip-client", "plain"])

@@ -22,6 +22,7 @@ from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.explained import tool_failed
 from pgrescue.run.old_data import clear_own
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
@@ -123,11 +124,15 @@ def combine(execution: RestoreExecution) -> str:
         make_anew(execution, combined_tablespace(work, item))
     completed = execution.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
     if completed.exit_code != 0:
-        raise StepFailed(
-            "pg_combinebackup could not combine the chain.",
-            _first_error(completed.output),
+        raise tool_failed(
+            completed.output,
+            completed.exit_code,
+            program="pg_combinebackup",
             unchanged="The old data is untouched where it was set aside.",
-            next_steps=("pgrescue undo", "restore the full backup instead: --backup ID"),
+            next_steps=(
+                f"pgrescue undo {execution.directory.id}",
+                "restore the full backup instead: pgrescue plan --backup ID",
+            ),
         )
     move_in(execution, combined)
     for item in work.chain[-1].tablespaces:
@@ -155,12 +160,6 @@ def move_in(execution: RestoreExecution, source: Path) -> None:
     for entry in sorted(source.iterdir()):
         os.rename(entry, data / entry.name)
     sync_directory(data)
-
-
-def _first_error(output: str) -> str:
-    """The line in which a tool says what went wrong; after it, it tells how it tidied up."""
-    lines = output.splitlines()
-    return next((line for line in lines if ": error: " in line), lines[-1] if lines else "")
 
 
 def settle_tablespace(

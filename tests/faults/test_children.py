@@ -145,7 +145,7 @@ def test_pg_combinebackup_is_killed(chained: Source) -> None:
     run_with(run, {"what": "kill the program", "word": "pg_combinebackup"})
     seen = status(workspace, run.id)
     assert (seen["state"], seen["step"]) == ("failed", "combine")
-    assert seen["error"]["title"] == "pg_combinebackup could not combine the chain."
+    assert seen["error"]["title"] == "pg_combinebackup failed."
     assert not (chained.sandbox.data / "global" / "pg_control").exists()
     workspace.run("resume", run.id, "--yes", check=True)
     assert chained.place.rows() == chained.log.expected("latest")

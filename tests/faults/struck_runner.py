@@ -122,8 +122,8 @@ class Watcher:
 
     def _take_manifest(self, record: AnyRecord) -> None:
         """Every byte of the old cluster when no server runs: after the stop, before a start."""
-        if self._manifests is None:
-            return
+        if self._manifests is None or not self._data.exists():
+            return  # a stop that is repeated finds it set aside already
         if isinstance(record, StepEnded) and record.step == "stop":
             name = "stopped"
         elif isinstance(record, StepBegan) and record.step == "undo_start":

@@ -49,7 +49,7 @@ class NamesCache:
     def put(self, path: str, stamp: Stamp, names: object) -> None:
         """Keep it. A cache that cannot be written costs time, no facts."""
         with contextlib.suppress(OSError):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = _File(codec.SCHEMA, FORMAT, path, stamp, codec.to_plain(names))
             replace_file(self._file(path), codec.dumps(file).encode())
 

@@ -114,11 +114,7 @@ class CatalogCache:
             return
         entries = {path: entry for path, entry in self._load().items() if os.path.isdir(path)}
         for path, entry in self._changed.items():
-<<<<<<< HEAD
             entries[path] = _with_latest_verdict(entry, entries.get(path))
-=======
-            entries[path] = _with_latest_verification(entry, entries.get(path))
->>>>>>> runner
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._path, codec.dumps(_File(codec.SCHEMA, FORMAT, entries)).encode())
         self._kept, self._changed = entries, {}

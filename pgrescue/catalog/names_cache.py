@@ -49,13 +49,9 @@ class NamesCache:
     def put(self, path: str, stamp: Stamp, names: object) -> None:
         """Keep it. A cache that cannot be written costs time, no facts."""
         with contextlib.suppress(OSError):
-<<<<<<< HEAD
             # One by one: parents that mkdir makes on the way would get the umask's mode.
             for directory in (self.directory.parent, self.directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-=======
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
->>>>>>> runner
             file = _File(codec.SCHEMA, FORMAT, path, stamp, codec.to_plain(names))
             replace_file(self._file(path), codec.dumps(file).encode())
 

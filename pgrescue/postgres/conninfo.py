@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+TO_THE_SOURCE = ("PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
+"""What a plan cannot hold of the way to the server that is backed up, or a standby filled from."""
 _KEYS = ("scram_client_key", "scram_server_key")
 """As good as a password, though libpq marks them for debugging only."""
 

@@ -21,6 +21,8 @@ from pgrescue.backup.model import BackupPlan, BackupWork
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.conninfo import TO_THE_SOURCE
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import start_time
 from pgrescue.postgres.secrets import without_passwords
@@ -239,7 +241,7 @@ class Execution(Generic[P]):
                 bufsize=0,
                 cwd="/",
                 start_new_session=True,
-                env=owner.environment() if command.user else {**os.environ, "LC_ALL": "C.UTF-8"},
+                env=_environment(command, owner),
                 **(owner.spawn_arguments() if command.user else {}),
             )
         except OSError as error:
@@ -364,6 +366,15 @@ class RestoreExecution(Execution[Plan]):
     def work(self) -> Work:
         """The executors' part of the plan."""
         return self.plan.work
+
+
+def _environment(command: Command, owner: Account) -> dict[str, str]:
+    """The account's, or ours; the way to a source is for pg_basebackup only: a server that is
+    started would hand a password on to whatever it starts."""
+    whole = owner.environment() if command.user else {**os.environ, "LC_ALL": "C.UTF-8"}
+    if Path(command.argv[0]).name == "pg_basebackup":
+        return whole
+    return {name: value for name, value in whole.items() if name not in TO_THE_SOURCE}
 
 
 def is_vacant(path: Path) -> bool:

@@ -15,6 +15,7 @@ import pgrescue
 from pgrescue.backup.model import BackupPlan
 from pgrescue.errors import PgRescueError, Refused
 from pgrescue.plan.model import Plan
+from pgrescue.postgres.conninfo import TO_THE_SOURCE
 from pgrescue.run.journal import read_journal, reserve_room
 from pgrescue.run.records import AnyRecord, Purpose, Started
 from pgrescue.run.run_directory import RunDirectory, is_runner_alive
@@ -24,8 +25,6 @@ _POLL_SECONDS = 0.05
 _ERRORS_BYTES = 4096
 REFUSED = "refused: "
 """What a runner begins with to say that it must not run; the lines that follow are next steps."""
-_TO_THE_SOURCE = ("PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
-"""What a plan cannot hold of the way to the server that is backed up, or a standby filled from."""
 
 
 def launch(directory: RunDirectory, purpose: Purpose) -> None:
@@ -109,7 +108,7 @@ def _environment(*, asks_elsewhere: bool) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PG")
         or name.startswith("PGRESCUE_")
-        or (asks_elsewhere and name in _TO_THE_SOURCE)
+        or (asks_elsewhere and name in TO_THE_SOURCE)
     }
     return {**kept, "PYTHONPATH": f"{home}:{others}" if others else home}
 

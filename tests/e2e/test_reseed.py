@@ -128,6 +128,8 @@ def test_what_it_has_beside_its_configuration_stays_and_a_password_may_be_in_the
     assert (included / "outside.conf").is_symlink()
     assert "recovery_target" not in (standby.data / "postgresql.auto.conf").read_text()
     assert pair.follows()
+    (server, *_) = (standby.data / "postmaster.pid").read_text().split()
+    assert b"TOPSECRET" not in Path("/proc", server, "environ").read_bytes()
     kept = [path for path in workspace.state.rglob("*") if path.is_file()]
     assert not [path for path in kept if b"TOPSECRET" in path.read_bytes()]
 

@@ -79,12 +79,20 @@ def test_a_plain_backup_that_is_half_copied(copy_of: Copy, source: Source, tmp_p
         assert found.usable is arrived
 
 
-def test_a_file_of_a_plain_backup_that_is_cut_short(copy_of: Copy, source: Source) -> None:
-    copy = copy_of("plain")
-    _cut(copy / "global" / "1262", 100)
-    damaged = _list_beside_good(copy, source)
+def test_a_file_of_a_plain_backup_that_is_cut_short(
+    copy_of: Copy, source: Source, tmp_path: Path
+) -> None:
+    """While it is being copied it grows, and no directory shows it."""
+    copy, cache = copy_of("plain"), tmp_path / "catalog.json"
+    file = copy / "global" / "1262"
+    whole = file.read_bytes()
+    _cut(file, 100)
+    (damaged,) = list_backups([copy], CatalogCache(cache), source.archive)
     assert _codes(damaged) == ["incomplete"]
     assert "global/1262 has 100 bytes" in damaged.problems[0].message
+    file.write_bytes(whole)
+    (found,) = list_backups([copy], CatalogCache(cache), source.archive)
+    assert _codes(found) == []
 
 
 @pytest.mark.parametrize("keep", [0, 100, 1_000, 1_000_000, -1, -512, -1024, -2048])

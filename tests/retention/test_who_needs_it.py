@@ -115,6 +115,7 @@ def test_while_a_backup_is_taken_no_wal_goes(source: Source) -> None:
     assert str(hidden_one) in advice(source, "--keep-count", "1")["wal"]["blocked"]
 
 
+@pytest.mark.slow
 def test_every_copy_of_a_segment_goes_and_comes_back(source: Source) -> None:
     segments = sorted(p for p in source.sandbox.wal.iterdir() if len(p.name) == 24)
     subprocess.run(("gzip", "-k", str(segments[0])), check=True)

@@ -161,6 +161,15 @@ class TestTwice:
         put(tmp_path, ONE + ".zst", ONE + ".lz4", ONE + ".xz")
         assert scan_archive(tmp_path).segments[ONE].ending == ".lz4"
 
+    def test_the_others_are_known_as_copies(self, tmp_path: Path) -> None:
+        put(tmp_path, ONE + ".zst", ONE, ONE + ".gz", ONE + ".partial.gz", ONE + ".partial")
+        found = scan_archive(tmp_path)
+        assert [file.path.name for file in found.copies] == [
+            f"{ONE}.gz",
+            f"{ONE}.partial.gz",
+            f"{ONE}.zst",
+        ]
+
     def test_the_plain_one_counts_even_from_a_sub_directory(self, tmp_path: Path) -> None:
         put(tmp_path, ONE + ".gz", f"{ONE[:16]}/{ONE}")
         assert scan_archive(tmp_path).segments[ONE].ending == ""

@@ -108,6 +108,7 @@ def test_a_directory_reached_through_a_link_is_the_same(source: Source) -> None:
     link = source.workspace.path / "link"
     link.symlink_to(source.sandbox.backups)
     source.workspace.configure(replace(cluster_config(source.sandbox), backups=(link,)))
+    source.workspace.run("verify", listed(source)["third"]["id"], check=True)
     prune(source, "--keep-count", "1", "--delete")
     assert set(listed(source)) == {"third"}
     assert [path.name for path in source.sandbox.backups.iterdir()] == ["third"]

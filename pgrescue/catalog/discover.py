@@ -13,7 +13,7 @@ from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.chains import link_chains
 from pgrescue.catalog.contents import VERSION_DIRECTORY
-from pgrescue.catalog.extent import INCOMPLETE
+from pgrescue.catalog.extent import NOT_WHOLE
 from pgrescue.catalog.layout import Layout, read_layout
 from pgrescue.catalog.look import unreadable
 from pgrescue.catalog.model import Backup
@@ -27,7 +27,7 @@ MAX_DEPTH = 6
 """Levels of directories below a root that are searched."""
 
 _NEVER_DESCENDED = ("lost+found",)
-_NOT_KEPT = ("unreadable", "path_not_utf8", INCOMPLETE)
+_NOT_KEPT = ("unreadable", "path_not_utf8", NOT_WHOLE)
 """Problems that end without the stamp showing it, and names that JSON cannot hold."""
 
 

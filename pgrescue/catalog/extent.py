@@ -9,7 +9,7 @@ from pgrescue.catalog.look import printable
 from pgrescue.catalog.model import Problem
 from pgrescue.postgres.manifest import CHANGEABLE, NAME, Manifest
 
-INCOMPLETE = "incomplete"
+NOT_WHOLE = "not_whole"
 """Code of the problem that a copy is not whole; one that is still being made will be."""
 
 
@@ -28,4 +28,4 @@ def find_shortfall(root: Path, manifest: Manifest) -> Problem | None:
     if not short:
         return None
     more = f", and {len(short) - 1} more files are not as it says" if len(short) > 1 else ""
-    return Problem(INCOMPLETE, f"By {NAME} the copy is not whole: {printable(short[0])}{more}.")
+    return Problem(NOT_WHOLE, f"By {NAME} the copy is not whole: {printable(short[0])}{more}.")

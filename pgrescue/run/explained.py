@@ -57,12 +57,14 @@ def tool_failed(
     """The error for a program that has ended with this exit code and these last words."""
     found = explain(output.splitlines(), NoHost())
     if not found or found[0].code == "unknown":
-        said = found[0].title if found else f"it ended with exit code {exit_code}, without a reason"
+        said = (
+            found[0].title if found else f"it ended with exit code {exit_code} and gave no reason"
+        )
         return StepFailed(
             f"{program} failed.",
             said,
             unchanged=unchanged,
-            evidence=output.strip(),
+            evidence=found[0].evidence if found else "",
             next_steps=(
                 "look at its words: l in the UI, or tool.log in the run's directory",
                 *next_steps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from pgrescue.catalog.extent import NOT_WHOLE
 from pgrescue.catalog.look import DIFFERENT, UNSAFE
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import PgRescueError
@@ -14,7 +15,7 @@ from pgrescue.verify.files import FileCheck, Report
 from pgrescue.verify.model import FileProblem, Verification
 from pgrescue.verify.own_wal import check_own_wal
 
-_FOUND_BELOW = (UNSAFE, DIFFERENT)
+_FOUND_BELOW = (UNSAFE, DIFFERENT, NOT_WHOLE)
 """Codes of problems that the reading of every file finds, too, and says more exactly."""
 
 

@@ -75,7 +75,7 @@ def test_a_plain_backup_that_is_half_copied(copy_of: Copy, source: Source, tmp_p
         for database in list(origin.iterdir()):
             shutil.move(database, target / database.name)
         (found,) = list_backups([copy], CatalogCache(cache), source.archive)
-        assert _codes(found) == ([] if arrived else ["incomplete"])
+        assert _codes(found) == ([] if arrived else ["not_whole"])
         assert found.usable is arrived
 
 
@@ -88,7 +88,7 @@ def test_a_file_of_a_plain_backup_that_is_cut_short(
     whole = file.read_bytes()
     _cut(file, 100)
     (damaged,) = list_backups([copy], CatalogCache(cache), source.archive)
-    assert _codes(damaged) == ["incomplete"]
+    assert _codes(damaged) == ["not_whole"]
     assert "global/1262 has 100 bytes" in damaged.problems[0].message
     file.write_bytes(whole)
     (found,) = list_backups([copy], CatalogCache(cache), source.archive)

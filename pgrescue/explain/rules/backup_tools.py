@@ -6,10 +6,26 @@ Texts: `src/bin/pg_basebackup`, `src/bin/pg_combinebackup`, `src/bin/pg_verifyba
 
 from __future__ import annotations
 
-from pgrescue.explain.evidence import place, setting
+from pgrescue.explain.evidence import place, setting, space
 from pgrescue.explain.rule import BACKUP_UNCHANGED, Rule
 
 BACKUP_TOOLS = (
+    Rule(
+        code="no_room_for_backup",
+        patterns=(
+            r'"(?P<path>[^"]+)".*: (?:No space left on device|Disk quota exceeded)',
+            r"No space left on device|[Dd]isk quota exceeded",
+        ),
+        title="There is no room left for the backup.",
+        cause="It was needed for {path}.",
+        evidence=(space("path"),),
+        unchanged=BACKUP_UNCHANGED,
+        levels=("TOOL",),
+        next=(
+            "df -h {path!q}",
+            "make room, or choose another --destination or a stronger --compress",
+        ),
+    ),
     Rule(
         code="destination_not_empty",
         patterns=(r'directory "(?P<path>[^"]+)" exists but is not empty',),
@@ -110,6 +126,7 @@ BACKUP_TOOLS = (
             r"server closed the connection unexpectedly",
             r"could not read COPY data",
             r"unexpected termination of replication stream",
+            r"terminating connection due to",
             r"SSL SYSCALL error",
         ),
         title="The connection to the server was lost.",

@@ -22,11 +22,12 @@ MACHINE = (
         title="There is no room left on the disk.",
         cause="It was needed for {path}.",
         evidence=(space("path"),),
+        levels=("LOG", "WARNING", "ERROR", "FATAL", "PANIC", "OUTPUT"),
         next=(
             "df -h {data!q}; df -i {data!q}",
             "make room elsewhere on that file system; nothing in the data directory may be "
             "deleted by hand",
-            "{again}: recovery goes on where it was (after a restore: pgrescue resume)",
+            "{again}: recovery goes on where it was",
         ),
     ),
     Rule(

@@ -84,6 +84,7 @@ def test_damaged_files_but_whole_wal_lose_nothing(source: Source, damaged: str) 
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_second_disaster_after_the_first_restore(source: Source) -> None:
     """Without an archive only the lost cluster's own pg_wal knows its second timeline."""
     source.sandbox.crash()

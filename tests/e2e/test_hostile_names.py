@@ -74,6 +74,7 @@ def is_harmless(text: str) -> bool:
     return text.replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 def test_tablespace_whose_name_has_commands_and_lines(
     any_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:
@@ -99,6 +100,7 @@ def test_tablespace_whose_name_has_commands_and_lines(
     assert len(list(path.glob("PG_*"))) == 2, "the new one and the one that was set aside"
 
 
+@pytest.mark.slow
 def test_tablespace_whose_name_is_not_utf8(
     any_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:
@@ -127,6 +129,7 @@ def test_tablespace_whose_name_is_not_utf8(
     assert "tablespace_map_damaged" in [one["code"] for one in unusable["problems"]]
 
 
+@pytest.mark.slow
 def test_names_in_the_server(any_binaries: ServerBinaries, source_factory: SourceFactory) -> None:
     """Of databases, tablespaces and labels: people get letters, Markdown gets no markup."""
     source = source_factory(any_binaries)

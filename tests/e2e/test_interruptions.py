@@ -74,6 +74,7 @@ def test_killed_while_extracting_then_resumed(large_victim: Source) -> None:
     assert large_victim.place.sql("select count(*) from bulk") == ["150000"]
 
 
+@pytest.mark.slow
 def test_killed_while_extracting_then_undone(large_victim: Source) -> None:
     caught_in_the_middle(large_victim)
     undone = large_victim.workspace.run("undo", "--yes", "--json", check=True)
@@ -101,6 +102,7 @@ def test_aborted_while_extracting(large_victim: Source, then: str) -> None:
     assert large_victim.place.rows() == large_victim.log.expected("latest")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "then"),
     [

@@ -85,6 +85,7 @@ def test_a_run_without_its_runner_is_told_by_whoever_watches(any_victim: Source)
     workspace.run("undo", run, "--yes", check=True)
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_holds_nobody_up(any_victim: Source) -> None:
     path = told(any_victim, "cat >{0}; sleep 300")
     begun = time.monotonic()

@@ -55,6 +55,7 @@ def test_undo_instead_of_promoting(victim: Source) -> None:
     assert not victim.place.in_recovery()
 
 
+@pytest.mark.slow
 def test_another_target_instead_of_promoting(victim: Source) -> None:
     pause(victim)
     later = victim.log.epochs[4]

@@ -190,6 +190,7 @@ def test_a_tablespace_of_the_source_on_this_machine_is_not_touched(pair: Pair) -
     assert pair.follows()
 
 
+@pytest.mark.slow
 def test_a_slot_is_made_once_and_goes_with_the_undo(pair: Pair) -> None:
     pair.source.sandbox.sql(BULK)
     workspace, slot = pair.source.workspace, ("--slot", "standby1", "--create-slot")

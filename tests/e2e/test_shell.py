@@ -150,6 +150,7 @@ def test_odd_names(any_binaries: ServerBinaries, source_factory: SourceFactory) 
     assert not list(source.workspace.path.rglob("pwned"))
 
 
+@pytest.mark.slow
 def test_second_timeline_that_only_pg_wal_knows(
     any_binaries: ServerBinaries, source_factory: SourceFactory
 ) -> None:

@@ -75,6 +75,7 @@ def test_unknown_timeline_is_refused(victim: Source) -> None:
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_undo_of_an_earlier_restore_waits_for_the_later_one(victim: Source) -> None:
     fork_after(victim, 3)
     first = finished_run(victim)

@@ -151,6 +151,7 @@ def test_what_cannot_be_rescued_is_told_before_anything_moves(
     assert acknowledged(workspace) <= there
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_in_the_archive_does_not_count(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:

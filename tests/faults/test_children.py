@@ -86,6 +86,7 @@ def test_a_program_that_cannot_be_recorded_does_not_run(victim: Source) -> None:
     assert ours(workspace) == []
 
 
+@pytest.mark.slow
 def test_pg_combinebackup_that_outlives_its_runner_is_ended(chained: Source) -> None:
     workspace = chained.workspace
     run = created(chained, "--backup", chained.id_of("increment"))
@@ -163,6 +164,7 @@ def test_pg_ctl_is_killed(victim: Source, step: str) -> None:
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["startup", pytest.param("postmaster", marks=pytest.mark.slow)])
 def test_server_is_killed_while_it_waits_at_its_target(victim: Source, whom: str) -> None:
     """Going on starts it again, lets it recover to the same place, and promotes it."""

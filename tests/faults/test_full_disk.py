@@ -129,6 +129,7 @@ def test_full_in_a_tablespace(source: Source, disk: SmallDisk) -> None:
         place.remove()
 
 
+@pytest.mark.slow
 def test_full_while_wal_is_replayed(source: Source, disk: SmallDisk) -> None:
     """The server, which would go on filling the disk, is stopped; it goes on where it was."""
     where = onto(disk)
@@ -150,6 +151,7 @@ def test_full_while_wal_is_replayed(source: Source, disk: SmallDisk) -> None:
     resumed(source, Place(clone, source.sandbox))
 
 
+@pytest.mark.slow
 def test_full_while_wal_is_rescued(workspace: Workspace, any_binaries: ServerBinaries) -> None:
     """In place, and nothing has been moved yet: it can as well be given up."""
     with small_disk(workspace, 640 * MIB) as disk:

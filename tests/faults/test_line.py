@@ -310,6 +310,7 @@ def test_attach_is_lost_as_well(place: Place) -> None:
     assert status(place.workspace, place.run)["state"] == "running"
 
 
+@pytest.mark.slow
 def test_all_viewers_see_the_same_end(place: Place) -> None:
     screen, leaving = place.ui(), place.ui()
     plain = place.line(*place.program, "attach")

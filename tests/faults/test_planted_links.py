@@ -262,6 +262,7 @@ def test_a_link_planted_and_a_server_started_while_no_runner_was_at_work(
     assert (victim / "precious").read_text() == "not ours"
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("renames", [5, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_mount_point_as_data_directory(

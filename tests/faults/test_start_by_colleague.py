@@ -78,6 +78,7 @@ def assert_refused(starts: Sequence[dict[str, object]]) -> None:
     assert [one for one in starts if one["exit_code"] == 0] == []
 
 
+@pytest.mark.slow
 def test_nothing_starts_while_a_chain_is_combined(chained: Source) -> None:
     run = created(chained, "--backup", chained.id_of("increment"))
     plan = run.plan()
@@ -93,6 +94,7 @@ def test_nothing_starts_while_a_chain_is_combined(chained: Source) -> None:
     assert chained.place.sql("select n from elsewhere") == ["1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["resume", pytest.param("undo", marks=pytest.mark.slow)])
 def test_killed_while_a_chain_is_combined(chained: Source, then: str) -> None:
     workspace = chained.workspace
@@ -120,6 +122,7 @@ def starts_by_hand(source: Source, place: Path) -> bool:
     return tried.returncode == 0
 
 
+@pytest.mark.slow
 def test_everything_is_on_disk_before_the_server_starts(victim: Source) -> None:
     """By what the kernel was asked for, in this order."""
     strace = shutil.which("strace")

@@ -30,7 +30,7 @@ from tests.support.source import Source
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
 
-SIZE = "1m"
+SIZE = "20m"
 STORY = records.StepBegan(step="extract", title="Extract")
 NOTE = records.Note(step="extract", message="what has been done")
 RECORDS = 45

@@ -108,6 +108,7 @@ def test_state_directories_that_do_not_know_each_other(
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_clones_that_would_share_a_tablespace(victim: Source) -> None:
     sandbox = victim.sandbox
     where = sandbox.create_tablespace("fast")
@@ -175,6 +176,7 @@ def test_one_directory_under_two_names(tmp_path: Path, monkeypatch: pytest.Monke
         subprocess.run(("umount", bound), check=True)
 
 
+@pytest.mark.slow
 def test_run_that_was_never_begun_is_closed_by_its_undo(victim: Source) -> None:
     """It changes nothing, and later plans are not troubled by it."""
     workspace, run = victim.workspace, created(victim)
@@ -190,6 +192,7 @@ def test_run_that_was_never_begun_is_closed_by_its_undo(victim: Source) -> None:
     assert run.id not in json.dumps(planned["preflight"])
 
 
+@pytest.mark.slow
 def test_facts_are_looked_at_again_as_long_as_nothing_was_changed(victim: Source) -> None:
     workspace, run = victim.workspace, created(victim)
     stopped = {"what": "die", "when": "after", "event": "step_ended", "word": "rescue_wal"}
@@ -204,6 +207,7 @@ def test_facts_are_looked_at_again_as_long_as_nothing_was_changed(victim: Source
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_promotion_is_not_forgotten(victim: Source) -> None:
     """The runner that was told to go on past the pause dies before it tells the server."""
     epoch, workspace = victim.log.epochs[1], victim.workspace
@@ -233,6 +237,7 @@ def touch_the_manifest(source: Source) -> str:
     return "backup_manifest"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
 def test_more_that_makes_a_plan_stale(victim: Source) -> None:
     sandbox, workspace = victim.sandbox, victim.workspace

@@ -125,6 +125,7 @@ def settle(source: Source, run: str, then: str, before: dict[str, Any]) -> None:
     assert differences(before, everything(source)) == []
 
 
+@pytest.mark.slow
 def test_killed_at_any_rename_it_goes_on_or_back(source: Source, before: dict[str, Any]) -> None:
     """Wherever the blow lands; the undo afterwards brings every byte back to its place."""
     for place, (renames, when) in enumerate(BLOWS):
@@ -159,6 +160,7 @@ def test_a_half_done_removal_blocks_the_next_one(source: Source) -> None:
     assert refused_or_done.returncode == 0, "nothing is left to be removed"
 
 
+@pytest.mark.slow
 def test_an_undo_overwrites_nothing(source: Source) -> None:
     last = finished(prune(source, "--keep-count", "1"))
     intruder = source.sandbox.backups / "first"

@@ -82,6 +82,7 @@ def test_wal_of_backups_elsewhere_stays(source: Source) -> None:
     assert needed < advice(source, "--keep-count", "1")["wal"]["cuts"][0]["below"]
 
 
+@pytest.mark.slow
 def test_wal_of_a_backup_in_a_place_of_its_own_stays(source: Source) -> None:
     elsewhere = own_directory(source, "elsewhere")
     options = ("--destination", str(elsewhere), "--checkpoint", "fast", "--no-verify", "--yes")

@@ -63,6 +63,7 @@ def test_nothing_is_stopped_behind_its_back(stage: Stage, patroni: StandIn) -> N
     assert stage.log.rows_visible() == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_resumed_in_the_middle_of_a_run_it_is_left_alone(stage: Stage, patroni: StandIn) -> None:
     patroni.pause()
     epoch = stage.log.epochs[2]

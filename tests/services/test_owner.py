@@ -64,6 +64,7 @@ def test_only_the_owner_acts(stage: Stage) -> None:
     assert finished(run_as("bob", stage, "discard", "--yes", "--json"))["state"] == "undone"
 
 
+@pytest.mark.slow
 def test_stopping_a_run_at_work_takes_the_owner_too(stage: Stage) -> None:
     service = ServiceScript(stage.sandbox)
     go = stage.workspace.path / "go"

@@ -201,6 +201,7 @@ def test_every_end_of_a_transaction(both: Both) -> None:
     _compare_ends(both)
 
 
+@pytest.mark.slow
 def test_segments_of_the_usual_size(large: Both) -> None:
     assert list(headers_of(large.stretch)) == [record.header for record in large.dumped]
     _compare_ends(large)

@@ -119,11 +119,11 @@ def test_disk_full_at_any_record_then_undone(small_victim: Source, nth: int) -> 
     assert nth > RECORDS // 2 or seen["state"] != "succeeded"
     if nth == 1:
         assert seen["state"] == "interrupted"
-        assert "No space left" in " ".join(seen["notes"])
+        assert "has no room for the step" in " ".join(seen["notes"])
         assert run.last_words()
     elif seen["state"] != "succeeded":
         assert seen["state"] == "failed"
-        assert "No space left" in seen["error"]["title"]
+        assert "has no room for the step" in seen["error"]["title"]
         assert "journal" in seen["error"]["cause"]
     undone = workspace.run("undo", run.id, "--yes", "--json")
     assert undone.returncode == 0, undone.stderr

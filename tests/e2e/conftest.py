@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,24 +15,35 @@ from tests.conftest import ORIGINS
 from tests.support.cluster import Workspace
 from tests.support.source import Source
 
+EVERY_DAY = 3
+"""So many cases of a test are played every day."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every day a test is played on one server, half of them on each; the rest is slow.
+    """Every day a test is played on one server, half of them on each, and few of its cases.
 
-    Those that are marked `both_servers` are played on both.
+    Those that are marked `both_servers` are played on both. The rest is slow.
     """
+    played: Counter[tuple[Path, str]] = Counter()
     for item in items:
-        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
-            parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
-            origin = parameters.pop("server_binaries", None)
-            if origin is None or item.get_closest_marker("both_servers"):
-                continue
+        if not isinstance(item, pytest.Function) or Path(__file__).parent not in item.path.parents:
+            continue
+        if item.get_closest_marker("slow"):
+            continue
+        parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        origin = parameters.pop("server_binaries", None)
+        if origin is not None and not item.get_closest_marker("both_servers"):
             # A function's text has its address in it, and every worker must choose the same tests.
             values = sorted(getattr(value, "__name__", str(value)) for value in parameters.values())
             name = f"{item.originalname} {values}"
             if origin != ORIGINS[zlib.crc32(name.encode()) % len(ORIGINS)]:
                 item.add_marker("slow")
+                continue
+        test = (item.path, item.originalname)
+        played[test] += 1
+        if played[test] > EVERY_DAY:
+            item.add_marker("slow")
 
 
 class SourceFactory(Protocol):

@@ -123,6 +123,7 @@ def test_no_acknowledged_commit_is_lost(
     assert not [n for _, n in there if n % 20 == 0], "what was rolled back"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_rescued_is_told_before_anything_moves(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:

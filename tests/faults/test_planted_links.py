@@ -224,6 +224,7 @@ def test_reseed_looks_as_closely(planted: Planted) -> None:
         assert said in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_link_planted_and_a_server_started_while_no_runner_was_at_work(
     workspace: Workspace, any_binaries: ServerBinaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

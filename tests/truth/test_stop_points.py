@@ -26,7 +26,7 @@ from tests.support.waldump import Ending
 
 pytestmark = pytest.mark.server
 
-EVERY_DAY = 30
+EVERY_DAY = 15
 ALL = 220
 """Random targets for each server."""
 

@@ -96,7 +96,7 @@ def find_manager(data_directory: Path) -> Manager | None:
         if (manager := manager_by_process(name, process, data_directory)) is not None
     ]
     found += _by_unit(data_directory) if not found else []
-    if not found and (data_directory / _PATRONIS_FILE).exists():
+    if not found and os.path.exists(data_directory / _PATRONIS_FILE):
         return Manager("Patroni", "gone", str(data_directory / _PATRONIS_FILE))
     return min(found, key=lambda manager: manager.state != "in charge", default=None)
 

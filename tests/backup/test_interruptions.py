@@ -186,6 +186,7 @@ def forget(workspace: Workspace, run: str, since: str) -> None:
     path.write_text("".join(lines[: kinds.index(since)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [pytest.param("tar", marks=pytest.mark.slow), "plain"])
 def test_killed_between_renaming_and_entering(source: Source, root: Path, form: str) -> None:
     """It bears its name already: it is not taken again, and not torn by an undo."""

@@ -212,7 +212,7 @@ COMMANDS = "50% $(touch pwned) `touch pwned` %f %p"
 @pytest.mark.parametrize(
     ("form", "name"),
     [
-        ("tar", QUOTES),
+        pytest.param("tar", QUOTES, marks=pytest.mark.slow),
         ("plain", COMMANDS),
         pytest.param("tar", "größe\\n ünï", marks=pytest.mark.slow),
         pytest.param("plain", QUOTES, marks=pytest.mark.slow),

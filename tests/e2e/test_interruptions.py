@@ -129,7 +129,7 @@ def test_killed_around_any_step(any_victim: Source, step: str, then: str) -> Non
     assert not any_victim.place.in_recovery()
 
 
-@pytest.mark.parametrize("then", ["resume", "undo"])
+@pytest.mark.parametrize("then", [pytest.param("resume", marks=pytest.mark.slow), "undo"])
 def test_runner_killed_while_undoing(large_victim: Source, then: str) -> None:
     workspace = large_victim.workspace
     workspace.run("restore", "--to", "immediate", "--action", "promote", "--yes", check=True)

@@ -32,6 +32,7 @@ def test_latest_follows_the_clusters_own_timeline(victim: Source) -> None:
     assert victim.place.rows() == [1, 2, 3, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_timeline_1_goes_back(victim: Source) -> None:
     everything = victim.log.expected("latest")
     second = fork_after(victim, 3)

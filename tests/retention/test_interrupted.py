@@ -37,6 +37,7 @@ def out_of_date(source: Source, run: str, *words: str) -> None:
     assert hidden(source) == []
 
 
+@pytest.mark.slow
 def test_a_backup_that_vanished_makes_the_plan_stale(source: Source) -> None:
     plan = planned(source, "--keep-count", "1")
     shutil.rmtree(source.sandbox.backups / "third")

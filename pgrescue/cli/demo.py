@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgrescue.cli.output import narrate
 from pgrescue.errors import ExitCode, UsageError
-from pgrescue.printable import printable_lines
 
 if TYPE_CHECKING:
     from pgrescue.demo.session import Request
@@ -94,4 +94,4 @@ def _ui(request: Request) -> int:
 def _say(line: str) -> None:
     """Narrate; a terminal that has gone must not keep the demo from cleaning up."""
     with contextlib.suppress(OSError):
-        print(printable_lines(line), file=sys.stderr, flush=True)  # noqa: T201 - narration
+        narrate(line)

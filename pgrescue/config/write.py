@@ -11,8 +11,12 @@ import tomli_w
 
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
+from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.errors import UsageError
 from pgrescue.postgres.basebackup_options import compression_text, rate_text
+from pgrescue.postgres.service import ServiceSpec
+
+_Settings = Config | ClusterConfig | RetentionPolicy | ServiceSpec
 
 
 def render_config(config: Config) -> str:
@@ -104,11 +108,11 @@ def _backup(chosen: BackupRequest) -> dict[str, object]:
     return values
 
 
-def _changed(item: object, leave_out: tuple[str, ...]) -> dict[str, object]:
+def _changed(item: _Settings, leave_out: tuple[str, ...]) -> dict[str, object]:
     """The fields of a dataclass that differ from their defaults, as TOML takes them."""
     return {
         field.name: _plain(getattr(item, field.name))
-        for field in fields(item)  # type: ignore[arg-type]  # any dataclass will do
+        for field in fields(item)
         if field.name not in leave_out and getattr(item, field.name) != field.default
     }
 

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import signal
-import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pgrescue.backup.model import BackupPlan, BackupWork
 from pgrescue.errors import PgRescueError, StepFailed
 from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.sealed import SealedPlan
-from pgrescue.postgres.account import Account
-from pgrescue.postgres.conninfo import TO_THE_SOURCE
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.postgres.postmaster import start_time
-from pgrescue.postgres.secrets import without_passwords
-from pgrescue.postgres.service import Command
 from pgrescue.retention.prune_model import PrunePlan, PruneWork
 from pgrescue.run.journal import Journal, read_journal
+from pgrescue.run.programs import Programs, Running
 from pgrescue.run.records import (
-    CommandBegan,
-    CommandEnded,
     MadeDirectory,
     MakingDirectory,
     Note,
@@ -44,83 +32,13 @@ from pgrescue.run.state import RunState, fold
 
 _RATE_WINDOW_SECONDS = 20.0
 _PROGRESS_INTERVAL_SECONDS = 1.0
-_END_SECONDS = 20.0
-_HELD_BACK = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
-"""Becomes the program that its arguments name once it is told to; if we end before, it ends too:
-no program runs that the journal does not know."""
 
 
 class Aborted(PgRescueError):
     """Somebody asked the run to stop, and this is a safe place to do it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """A program that has ended."""
-
-    exit_code: int
-    output: str
-
-
 P = TypeVar("P", bound=SealedPlan, covariant=True)
-
-
-class Running:
-    """A program that was started and not waited for yet."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        execution: Execution[SealedPlan],
-        line: str,
-        output_at: int,
-    ) -> None:
-        self._process = process
-        self._execution = execution
-        self._line = line
-        self._output_at = output_at
-        self._began = time.monotonic()
-        self._completed: Completed | None = None
-
-    @property
-    def pid(self) -> int:
-        """The program's process; it leads a process group of its own."""
-        return self._process.pid
-
-    def end(self) -> None:
-        """End the program and what it has started, and wait for it."""
-        for kind in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, kind)
-            try:
-                self._process.wait(_END_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self.poll()
-
-    def said(self, position: int) -> tuple[bytes, int]:
-        """What it has written since a position in tool.log (0: its beginning), and the next one."""
-        with self._execution.directory.tool_log.open("rb") as log:
-            log.seek(self._output_at + position)
-            data = log.read()
-        return data, position + len(data)
-
-    def poll(self) -> Completed | None:
-        """The result, once the program has ended; journals that end."""
-        if self._completed is None and (code := self._process.poll()) is not None:
-            output = self._execution.tool_output(self._output_at)
-            self._completed = Completed(code, output)
-            self._execution.journal.append(
-                CommandEnded(
-                    step=self._execution.step,
-                    command=self._line,
-                    pid=self._process.pid,
-                    exit_code=code,
-                    seconds=round(time.monotonic() - self._began, 3),
-                )
-            )
-        return self._completed
 
 
 class Execution(Generic[P]):
@@ -131,6 +49,7 @@ class Execution(Generic[P]):
         self.directory = directory
         self.journal = journal
         self.step = ""
+        self.programs = Programs(directory, journal, plan.owner, lambda: self.step)
         self.background: list[Running] = []
         self.watch: Callable[[], None] | None = None
         """Called wherever stopping is safe; raises what stops the run."""
@@ -206,77 +125,6 @@ class Execution(Generic[P]):
         result = act()
         seconds = round(time.monotonic() - began, 3)
         self.journal.append(StepEnded(step=step, seconds=seconds, result=result))
-
-    def start(self, command: Command) -> Running:
-        """Start a program in a session of its own, its output in the run's tool.log."""
-        line = str(command)
-        with self.opened_tool_log(line) as log:
-            position = os.fstat(log.fileno()).st_size
-            process = self._held_back(command, log)
-        assert process.stdin is not None
-        with process.stdin as gate:
-            self.journal.append(
-                CommandBegan(
-                    step=self.step,
-                    command=line,
-                    pid=process.pid,
-                    process_start=start_time(process.pid),
-                )
-            )
-            with suppress(BrokenPipeError):  # somebody has killed it already
-                gate.write(b"\n")
-        return Running(process, self, line, position)
-
-    def _held_back(self, command: Command, log: BinaryIO) -> subprocess.Popen[bytes]:
-        """The program's process before it is the program; raises `StepFailed` if there is none."""
-        owner, program = self.plan.owner, command.argv[0]
-        try:
-            if shutil.which(program) is None:
-                raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
-            return subprocess.Popen(
-                (*_HELD_BACK, *command.argv),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                bufsize=0,
-                cwd="/",
-                start_new_session=True,
-                env=_environment(command, owner),
-                **(owner.spawn_arguments() if command.user else {}),
-            )
-        except OSError as error:
-            raise StepFailed(f"'{program}' could not be started.", str(error)) from error
-
-    def opened_tool_log(self, command: str) -> BinaryIO:
-        """tool.log, for a program's output, that command as its headline if there is room."""
-        log = self.directory.tool_log.open("ab", buffering=0)
-        with suppress(OSError):  # a full disk takes us the output, not the step
-            log.write(f"$ {without_passwords(command)}\n".encode(errors="surrogateescape"))
-        return log
-
-    def run(self, command: Command, timeout: float) -> Completed:
-        """Run a program to its end; raises `StepFailed` if it takes longer than `timeout`."""
-        running = self.start(command)
-        deadline = time.monotonic() + timeout
-        while (completed := running.poll()) is None:
-            if time.monotonic() > deadline:
-                raise StepFailed(
-                    f"'{command}' did not end within {timeout:.0f} seconds.",
-                    "It is still running.",
-                    next_steps=(
-                        f"look at it: ps -fp {running.pid}",
-                        f"once it has ended: pgrescue resume {self.directory.id}",
-                    ),
-                )
-            time.sleep(0.05)
-        return completed
-
-    def tool_output(self, position: int) -> str:
-        """What programs have written since that position of tool.log, its last 4 KiB."""
-        with self.directory.tool_log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(position, size - 4096))
-            return log.read().decode(errors="replace").strip()
 
     def make_directory(self, path: str) -> None:
         """Create a directory for the server's account, or take over an empty one.
@@ -366,15 +214,6 @@ class RestoreExecution(Execution[Plan]):
     def work(self) -> Work:
         """The executors' part of the plan."""
         return self.plan.work
-
-
-def _environment(command: Command, owner: Account) -> dict[str, str]:
-    """The account's, or ours; the way to a source is for pg_basebackup only: a server that is
-    started would hand a password on to whatever it starts."""
-    whole = owner.environment() if command.user else {**os.environ, "LC_ALL": "C.UTF-8"}
-    if Path(command.argv[0]).name == "pg_basebackup":
-        return whole
-    return {name: value for name, value in whole.items() if name not in TO_THE_SOURCE}
 
 
 def is_vacant(path: Path) -> bool:

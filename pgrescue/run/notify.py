@@ -82,7 +82,7 @@ def _run(command: str, text: str, execution: Execution[SealedPlan]) -> str | Non
 
     One that takes long is left to itself: meanwhile the run holds its lock.
     """
-    with execution.opened_tool_log(command) as log:
+    with execution.programs.opened_log(command) as log:
         return _told(command, text, log)
 
 

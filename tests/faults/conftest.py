@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pgrescue.demo.binaries import Origin, ServerBinaries
+from tests.faults.faulty import make_victim
 from tests.faults.kinds import KINDS
 from tests.faults.scene import Scene
+from tests.support.cluster import Workspace
+from tests.support.source import Source
 
 SceneOf = Callable[[str], Scene]
 _AT_ONCE = 2
 """How many are kept: cases come kind by kind."""
+
+
+@pytest.fixture
+def victim(workspace: Workspace, any_binaries: ServerBinaries) -> Source:
+    """A running cluster with a backup, for one case."""
+    return make_victim(workspace, any_binaries)
 
 
 @pytest.fixture(scope="session")

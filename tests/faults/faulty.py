@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pgrescue.demo.binaries import ServerBinaries
+import pytest
+
+from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.run.records import Purpose
 from pgrescue.run.run_directory import RunDirectory, create_run, load_plan
 from tests.support.cluster import Workspace
@@ -30,6 +32,29 @@ def make_victim(workspace: Workspace, binaries: ServerBinaries) -> Source:
     source.log.mark("after the backup")
     source.sandbox.switch_wal()
     source.log.mark("only in pg_wal")
+    return source
+
+
+def make_chained(
+    workspace: Workspace,
+    binaries_by_origin: Mapping[Origin, ServerBinaries],
+    form: str,
+    *,
+    tablespace: bool = False,
+) -> Source:
+    """A running cluster with a full backup of that form and an increment upon it."""
+    newest = max(binaries_by_origin.values(), key=lambda binaries: binaries.major)
+    if newest.major < 17:
+        pytest.skip("incremental backups came with PostgreSQL 17")
+    source = Source.make(workspace, newest, settings={**QUIET, "summarize_wal": "on"})
+    if tablespace:
+        source.sandbox.create_tablespace("fast")
+        source.sandbox.sql("create table elsewhere tablespace fast as select 1 as n")
+    full = source.backup("full", form).path
+    source.log.mark("between the backups")
+    source.backup("increment", form, f"--incremental={full}/backup_manifest")
+    source.log.mark("after the backups")
+    source.sandbox.switch_wal()
     return source
 
 

@@ -19,8 +19,9 @@ from pgrescue.plan.work import combined_directory
 from pgrescue.postgres.postmaster import process_title
 from pgrescue.postgres.service import Command
 from pgrescue.run.__main__ import main
-from pgrescue.run.execution import RestoreExecution, Running
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import RESERVE_BYTES, Journal, plain_record, reserve_room
+from pgrescue.run.programs import Programs, Running
 from pgrescue.run.records import AnyRecord, Progress
 from pgrescue.run.run_directory import RunDirectory
 from tests.faults.full_disk import fill
@@ -48,15 +49,15 @@ class Fault:
             self._look(journal, record, "after")
 
         Journal.append = appended  # type: ignore[method-assign, assignment]
-        start = RestoreExecution.start
+        start = Programs.start
 
-        def started(execution: RestoreExecution, command: Command) -> Running:
-            running = start(execution, command)
+        def started(programs: Programs, command: Command) -> Running:
+            running = start(programs, command)
             if str(self._wanted.get("word")) in str(command) and not self._has_struck:
                 self._strike_at(running.pid)
             return running
 
-        RestoreExecution.start = started  # type: ignore[method-assign, assignment]
+        Programs.start = started  # type: ignore[method-assign, assignment]
 
     def _strike_at(self, pid: int) -> None:
         match self._wanted["what"]:

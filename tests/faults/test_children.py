@@ -24,7 +24,7 @@ from pgrescue.postgres.postmaster import (
 )
 from pgrescue.run.records import CommandBegan
 from pgrescue.run.run_directory import RunDirectory, boot_id
-from tests.faults.faulty import QUIET, created, make_victim, run_with
+from tests.faults.faulty import created, make_chained, run_with
 from tests.support.cluster import Workspace
 from tests.support.command import finished
 from tests.support.runs import journal, status
@@ -36,24 +36,9 @@ OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def victim(workspace: Workspace, any_binaries: ServerBinaries) -> Source:
-    """A running cluster with a backup."""
-    return make_victim(workspace, any_binaries)
-
-
-@pytest.fixture
 def chained(binaries_by_origin: dict[Origin, ServerBinaries], workspace: Workspace) -> Source:
     """A running cluster with an incremental backup upon a full one."""
-    newest = max(binaries_by_origin.values(), key=lambda binaries: binaries.major)
-    if newest.major < 17:
-        pytest.skip("incremental backups came with PostgreSQL 17")
-    source = Source.make(workspace, newest, settings={**QUIET, "summarize_wal": "on"})
-    full = source.backup("full", "-Fp").path
-    source.log.mark("between the backups")
-    source.backup("increment", "-Fp", f"--incremental={full}/backup_manifest")
-    source.log.mark("after the backups")
-    source.sandbox.switch_wal()
-    return source
+    return make_chained(workspace, binaries_by_origin, "-Fp")
 
 
 def test_a_program_that_is_not_in_the_journal_has_never_run(victim: Source) -> None:

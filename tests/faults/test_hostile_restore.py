@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.support.source import Source
 
 pytestmark = [pytest.mark.faults, pytest.mark.server]
 
+ROOTS_HOME = pwd.getpwuid(0).pw_dir
 EVERY_DAY = [("link out", "base"), ("parent", "tablespace"), ("twice", "wal")]
 CASES = [
     pytest.param(name, where, marks=() if (name, where) in EVERY_DAY else pytest.mark.slow)
@@ -113,7 +115,7 @@ def test_hostile_member(
     assert source.place.rows() == source.log.expected("latest")
 
 
-@pytest.mark.parametrize("place", ["/root/.ssh/x", "relative/place", "/srv/../etc/pwned.d"])
+@pytest.mark.parametrize("place", [f"{ROOTS_HOME}/keys", "relative/place", "/srv/../etc/pwned.d"])
 def test_tablespace_map_that_leads_astray(source: Source, backup: Path, place: str) -> None:
     """Its directory would be made, by root, and given to the server's account."""
     (backup / "backup_manifest").unlink()

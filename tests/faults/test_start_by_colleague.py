@@ -16,7 +16,7 @@ from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.plan.model import Plan
 from pgrescue.plan.work import combined_directory
 from pgrescue.run.run_directory import RunDirectory
-from tests.faults.faulty import QUIET, created, make_victim, run_with, tried_starts
+from tests.faults.faulty import created, make_chained, run_with, tried_starts
 from tests.support.cluster import Workspace
 from tests.support.command import command_environment
 from tests.support.runs import status
@@ -29,26 +29,9 @@ _CALL = re.compile(r"^\d+\s+(\w+)\((.*)\) = 0")
 
 
 @pytest.fixture
-def victim(workspace: Workspace, any_binaries: ServerBinaries) -> Source:
-    """A running cluster with a backup."""
-    return make_victim(workspace, any_binaries)
-
-
-@pytest.fixture
 def chained(binaries_by_origin: dict[Origin, ServerBinaries], workspace: Workspace) -> Source:
     """A running cluster with a tablespace and a chain of two backups."""
-    newest = max(binaries_by_origin.values(), key=lambda binaries: binaries.major)
-    if newest.major < 17:
-        pytest.skip("incremental backups came with PostgreSQL 17")
-    source = Source.make(workspace, newest, settings={**QUIET, "summarize_wal": "on"})
-    source.sandbox.create_tablespace("fast")
-    source.sandbox.sql("create table elsewhere tablespace fast as select 1 as n")
-    full = source.backup("full", "-Ft").path
-    source.log.mark("between the backups")
-    source.backup("increment", "-Ft", f"--incremental={full}/backup_manifest")
-    source.log.mark("after the backups")
-    source.sandbox.switch_wal()
-    return source
+    return make_chained(workspace, binaries_by_origin, "-Ft", tablespace=True)
 
 
 def tried(source: Source, run: RunDirectory) -> list[dict[str, object]]:

@@ -38,12 +38,6 @@ RECORDS = 45
 
 
 @pytest.fixture
-def victim(workspace: Workspace, any_binaries: ServerBinaries) -> Source:
-    """A cluster whose pgrescue keeps its state where the test says."""
-    return make_victim(workspace, any_binaries)
-
-
-@pytest.fixture
 def small_victim(workspace: Workspace, any_binaries: ServerBinaries) -> Iterator[Source]:
     """A cluster whose pgrescue keeps its state on a small file system."""
     with small_file_system(workspace.state, SIZE):

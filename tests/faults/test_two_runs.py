@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import Refused
 from pgrescue.run.lock import locked
-from tests.faults.faulty import created, make_victim, run_with
+from tests.faults.faulty import created, run_with
 from tests.support.cluster import Workspace
 from tests.support.command import Completed, command_environment, document, run_pgrescue
 from tests.support.people import run_as, unavailable
@@ -34,12 +33,6 @@ with locked(sys.argv[2:], "held"):
     print("held", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def victim(workspace: Workspace, any_binaries: ServerBinaries) -> Source:
-    """A running cluster with a backup."""
-    return make_victim(workspace, any_binaries)
 
 
 def kept_plan(source: Source, *options: str) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.sandbox import Sandbox
 from tests.support.cluster import Workspace, cluster_config
@@ -74,3 +75,11 @@ def scene(any_binaries: ServerBinaries) -> Iterator[Scene]:
         yield make_scene(workspace, any_binaries, tablespace=True)
     finally:
         workspace.destroy()
+
+
+@pytest.fixture
+def config(scene: Scene) -> Iterator[ClusterConfig]:
+    """The scene's configuration, to be changed at will; restored afterwards."""
+    known = cluster_config(scene.sandbox)
+    yield known
+    scene.workspace.configure(known)

@@ -19,7 +19,6 @@ from pgrescue.demo.sandbox import Sandbox
 from pgrescue.plan.checks.places import protected
 from pgrescue.postgres.postmaster import find_postmaster, is_alive
 from tests.refusals.conftest import QUIET, Scene
-from tests.support.cluster import cluster_config
 from tests.support.command import document, run_pgrescue
 from tests.support.files import differences, file_tree
 from tests.support.impostor import process_in, single_user
@@ -29,14 +28,6 @@ pytestmark = pytest.mark.server
 
 REFUSED, STEP_FAILED = 3, 4
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-
-
-@pytest.fixture
-def config(scene: Scene) -> Iterator[ClusterConfig]:
-    """The scene's configuration, to be changed at will; restored afterwards."""
-    known = cluster_config(scene.sandbox)
-    yield known
-    scene.workspace.configure(known)
 
 
 @pytest.fixture(scope="module")

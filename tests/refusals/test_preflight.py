@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,21 +16,12 @@ from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.demo.sandbox import Sandbox
 from tests.refusals.conftest import QUIET, Scene
-from tests.support.cluster import cluster_config
 from tests.support.command import document
 from tests.support.refused import refused, unchanged
 
 pytestmark = pytest.mark.server
 
 USAGE, REFUSED = 2, 3
-
-
-@pytest.fixture
-def config(scene: Scene) -> Iterator[ClusterConfig]:
-    """The scene's configuration, to be changed at will; restored afterwards."""
-    known = cluster_config(scene.sandbox)
-    yield known
-    scene.workspace.configure(known)
 
 
 @pytest.fixture(scope="module")

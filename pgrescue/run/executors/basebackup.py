@@ -49,7 +49,7 @@ def prepare(execution: BackupExecution) -> str:
 def take(execution: BackupExecution) -> str:
     """Run pg_basebackup to its end, telling how far it is."""
     prepare(execution)
-    running = execution.start(take_command(execution.work))
+    running = execution.programs.start(take_command(execution.work))
     try:
         taken, said = follow(execution, running, _watched(execution.work))
     except BaseException:

@@ -15,7 +15,8 @@ from pgrescue.backup.progress import VIEW_PHASES, Taken, after_line
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.basebackup_options import BackupFormat, Checkpoint
-from pgrescue.run.execution import Execution, Running
+from pgrescue.run.execution import Execution
+from pgrescue.run.programs import Running
 from pgrescue.survey.source import connect_again
 
 _POLL_SECONDS = 0.25

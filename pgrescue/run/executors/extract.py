@@ -122,7 +122,7 @@ def combine(execution: RestoreExecution) -> str:
     for item in work.chain[-1].tablespaces:
         tablespace_root(execution, item)
         make_anew(execution, combined_tablespace(work, item))
-    completed = execution.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
+    completed = execution.programs.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
     if completed.exit_code != 0:
         raise tool_failed(
             completed.output,

@@ -49,7 +49,7 @@ def receive(execution: RestoreExecution) -> str:
         tablespace_root(execution, item)
         make_anew(execution, item.archive)
     make_slot(execution, seed)
-    running = execution.start(receive_command(work, seed))
+    running = execution.programs.start(receive_command(work, seed))
     watched = Watched(
         place=seed.place,
         format="plain",
@@ -111,7 +111,7 @@ def own_configuration(execution: RestoreExecution) -> str:
     aside = next(item.aside for item in execution.state().asides if item.path == str(data))
     kept = [name for name in seed.own_files if os.path.lexists(Path(aside, name))]
     if kept:
-        completed = execution.run(own_files_command(work, aside, kept), _COPY_SECONDS)
+        completed = execution.programs.run(own_files_command(work, aside, kept), _COPY_SECONDS)
         if completed.exit_code != 0:
             raise StepFailed(
                 "This server's own configuration could not be copied.",

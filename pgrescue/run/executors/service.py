@@ -18,9 +18,10 @@ from pgrescue.postgres.postmaster import (
     server_processes,
 )
 from pgrescue.postgres.server_log import LogFollower, end_of_log
-from pgrescue.run.execution import RestoreExecution, Running
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.manager import check_manager_lets_go
 from pgrescue.run.explained import server_failed
+from pgrescue.run.programs import Running
 from pgrescue.run.records import ServerStarting
 
 _POLL_SECONDS = 0.2
@@ -42,7 +43,7 @@ def stop(execution: RestoreExecution) -> str:
     if execution.work.service.kind == "pg_ctl" and not _is_named(data):
         _interrupt_without_pid_file(execution, data)
     command = service_of(execution.work).stop
-    completed = execution.run(command, execution.work.stop_timeout)
+    completed = execution.programs.run(command, execution.work.stop_timeout)
     deadline = time.monotonic() + min(execution.work.stop_timeout, 60.0)
     while left := server_processes(data):
         if completed.exit_code != 0 or time.monotonic() > deadline:
@@ -111,7 +112,7 @@ def start(execution: RestoreExecution) -> str:
     _prepare_log(execution, log)
     position = end_of_log(log)
     execution.journal.append(ServerStarting(log=str(log), position=position))
-    running = execution.start(service_of(execution.work).start)
+    running = execution.programs.start(service_of(execution.work).start)
     execution.background.append(running)
     wait_for_postmaster(execution, running, LogFollower(log, position))
     return "started"

@@ -1,4 +1,4 @@
-"""The use cases that the command line and the terminal UI share: look, plan, run, take back."""
+"""The use cases that the command line and the terminal UI share: look, plan, verify."""
 
 from __future__ import annotations
 

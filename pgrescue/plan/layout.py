@@ -27,7 +27,10 @@ def stays_in_place(directory: PathFacts) -> bool:
 
 
 def staging_directory(destination: PathFacts, tag: str) -> str:
-    """The directory for WAL and fetch-wal, on the data directory's filesystem, outside it."""
+    """The directory for WAL and fetch-wal, on the data directory's filesystem.
+
+    Beside it; inside where the data directory itself stays.
+    """
     if stays_in_place(destination):
         return f"{destination.real_path}/{INSIDE}/{tag}/wal"
     return f"{destination.real_path}.{tag}-wal"

@@ -160,7 +160,7 @@ class Work:
     old_wal: str | None
     """The old cluster's `pg_wal`, before anything moves."""
     staging: str
-    """Directory outside the data directory: the backup's WAL, the rescued tail, fetch-wal."""
+    """Directory of the run's own: the backup's WAL, the rescued tail, fetch-wal."""
     wal_archive: str | None
     restore_command: str | None
     """The configured command that fetches WAL, where the archive is no directory."""

@@ -29,7 +29,7 @@ class Host(Protocol):
 
     @property
     def places(self) -> Mapping[str, str]:
-        """Paths and names for commands: `data`, `archive`, `bin`, `account`, `service`."""
+        """For commands: `data`, `archive`, `bin`, `account`, and `again`, which goes on."""
 
     def archived(self, name: str) -> FileSeen | None:
         """A WAL file of the archive, in whatever form it is there."""

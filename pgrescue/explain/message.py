@@ -24,14 +24,16 @@ class Message:
     text: str
     pid: int | None = None
     detail: str = ""
-    hint: str = ""
     _last: str = field(default="text", repr=False)
 
     def add(self, level: str, text: str) -> None:
-        """Take in a DETAIL or HINT line; other companions (CONTEXT, STATEMENT) explain nothing."""
-        self._last = {"DETAIL": "detail", "HINT": "hint"}.get(level, "")
+        """Take in a DETAIL line; other companions explain nothing, and a HINT is never passed on.
+
+        PostgreSQL's hints include "try removing backup_label", which ruins a restored backup.
+        """
+        self._last = "detail" if level == "DETAIL" else ""
         if self._last:
-            setattr(self, self._last, text)
+            self.detail = text
 
     def go_on(self, text: str) -> None:
         """Take in a line that continues the one before."""
@@ -44,10 +46,7 @@ class Message:
         return self.level in ("FATAL", "PANIC")
 
     def quoted(self) -> str:
-        """As it stands in the log, without the prefix; a hint is never repeated.
-
-        PostgreSQL's hints include "try removing backup_label", which ruins a restored backup.
-        """
+        """As it stands in the log, without the prefix."""
         level = "" if self.level in ("OUTPUT", "TOOL") else f"{self.level}: "
         detail = f" ({self.detail})" if self.detail else ""
         return f"line {self.number}: {level}{self.text}{detail}"

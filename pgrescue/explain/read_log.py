@@ -19,7 +19,7 @@ _LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text
 _PID = re.compile(r"\[(\d+)\]")
 _TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): ")
 _CSV = re.compile(rf'^\d{{4}}-\d\d-\d\d [\d:.]+ [^",]*,.*,(?:{_LEVELS}),')
-_CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL, _CSV_HINT, _CSV_PID = 11, 13, 14, 15, 3
+_CSV_PID, _CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL = 3, 11, 13, 14
 _OF_STATEMENTS = ("statement: ", "duration: ", "execute ", "AUDIT: ")
 """Text of users: it may hold anything, even what looks like a failure."""
 
@@ -103,7 +103,6 @@ def _json(number: int, line: str) -> Message | None:
         str(entry.get("message", "")),
         pid if isinstance(pid, int) else None,
         str(entry.get("detail", "")),
-        str(entry.get("hint", "")),
     )
 
 
@@ -118,7 +117,7 @@ def _csv(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Message | N
         row: Sequence[str] = next(csv.reader([line]))
     except (csv.Error, StopIteration):
         return None
-    if len(row) <= _CSV_HINT:
+    if len(row) <= _CSV_DETAIL:
         return None
     pid = row[_CSV_PID]
     return Message(
@@ -127,5 +126,4 @@ def _csv(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Message | N
         row[_CSV_MESSAGE],
         int(pid) if pid.isdigit() else None,
         row[_CSV_DETAIL],
-        row[_CSV_HINT],
     )

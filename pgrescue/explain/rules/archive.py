@@ -7,7 +7,7 @@ Texts: `src/backend/access/transam/xlogarchive.c`, `src/common/archive.c`, `pgar
 from __future__ import annotations
 
 from pgrescue.explain.evidence import archived_segment, place, setting
-from pgrescue.explain.rule import RECOVERY_UNCHANGED, Rule
+from pgrescue.explain.rule import BACKUP_UNCHANGED, Rule
 
 _FILE = r'"(?P<file>[^"]+)"'
 _TRY = (
@@ -134,7 +134,7 @@ ARCHIVE = (
         "needs has arrived.",
         levels=("WARNING", "NOTICE"),
         evidence=(setting("archive_command"),),
-        unchanged=RECOVERY_UNCHANGED,
+        unchanged=BACKUP_UNCHANGED,
         next=(
             "select last_failed_wal, last_failed_time from pg_stat_archiver",
             "pgrescue doctor --test-archiving",

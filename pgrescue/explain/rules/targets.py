@@ -5,7 +5,7 @@ Texts: `recoveryStopsBefore`, `FinishWalRecovery` in `xlogrecovery.c` (12 to 14:
 
 from __future__ import annotations
 
-from pgrescue.explain.evidence import archived_segment, setting, targets
+from pgrescue.explain.evidence import archived_segment, limits, named_setting, setting, targets
 from pgrescue.explain.rule import Rule
 
 TARGETS = (
@@ -64,7 +64,7 @@ TARGETS = (
         cause="The primary raised it to {wanted} within the WAL; here it is {got}. If recovery is "
         "told to go on now, the server shuts down.",
         levels=("WARNING",),
-        evidence=(setting("max_connections"),),
+        evidence=(limits, named_setting),
         next=(
             "stop the server, set {setting} = {wanted} in {data!q}/postgresql.auto.conf, start "
             "it again",

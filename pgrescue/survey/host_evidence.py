@@ -41,7 +41,7 @@ class ClusterHost:
         config_directory: str | None = None,
         again: str | None = None,
     ) -> None:
-        """`again`: the command that goes on once the cause is mended, if it is not a plain start."""
+        """`again`: what goes on once the cause is mended, if not a plain start."""
         self._data = data_directory
         self._archive = archive
         self._config_directory = config_directory

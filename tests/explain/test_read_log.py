@@ -147,6 +147,41 @@ def test_a_quiet_log_has_no_failure() -> None:
     assert explain(log, NoHost()) == ()
 
 
+START = "x [1] LOG:  starting PostgreSQL 15.18"
+STOP = "x [2] LOG:  recovery stopping before commit of transaction 7, time 2026-11-22 20:36:03+00"
+
+
+@pytest.mark.parametrize(
+    ("target", "known_up", "is_before"),
+    [
+        ("2026-11-22 20:30:00+00", "2026-11-22 20:35:51 UTC", True),
+        ("2026-11-22 21:30:00+01", "2026-11-22 20:35:51 UTC", True),
+        ("2026-11-22 15:40:00-05", "2026-11-22 20:35:51 UTC", False),
+        ("2026-11-22 20:30:00+00", "2026-11-22 21:25:51 CET", False),
+    ],
+)
+def test_times_are_compared_across_zones(target: str, known_up: str, is_before: bool) -> None:
+    log = [
+        START,
+        f"x [2] LOG:  database system was interrupted; last known up at {known_up}",
+        f"x [2] LOG:  starting point-in-time recovery to {target}",
+        'x [2] LOG:  restored log file "00000001000000000000003A" from archive',
+        STOP,
+    ]
+    assert ("target_before_backup" in [each.code for each in explain(log, NoHost())]) is is_before
+
+
+def test_a_target_within_the_backups_own_wal_needs_no_archive() -> None:
+    log = [
+        START,
+        "x [2] LOG:  starting point-in-time recovery to earliest consistent point",
+        "x [2] LOG:  redo starts at 0/38000028",
+        "x [2] LOG:  recovery stopping after reaching consistency",
+        "x [2] LOG:  redo done at 0/38000100 system usage: CPU: user: 0.00 s",
+    ]
+    assert explain(log, NoHost()) == ()
+
+
 @given(
     st.text()
     | st.lists(

@@ -187,6 +187,7 @@ def test_weeks_at_the_turn_of_the_year_have_the_right_year() -> None:
         backup_at(datetime(2026, 12, 30, tzinfo=UTC), 1, name="before"),
         backup_at(datetime(2027, 1, 2, tzinfo=UTC), 2, name="after"),
     ]
+    world.fill(1, 1, 2)
     advice = advise(world.facts(), RetentionPolicy(weekly=5))
     assert kept(advice)["after"][-1] == "week 2026-W53"
     assert removable(advice) == ["before"]
@@ -198,6 +199,7 @@ def test_months_are_those_that_have_a_backup() -> None:
     for number, (month, day) in enumerate(months):
         moment = datetime(2026, month, day, 12, tzinfo=UTC)
         world.backups.append(backup_at(moment, number, name=f"m{month}d{day}"))
+    world.fill(1, 0, len(months))
     advice = advise(world.facts(), RetentionPolicy(monthly=3))
     assert removable(advice) == ["m1d5", "m3d1"]
     assert kept(advice)["m3d31"] == ("month 2026-03",)

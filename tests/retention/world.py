@@ -158,8 +158,16 @@ class World:
         }
 
     def linked(self) -> list[Backup]:
-        """The catalog."""
-        return link_chains(self.backups)
+        """The catalog, in which a backup without the WAL of its own time is not usable."""
+        return [
+            backup if self._holds_its_wal(backup) else broken(backup, "wal_missing")
+            for backup in link_chains(self.backups)
+        ]
+
+    def _holds_its_wal(self, backup: Backup) -> bool:
+        number = int(backup.start_lsn or 0) // SIZE
+        inside = backup.details is not None and backup.details.wal_inside != "none"
+        return inside or (backup.timeline, number) in self.segments
 
     def windows(self) -> Iterator[RecoverableWindow]:
         """As reading the archive by names tells them."""

@@ -21,7 +21,6 @@ _MISSED = {
     "target_before_backup",
 }
 """Failures that mean: the server is sound, but not where it should be."""
-_KEPT = "The old data is untouched where it was set aside."
 _NEWEST = 16 << 20
 """Bytes of a server's log that are read; one start writes far less."""
 
@@ -46,13 +45,13 @@ def server_failed(execution: RestoreExecution, title: str, output: str = "") -> 
     )
     if not found:
         why = output or f"The log {log} does not say why."
-        return StepFailed(title, why, unchanged=_KEPT, next_steps=steps)
+        return StepFailed(title, why, next_steps=steps)
     missed = any(each.code in _MISSED for each in found)
-    return _error(TargetNotReached if missed else StepFailed, found, _KEPT, steps)
+    return _error(TargetNotReached if missed else StepFailed, found, steps)
 
 
 def tool_failed(
-    output: str, exit_code: int, *, program: str, unchanged: str, next_steps: tuple[str, ...]
+    output: str, exit_code: int, *, program: str, next_steps: tuple[str, ...], unchanged: str = ""
 ) -> StepFailed:
     """The error for a program that has ended with this exit code and these last words."""
     found = explain(output.splitlines(), NoHost())
@@ -70,14 +69,14 @@ def tool_failed(
                 *next_steps,
             ),
         )
-    return _error(StepFailed, found, unchanged, next_steps)
+    return _error(StepFailed, found, next_steps, unchanged)
 
 
 def _error(
     kind: type[StepFailed],
     found: Sequence[Explanation],
-    unchanged: str,
     next_steps: tuple[str, ...],
+    unchanged: str = "",
 ) -> StepFailed:
     """The first failure with its steps; what follows from it is named in the cause."""
     first, *others = found

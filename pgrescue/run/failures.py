@@ -6,38 +6,43 @@ from pgrescue.errors import NOTHING_CHANGED, ExitCode, PgRescueError
 from pgrescue.run.records import Failure
 
 
-def failure_of(problem: PgRescueError, *, step_begun: bool = True) -> Failure:
-    """An error as the journal keeps it; once a step was begun, "nothing changed" is not said."""
+def failure_of(problem: PgRescueError, *, kept: str = "", step_begun: bool = True) -> Failure:
+    """An error as the journal keeps it; once a step was begun, "nothing changed" is not said.
+
+    `kept` says where the old data is by then, if there is any.
+    """
     untrue = step_begun and problem.unchanged == NOTHING_CHANGED
     unchanged = "" if untrue else problem.unchanged
     return Failure(
         title=problem.title,
         cause=problem.cause,
-        evidence="\n".join(filter(None, (problem.evidence, unchanged))),
+        evidence="\n".join(filter(None, (problem.evidence, unchanged, kept if step_begun else ""))),
         next=problem.next_steps,
         exit_code=int(problem.exit_code),
     )
 
 
-def refusal_of_the_system(problem: OSError, step: str, ways_on: tuple[str, ...]) -> Failure:
+def refusal_of_the_system(
+    problem: OSError, step: str, ways_on: tuple[str, ...], kept: str
+) -> Failure:
     """A full disk, a missing right, a device that fails."""
     where = f" at {problem.filename}" if problem.filename else ""
     first, *others = ways_on or ("look into the log",)
     return Failure(
         title=f"The step '{step}' failed: {problem.strerror or problem}.",
         cause=f"The operating system refused{where}.",
-        evidence=str(problem),
+        evidence="\n".join(filter(None, (str(problem), kept))),
         next=(f"mend the cause, then: {first}", *others),
         exit_code=int(ExitCode.STEP_FAILED),
     )
 
 
-def defect(trace: str, step: str, ways_on: tuple[str, ...], directory: str) -> Failure:
+def defect(trace: str, step: str, ways_on: tuple[str, ...], kept: str, directory: str) -> Failure:
     """An error that nobody thought of."""
     return Failure(
         title=f"The step '{step}' failed by a defect in pgrescue.",
         cause=trace.strip().splitlines()[-1],
-        evidence=trace,
+        evidence="\n".join(filter(None, (trace, kept))),
         next=(*ways_on[1:], f"report it with {directory}"),
         exit_code=int(ExitCode.STEP_FAILED),
     )

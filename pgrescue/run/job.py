@@ -42,6 +42,10 @@ class Job(ABC, Generic[E]):
     def after_abort(self) -> Failure | None:
         """Leave nothing half-done behind a run that was stopped on request."""
 
+    def kept(self) -> str:
+        """In words, where what was there before is while this work has failed; "" for nothing."""
+        return ""
+
     @property
     @abstractmethod
     def ways_on(self) -> tuple[str, ...]:

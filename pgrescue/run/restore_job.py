@@ -17,6 +17,7 @@ from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job, check_facts
+from pgrescue.run.kept import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.room import OutOfRoom, watched
@@ -51,8 +52,15 @@ class RestoreJob(Job[RestoreExecution]):
             await_start_command(self.execution)
             stop(self.execution)
         except PgRescueError as problem:
-            return failure_of(problem)
+            return failure_of(problem, kept=self.kept())
         return None
+
+    def kept(self) -> str:
+        """As the journal has it, if that can be read."""
+        try:
+            return old_data_now(self.execution.work, self.execution.state())
+        except OSError:
+            return ""
 
     @property
     def ways_on(self) -> tuple[str, ...]:

@@ -95,13 +95,9 @@ class Room:
             there = f"{free.bytes} bytes are free"
             if missing <= 0:
                 what, there = "an unknown amount", f"{there}, so it may be a quota"
-        asides = self._execution.state().asides
         return OutOfRoom(
             f"{item.filesystem} has no room for the step '{self._step}'.",
             f"Only {there} there; the restore needs {what} more. {evidence}".strip(),
-            unchanged="The old data is untouched where it was set aside."
-            if asides
-            else "The old data is where it was.",
             next_steps=(
                 f"make room for {what} more on {item.filesystem}, then: pgrescue resume {run}",
                 f"pgrescue undo {run}",

@@ -113,12 +113,12 @@ def _outcome(job: Job[Execution[SealedPlan]], purpose: Purpose, before: RunState
             execution.journal.append(AbortRequested())
             return Finished(state="aborted", error=job.after_abort())
     except PgRescueError as problem:
-        error = failure_of(problem, step_begun=bool(execution.step))
+        error = failure_of(problem, kept=job.kept(), step_begun=bool(execution.step))
     except OSError as problem:
-        error = refusal_of_the_system(problem, execution.step, job.ways_on)
+        error = refusal_of_the_system(problem, execution.step, job.ways_on, job.kept())
     except Exception:  # the journal must tell of a defect too, whatever it is
         place = str(execution.directory.path)
-        error = defect(traceback.format_exc(), execution.step, job.ways_on, place)
+        error = defect(traceback.format_exc(), execution.step, job.ways_on, job.kept(), place)
     return Finished(state="failed", error=error)
 
 

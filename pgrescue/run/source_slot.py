@@ -49,7 +49,6 @@ def _nothing_begun(execution: RestoreExecution, title: str, cause: str) -> StepF
     return StepFailed(
         title,
         cause,
-        unchanged="Nothing was stopped or set aside.",
         next_steps=(
             "make a new plan: pgrescue reseed --dry-run",
             f"or mend it, then: pgrescue resume {execution.directory.id}",
@@ -90,7 +89,6 @@ def _slot_failed(execution: RestoreExecution, title: str, cause: str) -> StepFai
     return StepFailed(
         title,
         cause,
-        unchanged="The old data is untouched where it was set aside.",
         next_steps=(f"mend it, then: pgrescue resume {run}", f"pgrescue undo {run}"),
     )
 

@@ -92,12 +92,12 @@ class Unpacker:
             raise StepFailed(
                 f"The backup lacks {len(missing)} of its files.",
                 f"The manifest lists them, the backup has not got them, such as {min(missing)}.",
-                unchanged="The old data is untouched where it was set aside.",
                 next_steps=("pgrescue catalog", "choose another backup"),
             )
 
     def _make_directory(self, place: Path) -> None:
         if not place.is_dir():
+            self._make_directory(place.parent)
             try:
                 place.mkdir(mode=self._work.mode)
             except FileExistsError as error:
@@ -108,8 +108,7 @@ class Unpacker:
         self._check_size(listed, entry.size)
         expected = self._manifest.files.get(listed) if self._manifest else None
         digest = expected.digest() if expected is not None else None
-        if not place.parent.is_dir():
-            self._make_directory(place.parent)
+        self._make_directory(place.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(place, flags, self._work.mode & 0o666)
@@ -177,26 +176,35 @@ def tar_entries(path: Path, expected: int = 0) -> Iterator[SourceFile]:
             for member in stream.members():
                 if member.oddity is not None:
                     raise _mismatch(member.name, forbidden("data", member.name, member.oddity))
-                chunks = stream.chunks(member, CHUNK_BYTES)
+                chunks = _whole(path, stream.chunks(member, CHUNK_BYTES))
                 yield SourceFile(member.name, member.is_directory, chunks, member.size)
     except _DAMAGED as error:
-        raise damaged(path, error) from error
+        raise _damaged(path, error) from error
 
 
-def damaged(path: Path, error: Exception) -> StepFailed:
-    """The error for an archive that cannot be read to its end."""
+def _whole(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same: whoever writes them reads from here, where damage has the archive's name."""
+    try:
+        yield from chunks
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StepFailed:
     if isinstance(error, OSError) and error.errno is not None:
         return StepFailed(
-            f"Unpacking {path.name} failed: {os.strerror(error.errno)}.",
+            f"The archive {path.name} cannot be read: {os.strerror(error.errno)}.",
             str(error),
-            unchanged="The old data is untouched where it was set aside.",
-            next_steps=("make room or mend the cause, then: pgrescue resume", "pgrescue undo"),
+            next_steps=(
+                "look for errors of the device: dmesg",
+                "once it can be read: pgrescue resume",
+                "pgrescue undo",
+            ),
         )
     kind = "ends too early" if isinstance(error, TruncatedArchive | EOFError) else "is damaged"
     return StepFailed(
         f"The archive {path.name} {kind}.",
         f"{path}: {error or type(error).__name__}",
-        unchanged="The old data is untouched where it was set aside.",
         next_steps=("pgrescue undo", "choose another backup: pgrescue catalog"),
     )
 
@@ -212,6 +220,5 @@ def _mismatch(name: str, what: str | None) -> StepFailed:
     return StepFailed(
         f"The backup does not hold what it should: {name!r}.",
         f"{name!r}: {what}.",
-        unchanged="The old data is untouched where it was set aside.",
         next_steps=("pgrescue undo", "choose another backup: pgrescue catalog"),
     )

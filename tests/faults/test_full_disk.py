@@ -162,7 +162,7 @@ def test_full_while_wal_is_rescued(workspace: Workspace, any_binaries: ServerBin
         assert needed(status, disk) > 0
         assert status["step"] == "rescue_wal"
         assert status["set_aside"] is None
-        assert "The old data is where it was" in status["error"]["evidence"]
+        assert "the old data is where it was" in status["error"]["evidence"]
         assert not list(disk.path.glob("main/data.*-wal/tail/*.pgrescue-new")), "half a copy"
         disk.make_room()
         resumed(source, source.place)

@@ -50,9 +50,8 @@ def test_a_copy_that_reads_otherwise_is_refused(
         return read_again(file, name)
 
     monkeypatch.setattr(hashlib, "file_digest", spoiled)
-    with pytest.raises(StepFailed, match="The copy of source is not what was copied") as caught:
+    with pytest.raises(StepFailed, match="The copy of source is not what was copied"):
         copy_owned(execution, source, copy)
-    assert "Nothing has been moved" in caught.value.unchanged
     assert not list(tmp_path.glob("copy*")), "and nothing of it is left"
 
 

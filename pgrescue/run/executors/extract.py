@@ -128,7 +128,6 @@ def combine(execution: RestoreExecution) -> str:
             completed.output,
             completed.exit_code,
             program="pg_combinebackup",
-            unchanged="The old data is untouched where it was set aside.",
             next_steps=(
                 f"pgrescue undo {execution.directory.id}",
                 "restore the full backup instead: pgrescue plan --backup ID",

@@ -14,11 +14,10 @@ from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.wal_tail import look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
-from pgrescue.wal.segment import SegmentId
+from pgrescue.wal.segment import HISTORY_NAME, SegmentId
 from pgrescue.wal.summarize import summarize
 
 _CHUNK_BYTES = 1 << 20
-_NOTHING_MOVED = "Nothing has been moved: the old data is where it was."
 
 
 def rescue_wal(execution: RestoreExecution) -> str:
@@ -39,7 +38,7 @@ def rescue_wal(execution: RestoreExecution) -> str:
     histories = [
         name
         for name in (os.listdir(source) if source.is_dir() else [])
-        if name.endswith(".history") and not (archive and int(name[:8], 16) in archive.histories)
+        if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
     ]
     for name in (*found.names, *histories):
         execution.check_abort()
@@ -75,7 +74,6 @@ def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> 
                 f"The copy of {source.name} is not what was copied.",
                 f"{temporary} was read again, and differs from what had been read of {source}: "
                 "a fault of memory or of the device.",
-                unchanged=_unchanged(execution),
                 next_steps=(
                     "look for errors of the device: dmesg",
                     f"pgrescue resume {execution.directory.id}   copies it again",
@@ -101,7 +99,6 @@ def _unreadable(execution: RestoreExecution, path: Path, reason: str) -> StepFai
     return StepFailed(
         f"{path.name} cannot be read: {reason}.",
         f"{path} holds WAL that is nowhere else; what is committed in it would be lost.",
-        unchanged=_unchanged(execution),
         next_steps=(
             "look for errors of the device: dmesg",
             "copy it into the archive by other means; or, to go on without it, move it to another "
@@ -109,10 +106,6 @@ def _unreadable(execution: RestoreExecution, path: Path, reason: str) -> StepFai
             f"then: pgrescue resume {execution.directory.id}",
         ),
     )
-
-
-def _unchanged(execution: RestoreExecution) -> str:
-    return "" if execution.state().asides else _NOTHING_MOVED
 
 
 def _walk(execution: RestoreExecution, tail: Path, names: tuple[str, ...]) -> Lsn:
@@ -145,7 +138,6 @@ def _damaged(execution: RestoreExecution, where: str, promised: Lsn) -> StepFail
     return StepFailed(
         "The WAL that only the old pg_wal has does not reach as far as the plan says.",
         f"It ends in {where}; when the plan was made, it could be read up to {promised}.",
-        unchanged=_NOTHING_MOVED,
         next_steps=(
             "look for errors of the device: dmesg",
             "make a new plan with the same options, and see what it keeps",

@@ -69,12 +69,10 @@ def receive(execution: RestoreExecution) -> str:
     completed = running.poll()
     assert completed is not None
     if completed.exit_code != 0:
-        unchanged = "The old data is untouched where it was set aside."
         raise tool_failed(
             said or completed.output,
             completed.exit_code,
             program="pg_basebackup",
-            unchanged=unchanged,
             next_steps=(f"then take it again: pgrescue resume {execution.directory.id}",),
         )
     _move_in(execution, seed)
@@ -116,7 +114,7 @@ def own_configuration(execution: RestoreExecution) -> str:
             raise StepFailed(
                 "This server's own configuration could not be copied.",
                 completed.output,
-                unchanged=f"It is at {aside}, with the rest of the old data.",
+                unchanged=f"It is at {aside}.",
                 next_steps=(
                     f"mend it, then: pgrescue resume {execution.directory.id}",
                     f"pgrescue undo {execution.directory.id}",
@@ -178,7 +176,7 @@ def stream(execution: RestoreExecution) -> str:
             raise StepFailed(
                 "The standby runs, but receives no WAL.",
                 f"Within {work.start_timeout:.0f} s it did not begin to stream from the source.",
-                unchanged="It is a complete copy; the old data is where it was set aside.",
+                unchanged="It is a complete copy.",
                 next_steps=(
                     f"look into {log_of(work)}: 'could not connect to the primary'?",
                     f"mend it, then: pgrescue resume {execution.directory.id}",

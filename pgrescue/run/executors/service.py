@@ -88,13 +88,10 @@ def _still_running(
     execution: RestoreExecution, command: str, output: str, left: list[int]
 ) -> StepFailed:
     pids = ", ".join(str(pid) for pid in left[:5])
-    # Before anything was set aside that is true; after an undo or an abort it need not be.
-    untouched = execution.step == "stop" and not execution.state().asides
     return StepFailed(
         "The server is still running.",
         f"After '{command}' these processes still work in {execution.work.data_directory}: "
         f"{pids}. {output}".strip(),
-        unchanged="No file was touched." if untouched else "",
         next_steps=(
             "see why it does not stop (open transactions, the archiver, a service of another name)",
             f"pgrescue resume {execution.directory.id}",

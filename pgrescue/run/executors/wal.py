@@ -82,7 +82,7 @@ def _does_not_serve(execution: RestoreExecution, script: Path, attempt: Attempt)
     return StepFailed(
         f"Recovery would not get its WAL: {attempt.name} {_words(attempt)}.",
         f"{script} was tried as {account}, as the server will call it. {attempt.said}".strip(),
-        unchanged="The old data is where it was set aside; the server has not been started.",
+        unchanged="The server has not been started.",
         next_steps=(
             f"as {account}: {script} {attempt.name} /tmp/{attempt.name}",
             f"pgrescue resume {execution.directory.id}   tries again once the cause is mended",

@@ -1,0 +1,19 @@
+"""Where the old data is while a restore has failed, from its journal; pure."""
+
+from __future__ import annotations
+
+from pgrescue.plan.model import Work
+from pgrescue.run.state import RunState
+
+
+def old_data_now(work: Work, state: RunState) -> str:
+    """In a sentence; "" where it may be deleted, or where an undo or a deletion tells itself."""
+    if state.deletion_begun or state.purpose != "restore":
+        return ""
+    if not work.moves:
+        return "Nothing had to be set aside: where it restores to there was no data."
+    if not state.asides:
+        return "Nothing has been moved: the old data is where it was."
+    if len(state.asides) < len(work.moves) or not all(item.done for item in state.asides):
+        return "The old data is untouched: a part is set aside, the rest is where it was."
+    return f"The old data is untouched where it was set aside: {state.set_aside}."

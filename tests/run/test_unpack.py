@@ -1,0 +1,72 @@
+"""An archive that is cut anywhere is told as cut, by its name, never as a defect."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pgrescue.errors import StepFailed
+from pgrescue.run.unpack import Destination, Unpacker, tar_entries
+from tests.run.conftest import make_plan
+
+
+def archive() -> bytes:
+    """A directory and two files, one of many blocks whose content hardly compresses."""
+    content = bytes((number * number) % 251 for number in range(60_000))
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in (("PG_VERSION", b"15\n"), ("base/1/1259", content)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+WHOLE = {"base.tar": archive(), "base.tar.gz": gzip.compress(archive(), mtime=0)}
+
+
+def unpack(path: Path, root: Path) -> None:
+    unpacker = Unpacker(make_plan(str(root)).work, None, lambda *_: None)
+    root.mkdir()
+    unpacker.write_all(tar_entries(path), Destination(root, "data", ""))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_one_is_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(WHOLE[name])
+    unpack(tmp_path / name, tmp_path / "data")
+    assert (tmp_path / "data/PG_VERSION").read_bytes() == b"15\n"
+    assert (tmp_path / "data/base/1/1259").stat().st_size == 60_000
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_one_that_was_cut_is_named(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    place = tmp_path_factory.mktemp("cut")
+    # Behind the last 1024 bytes, the end marker, tar pads with zeroes that nobody misses.
+    end = len(WHOLE[name]) if name.endswith(".gz") else 62_000
+    (place / name).write_bytes(WHOLE[name][: data.draw(st.integers(1, end - 1))])
+    with pytest.raises(StepFailed) as caught:
+        unpack(place / name, place / "data")
+    assert caught.value.title in (
+        f"The archive {name} ends too early.",
+        f"The archive {name} is damaged.",
+    )
+    assert caught.value.next_steps
+
+
+def test_a_device_that_fails_is_told_as_that(tmp_path: Path) -> None:
+    """/proc/self/mem gives an input/output error at its beginning."""
+    (tmp_path / "base.tar").symlink_to("/proc/self/mem")
+    with pytest.raises(StepFailed, match=r"base.tar cannot be read: Input/output error") as caught:
+        unpack(tmp_path / "base.tar", tmp_path / "data")
+    assert "dmesg" in caught.value.next_steps[0]

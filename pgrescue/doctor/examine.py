@@ -17,6 +17,7 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
     tools.decompressors,
     server.data_directory,
     server.server,
+    server.manager,
     server.service,
     backups.usable,
     backups.verified,

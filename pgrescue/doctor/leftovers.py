@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from pgrescue.config.state import state_directory
 from pgrescue.doctor.subject import Subject
+from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.retention.build import REMOVED
+from pgrescue.run.run_directory import check_private
 
 _BESIDE = ".pgrescue-"
 _INSIDE = ".pgrescue"
@@ -33,14 +34,11 @@ def state(subject: Subject) -> list[Finding]:
         return [Finding(code, "blocker", message, "export PGRESCUE_STATE=DIRECTORY")]
     if existing != path:
         return [Finding(code, "ok", f"{path} will be created when it is needed.")]
-    facts = path.stat()
-    if facts.st_uid not in (0, os.geteuid()):
-        message = f"{path} belongs to user {facts.st_uid}, who could change plans and runs in it."
-        return [Finding(code, "blocker", message, f"chown {os.geteuid()} {path}")]
-    mode = stat.S_IMODE(facts.st_mode)
-    if mode & 0o077:
-        message = f"{path} is open to others (mode {mode:04o})."
-        return [Finding(code, "warning", message, f"chmod 0700 {path}")]
+    try:
+        check_private(path)
+    except Refused as refusal:
+        message = f"{refusal.title} {refusal.cause}"
+        return [Finding(code, "blocker", message, refusal.next_steps[0])]
     return [Finding(code, "ok", f"{path} is private and writable.")]
 
 

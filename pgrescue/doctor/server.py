@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 from pgrescue.config.supervisor import main_pid, unit_of
 from pgrescue.doctor.subject import Subject
 from pgrescue.findings import Finding
+from pgrescue.plan.checks.manager import finding_about
 from pgrescue.postgres.account import Account, account_by_name
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 from pgrescue.postgres.service import Command, ServiceTarget, service_commands
+from pgrescue.survey.manager import find_manager
 
 _STATUS_SECONDS = 20
 
@@ -49,6 +52,12 @@ def server(subject: Subject) -> list[Finding]:
     status = f", {running.status}" if running.status else ""
     message = f"The server runs as process {running.pid}{port}{status}."
     return [Finding("cluster.server", "ok", message)]
+
+
+def manager(subject: Subject) -> list[Finding]:
+    """Who else starts and stops the server; on a calm day it may well be in charge."""
+    found = find_manager(subject.cluster.data_directory)
+    return [] if found is None else [replace(finding_about(found), status="warning")]
 
 
 def service(subject: Subject) -> list[Finding]:

@@ -155,8 +155,9 @@ def space(group: str) -> Ask:
         path = facts.get(group, "")
         free = host.free(path)
         if free is not None:
-            where = path or "the data directory"
-            yield f"{where} has {free[0]:,} bytes and {free[1]:,} inodes free"
+            where, (size, inodes) = path or "the data directory", free
+            files = "" if inodes is None else f" and {inodes:,} inodes"
+            yield f"{where} has {size:,} bytes{files} free"
 
     return ask
 

@@ -46,8 +46,8 @@ class Host(Protocol):
     def process(self, pid: int) -> str | None:
         """The command of a living process."""
 
-    def free(self, path: str) -> tuple[int, int] | None:
-        """Free bytes and free inodes of a path's file system."""
+    def free(self, path: str) -> tuple[int, int | None] | None:
+        """Free bytes and inodes of a path's file system; None for these where it counts none."""
 
     def control(self) -> ControlFile | None:
         """The data directory's pg_control."""

@@ -7,13 +7,13 @@ from dataclasses import astuple, replace
 
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.plan.checks import preflight
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.checks.names import refuse_line_breaks
 from pgrescue.plan.facts import Facts
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
 from pgrescue.plan.layout import (
     chain_parts,
+    mode_of,
     moves_of,
     staging_directory,
     tablespace_destinations,
@@ -33,9 +33,10 @@ from pgrescue.plan.settings import (
 from pgrescue.plan.space import space_needed
 from pgrescue.plan.steps import restore_steps
 from pgrescue.plan.stop import stop_of
+from pgrescue.plan.work import log_outside
 from pgrescue.postgres.conf_file import parse_assignments
 from pgrescue.postgres.conninfo import without_address
-from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY, StandbyLimits
+from pgrescue.postgres.control_file import StandbyLimits
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE
@@ -115,13 +116,13 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         data_directory=destination,
         owner=facts.cluster.owner,
         run_as=facts.cluster.owner.name if facts.host.is_root else None,
-        mode=_directory_mode(facts),
+        mode=mode_of(facts.cluster.directory),
         bin_directory=facts.programs.bin_directory or "",
         major=backup.major or 0,
         service=cluster.service if in_place else ServiceSpec("pg_ctl"),
         stop_service=in_place,
         was_running=in_place and facts.cluster.postmaster is not None,
-        start_again=in_place and _start_again(facts),
+        start_again=in_place and facts.cluster.was_meant_to_run,
         config_directory=facts.cluster.config_directory if in_place else None,
         chain=chain_parts(facts, tablespace_destinations(request, backup, facts.cluster)),
         restore_bytes=backup.restore_bytes,
@@ -143,7 +144,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         removed_files=_removed_files(request),
         old_data=request.old_data if in_place else "keep",
         conninfo=without_address(cluster.conninfo),
-        log=_log(facts) if in_place else f"{destination}.log",
+        log=log_outside(facts.cluster.log, destination) if in_place else f"{destination}.log",
         port=None if in_place else request.port or free_port(facts),
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,
@@ -189,23 +190,6 @@ def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
         if in_place and name == "postgresql.conf":
             values |= facts.cluster.configuration
     return values
-
-
-def _log(facts: Facts) -> str | None:
-    """The server's log; one inside the data directory moves away with the old data."""
-    log, data = facts.cluster.log, facts.cluster.directory.real_path
-    return None if log is None or is_inside(log, data) else log
-
-
-def _directory_mode(facts: Facts) -> int:
-    mode = facts.cluster.directory.mode
-    return 0o750 if mode is not None and mode & 0o777 == 0o750 else 0o700
-
-
-def _start_again(facts: Facts) -> bool:
-    control = facts.cluster.control
-    crashed = control is not None and control.state not in SHUT_DOWN_CLEANLY
-    return facts.cluster.postmaster is not None or crashed
 
 
 def _wal_link(facts: Facts) -> str | None:

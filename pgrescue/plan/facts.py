@@ -15,7 +15,7 @@ from pgrescue.plan.model import WalTail
 from pgrescue.plan.restore_command import Trial
 from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.account import Account
-from pgrescue.postgres.control_file import ControlFile
+from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY, ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import Postmaster
@@ -126,6 +126,12 @@ class ClusterFacts:
     def wal_directory(self) -> PathFacts | None:
         """Where `pg_wal` leads, if it is a link."""
         return self.links.wal_directory
+
+    @property
+    def was_meant_to_run(self) -> bool:
+        """Whether its server runs, or went down without having been stopped."""
+        crashed = self.control is not None and self.control.state not in SHUT_DOWN_CLEANLY
+        return self.postmaster is not None or crashed
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,11 @@ def stays_in_place(directory: PathFacts) -> bool:
     return directory.exists and (directory.is_mount_point or not directory.parent_writable)
 
 
+def mode_of(directory: PathFacts) -> int:
+    """The new data directory's permissions: group access stays where it is on."""
+    return 0o750 if directory.mode is not None and directory.mode & 0o777 == 0o750 else 0o700
+
+
 def staging_directory(destination: PathFacts, tag: str) -> str:
     """The directory for WAL and fetch-wal, on the data directory's filesystem.
 

@@ -35,12 +35,47 @@ class _Need:
     paths: list[str] = field(default_factory=list)
 
 
+class Needs:
+    """What the filesystems must hold, gathered place by place."""
+
+    def __init__(self, filesystems: Mapping[str, FilesystemFacts]) -> None:
+        """`filesystems`: by path; of a path that is not among them nothing is counted."""
+        self._filesystems = filesystems
+        self._needs: dict[str, _Need] = {}
+
+    def add(self, path: str, size: int, inodes: int = 0) -> None:
+        """So many bytes and files at a path."""
+        filesystem = self._filesystems.get(path)
+        if filesystem is None:
+            return
+        key = filesystem.device or filesystem.mount_point
+        need = self._needs.setdefault(key, _Need(filesystem))
+        need.bytes += size
+        need.inodes += inodes
+        if path not in need.paths:
+            need.paths.append(path)
+
+    def spaces(self) -> tuple[Space, ...]:
+        """One for each filesystem."""
+        return tuple(
+            Space(
+                filesystem=need.filesystem.mount_point,
+                needed_bytes=need.bytes,
+                free_bytes=need.filesystem.free_bytes,
+                needed_inodes=need.inodes,
+                free_inodes=need.filesystem.free_inodes,
+                paths=tuple(need.paths),
+            )
+            for need in sorted(self._needs.values(), key=lambda need: need.filesystem.mount_point)
+        )
+
+
 def space_needed(facts: Facts, work: Work, configured: Mapping[str, str]) -> tuple[Space, ...]:
     """Needs by filesystem; `configured` are the restored server's settings.
 
     Old data is set aside by rename and needs nothing.
     """
-    needs: dict[str, _Need] = {}
+    needs = Needs(facts.filesystems)
     sizes = {item.oid: item.size_bytes or 0 for item in facts.backup.tablespaces}
     # A combined chain is about as large as the full backup that it starts from.
     total = max(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
@@ -57,30 +92,20 @@ def space_needed(facts: Facts, work: Work, configured: Mapping[str, str]) -> tup
         grown = max(facts.bytes_now.get(oid, size) - size, 0)
         if to_replay is not None:
             grown = min(grown, to_replay)
-        _add(needs, facts, path, size + grown + number * _BLOCK_REST, number)
+        needs.add(path, size + grown + number * _BLOCK_REST, number)
     wal = peak_wal(facts, work, configured)
     pg_wal = work.wal_link or work.data_directory
-    _add(needs, facts, pg_wal, wal, wal // work.wal_segment_size)
+    needs.add(pg_wal, wal, wal // work.wal_segment_size)
     details = facts.backup.details
     own_wal = len(details.wal_segments) if details else 0
     segments = len(facts.reach.from_tail) + own_wal
     # The members of a chain are unpacked beside the staging directory, then combined.
     chain = sum(backup.restore_bytes or backup.size_bytes for backup in facts.chain)
     staged = segments * work.wal_segment_size + (chain if members else 0)
-    _add(needs, facts, work.staging, staged, segments + files * members)
+    needs.add(work.staging, staged, segments + files * members)
     if facts.state_directory:
-        _add(needs, facts, facts.state_directory, 0, 0)
-    return tuple(
-        Space(
-            filesystem=need.filesystem.mount_point,
-            needed_bytes=need.bytes,
-            free_bytes=need.filesystem.free_bytes,
-            needed_inodes=need.inodes,
-            free_inodes=need.filesystem.free_inodes,
-            paths=tuple(need.paths),
-        )
-        for need in sorted(needs.values(), key=lambda need: need.filesystem.mount_point)
-    )
+        needs.add(facts.state_directory, 0)
+    return needs.spaces()
 
 
 def peak_wal(facts: Facts, work: Work, configured: Mapping[str, str]) -> int:
@@ -109,15 +134,3 @@ def _to_replay(facts: Facts, work: Work) -> int | None:
 def _size(configured: Mapping[str, str], name: str, default: int) -> int:
     size = parse_size(configured.get(name, ""), _MIB)
     return default if size is None else size
-
-
-def _add(needs: dict[str, _Need], facts: Facts, path: str, size: int, inodes: int) -> None:
-    filesystem = facts.filesystems.get(path)
-    if filesystem is None:
-        return
-    key = filesystem.device or filesystem.mount_point
-    need = needs.setdefault(key, _Need(filesystem))
-    need.bytes += size
-    need.inodes += inodes
-    if path not in need.paths:
-        need.paths.append(path)

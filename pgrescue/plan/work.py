@@ -28,6 +28,12 @@ def service_of(work: Work) -> ServiceCommands:
     return service_commands(work.service, target)
 
 
+def log_outside(log: str | None, data_directory: str) -> str | None:
+    """The server's log; one inside the data directory moves away with the old data."""
+    inside = log is not None and PurePath(log).is_relative_to(data_directory)
+    return None if inside else log
+
+
 def log_of(work: Work) -> str:
     """The file that a server started with pg_ctl writes to."""
     if work.log is not None:

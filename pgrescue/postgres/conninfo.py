@@ -10,6 +10,11 @@ _KEYS = ("scram_client_key", "scram_server_key")
 """As good as a password, though libpq marks them for debugging only."""
 
 
+def without_the_source(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for programs that have no business with that server."""
+    return {name: value for name, value in environment.items() if name not in TO_THE_SOURCE}
+
+
 def secrets_in(parameters: Mapping[str, object]) -> tuple[str, ...]:
     """Which of the parameters are secret: those that libpq has hidden where they are typed.
 

@@ -11,12 +11,13 @@ from pgrescue.backup.facts import ServerFacts
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import Refused
-from pgrescue.plan.layout import moves_of, staging_directory, tag_of
+from pgrescue.plan.checks.names import refuse_line_breaks
+from pgrescue.plan.layout import mode_of, moves_of, staging_directory, tag_of
 from pgrescue.plan.model import Plan, Seed, Stop, TablespaceWork, Work
 from pgrescue.plan.sealed import seal
 from pgrescue.plan.target import Target
+from pgrescue.plan.work import log_outside
 from pgrescue.postgres.conninfo import without_address
-from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.reseed.asked import Asked
 from pgrescue.reseed.checks import preflight
@@ -40,6 +41,7 @@ def make_reseed_plan(
     if server is None:
         finding = unreachable(facts.source)
         raise Refused(finding.message, next_steps=(finding.fix or "",))
+    refuse_line_breaks(facts.cluster.directory.real_path)
     work = _work(facts, server, request, config, cluster)
     space = space_of(facts, server, request)
     plan = Plan(
@@ -76,21 +78,19 @@ def _work(
     found, tag = facts.cluster, tag_of(facts.host.now)
     directory = found.directory
     staging = staging_directory(directory, tag)
-    control = found.control
-    crashed = control is not None and control.state not in SHUT_DOWN_CLEANLY
     wal = found.wal_directory
     return Work(
         tag=tag,
         data_directory=directory.real_path,
         owner=found.owner,
         run_as=found.owner.name if facts.host.is_root else None,
-        mode=0o750 if directory.mode is not None and directory.mode & 0o777 == 0o750 else 0o700,
+        mode=mode_of(directory),
         bin_directory=facts.programs.bin_directory or "",
         major=server.major,
         service=cluster.service,
         stop_service=True,
         was_running=found.postmaster is not None,
-        start_again=found.postmaster is not None or crashed,
+        start_again=found.was_meant_to_run,
         config_directory=found.config_directory,
         chain=(),
         restore_bytes=server.database_bytes,
@@ -112,7 +112,7 @@ def _work(
         removed_files=(),
         old_data="keep",
         conninfo=without_address(cluster.conninfo),
-        log=str(cluster.log) if cluster.log else None,
+        log=log_outside(found.log, directory.real_path),
         port=None,
         stop_timeout=config.stop_timeout,
         start_timeout=config.start_timeout,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from pgrescue.backup.checks.asked import size_text
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.cluster import not_to_be_stopped
+from pgrescue.plan.checks.host import inode_shortages, rights, room
 from pgrescue.plan.checks.manager import finding_about, service_findings
+from pgrescue.plan.checks.names import names_of
 from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.reseed.asked import Asked
 from pgrescue.reseed.lineage import is_not_behind, was_no_primary
@@ -118,18 +119,11 @@ def place(asked: Asked) -> Iterator[Finding]:
             f"{directory.path} holds files but is no PostgreSQL data directory.",
             "check data_directory in the configuration, or move the files away by hand",
         )
-    elif not directory.exists and not directory.parent_writable:
-        owner = asked.work.owner.name
-        fix = f"create it as root: install -d -m 700 -o {owner} {directory.path}"
-        message = f"{directory.path} cannot be created."
-        yield Finding("host.privileges", "blocker", message, fix)
     if cluster.manager is not None:
         yield finding_about(cluster.manager)
     yield from service_findings(asked.work.service)
-    service, host = asked.work.service, asked.facts.host
-    if service.kind == "systemd" and not host.is_root:
-        message = f"{host.account.name} may not stop and start the unit {service.unit}."
-        yield Finding("host.privileges", "blocker", message, "run pgrescue as root")
+    yield from rights(asked.facts.host, asked.work, directory)
+    yield from names_of(asked.work)
 
 
 def places(asked: Asked) -> Iterator[Finding]:
@@ -153,16 +147,8 @@ def places(asked: Asked) -> Iterator[Finding]:
 
 def space(asked: Asked) -> Iterator[Finding]:
     """The copy fits beside the old data, which stays until it is discarded."""
-    for part in asked.space:
-        message = (
-            f"{part.filesystem}: {size_text(part.needed_bytes)} needed, "
-            f"{size_text(part.free_bytes)} free."
-        )
-        if part.needed_bytes > part.free_bytes:
-            fix = f"make room: df -h {part.filesystem}"
-            yield Finding("host.space", "blocker", message, fix)
-        else:
-            yield Finding("host.space", "ok", message)
+    yield from room(asked.space)
+    yield from inode_shortages(asked.space)
 
 
 def tablespaces(asked: Asked) -> Iterator[Finding]:

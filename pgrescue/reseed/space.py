@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pgrescue.backup.facts import ServerFacts
-from pgrescue.plan.facts import FilesystemFacts
 from pgrescue.plan.model import Space
+from pgrescue.plan.space import Needs
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
 
 _SEGMENTS = 4
@@ -12,24 +12,19 @@ _SEGMENTS = 4
 
 
 def space_of(facts: ReseedFacts, server: ServerFacts, request: ReseedRequest) -> tuple[Space, ...]:
-    """What is needed by file system, the data directory's first.
+    """What is needed by file system.
 
     A tablespace whose size the role may not know counts where the data directory is.
     """
-    needed: dict[str, int] = {}
-    known: dict[str, FilesystemFacts] = {}
-
-    def count(filesystem: FilesystemFacts, size: int) -> None:
-        known[filesystem.mount_point] = filesystem
-        needed[filesystem.mount_point] = needed.get(filesystem.mount_point, 0) + size
-
+    data = facts.cluster.directory.real_path
+    needs = Needs({**facts.filesystems, data: facts.filesystem})
     apart = {
         place_of(item, request, facts.cluster): item.size_bytes or 0 for item in server.tablespaces
     }
-    count(facts.filesystem, max(0, (server.database_bytes or 0) - sum(apart.values())))
+    needs.add(data, max(0, (server.database_bytes or 0) - sum(apart.values())))
     for place, size in apart.items():
-        count(facts.filesystems[place], size)
+        needs.add(place, size)
     if facts.cluster.wal_directory is not None:
-        filesystem = facts.filesystems[facts.cluster.wal_directory.real_path]
-        count(filesystem, _SEGMENTS * int(server.number("wal_segment_size")))
-    return tuple(Space(name, size, known[name].free_bytes) for name, size in needed.items())
+        wal = facts.cluster.wal_directory.real_path
+        needs.add(wal, _SEGMENTS * int(server.number("wal_segment_size")))
+    return needs.spaces()

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from pgrescue.codec import dumps
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.conninfo import without_the_source
 from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Finished, Note
@@ -106,6 +107,4 @@ def _told(command: str, text: str, log: BinaryIO) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the password with which a backup asks its server."""
-    kept = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
-    return {**kept, "LC_ALL": "C.UTF-8"}
+    return {**without_the_source(os.environ), "LC_ALL": "C.UTF-8"}

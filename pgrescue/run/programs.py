@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from pgrescue.errors import StepFailed
 from pgrescue.postgres.account import Account
-from pgrescue.postgres.conninfo import TO_THE_SOURCE
+from pgrescue.postgres.conninfo import without_the_source
 from pgrescue.postgres.postmaster import start_time
 from pgrescue.postgres.secrets import without_passwords
 from pgrescue.postgres.service import Command
@@ -187,4 +187,4 @@ def _environment(command: Command, owner: Account) -> dict[str, str]:
     whole = owner.environment() if command.user else {**os.environ, "LC_ALL": "C.UTF-8"}
     if Path(command.argv[0]).name == "pg_basebackup":
         return whole
-    return {name: value for name, value in whole.items() if name not in TO_THE_SOURCE}
+    return without_the_source(whole)

@@ -86,11 +86,14 @@ class RunDirectory:
             )
 
     def state(self) -> RunState:
-        """The run's state now: the journal's, unless its runner is gone without a word.
+        """The run's state now."""
+        return self.as_seen(fold(self.plan(), journal.read_journal(self.journal_path)))
+
+    def as_seen(self, state: RunState) -> RunState:
+        """What the journal tells, unless its runner is gone without a word.
 
         What a runner said that could not write its journal any more is among the notes.
         """
-        state = fold(self.plan(), journal.read_journal(self.journal_path))
         state = state if state.run else replace(state, run=self.id)
         if state.state == "running" and not is_runner_alive(state):
             state = state.with_state("interrupted")
@@ -132,7 +135,7 @@ def private_directory(*names: str) -> Path:
         # One by one: parents that mkdir makes on the way would get the umask's mode.
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-        _check_private(path)
+        check_private(path)
         for name in names:
             path = path / name
             path.mkdir(mode=0o700, exist_ok=True)
@@ -145,8 +148,10 @@ def private_directory(*names: str) -> Path:
     return path
 
 
-def _check_private(path: Path) -> None:
-    """Plans are executed from there, often as root, so nobody else may put any there.
+def check_private(path: Path) -> None:
+    """Raise `Refused` for a state directory that others may change or read.
+
+    Plans are executed from there, often as root, so nobody else may put any there.
 
     It is not closed here: whoever names a wrong directory would lock everybody out of that.
     """

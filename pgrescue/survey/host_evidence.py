@@ -101,13 +101,14 @@ class ClusterHost:
         """The command of a living process."""
         return process_title(pid) or "one without a command line" if is_alive(pid) else None
 
-    def free(self, path: str) -> tuple[int, int] | None:
-        """Free bytes and free inodes of a path's file system."""
+    def free(self, path: str) -> tuple[int, int | None] | None:
+        """Free bytes and inodes of a path's file system; None for these where it counts none."""
         try:
             space = os.statvfs(existing_ancestor(self._data / path))
         except (OSError, ValueError):
             return None
-        return space.f_bavail * space.f_frsize, space.f_favail
+        inodes = space.f_favail if space.f_files else None
+        return space.f_bavail * space.f_frsize, inodes
 
     def control(self) -> ControlFile | None:
         """The data directory's pg_control."""

@@ -179,8 +179,7 @@ class JournalWatch:
             # Its last words may have been written between reading and looking for it.
             self._read()
             state = fold(self._plan, self._records)
-            return state.with_state("interrupted") if state.state == "running" else state
-        return state
+        return self._run.as_seen(state)
 
     def _read(self) -> None:
         path = self._run.journal_path

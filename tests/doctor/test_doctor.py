@@ -26,6 +26,7 @@ from pgrescue.postgres.account import account_by_name
 from pgrescue.postgres.service import ServiceSpec
 from tests.conftest import SandboxFactory
 from tests.support.cluster import Workspace, cluster_config
+from tests.support.stand_in import StandIn
 
 Diagnosis = dict[str, Finding]
 
@@ -274,11 +275,25 @@ def test_the_state_directory(
 ) -> None:
     cluster = cluster_config(sandbox)
     workspace.state.mkdir(mode=0o755)
+    assert "state.directory" in blockers(diagnose(cluster)), "nothing would be planned or run"
     assert "chmod" in (diagnose(cluster)["state.directory"].fix or "")
     workspace.state.chmod(0o700)
     assert diagnose(cluster)["state.directory"].status == "ok"
     monkeypatch.setenv("PGRESCUE_STATE", str(sandbox.data / "state"))
     assert "state.directory" in blockers(diagnose(cluster))
+
+
+def test_a_manager_in_charge_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """On a calm day that is as it should be, and no blocker."""
+    assert "cluster.manager" not in diagnose(cluster_config(sandbox))
+    patroni = StandIn(tmp_path / "etc", sandbox.data)
+    try:
+        found = diagnose(cluster_config(sandbox))["cluster.manager"]
+    finally:
+        patroni.end()
+    assert found.status == "warning"
+    assert "Patroni is in charge" in found.message
+    assert "patronictl" in (found.fix or "")
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def _mapped(context: Context) -> list[TablespaceWork]:
 
 
 def chain_needs_an_empty_directory(context: Context) -> list[Finding]:
-    """pg_combinebackup writes into an empty directory only."""
+    """A chain is combined beside the data directory, and moved in once it is whole."""
     if len(context.facts.chain) == 1 or not is_inside(
         context.work.staging, context.work.data_directory
     ):
@@ -153,7 +153,7 @@ def chain_needs_an_empty_directory(context: Context) -> list[Finding]:
     return blocker(
         "backup.chain",
         f"{context.work.data_directory} cannot be renamed (a mount point, or a parent that is not "
-        "writable), and pg_combinebackup writes into an empty directory only.",
+        "writable): beside it there is no place to combine a chain of incremental backups.",
         "restore the full backup of the chain instead: --backup ID",
     )
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from humanize import naturalsize
 
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.facts import HostFacts, PathFacts
+from pgrescue.plan.model import Space, Work
 
 
 def programs(context: Context) -> list[Finding]:
@@ -22,7 +26,12 @@ def programs(context: Context) -> list[Finding]:
 
 def privileges(context: Context) -> list[Finding]:
     """The owner can run a server, and we can write and start where we must."""
-    host, owner, service = context.facts.host, context.work.owner, context.work.service
+    return rights(context.facts.host, context.work, context.facts.destination)
+
+
+def rights(host: HostFacts, work: Work, place: PathFacts) -> list[Finding]:
+    """The same, wherever the new data comes from; `place` is where the data directory will be."""
+    owner, service = work.owner, work.service
     if service.kind == "systemd" and not host.is_root:
         return blocker(
             "host.privileges",
@@ -35,7 +44,6 @@ def privileges(context: Context) -> list[Finding]:
             "The server's account would be root, and PostgreSQL refuses to run as root.",
             'set owner in the configuration, such as owner = "postgres"',
         )
-    place = context.facts.destination
     if not place.exists and not place.parent_writable:
         return blocker(
             "host.privileges",
@@ -59,8 +67,13 @@ def port(context: Context) -> list[Finding]:
 
 def space(context: Context) -> list[Finding]:
     """Every filesystem has room for what is written to it."""
+    return room(context.space)
+
+
+def room(space: Sequence[Space]) -> list[Finding]:
+    """The same for what any plan needs."""
     findings: list[Finding] = []
-    for item in context.space:
+    for item in space:
         needed, free = _size(item.needed_bytes), _size(item.free_bytes)
         if item.needed_bytes > item.free_bytes:
             findings += blocker(
@@ -80,8 +93,13 @@ def space(context: Context) -> list[Finding]:
 
 def inodes(context: Context) -> list[Finding]:
     """Every filesystem can hold as many files as are written to it."""
+    return inode_shortages(context.space)
+
+
+def inode_shortages(space: Sequence[Space]) -> list[Finding]:
+    """The same for what any plan needs."""
     findings: list[Finding] = []
-    for item in context.space:
+    for item in space:
         if item.free_inodes is not None and item.needed_inodes > item.free_inodes:
             findings += blocker(
                 "host.inodes",

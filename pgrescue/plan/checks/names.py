@@ -8,6 +8,7 @@ from pathlib import PurePath
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, warning
+from pgrescue.plan.model import Work
 from pgrescue.plan.work import combined_tablespace, log_of
 from pgrescue.postgres.secrets import holds_password, without_passwords
 
@@ -30,7 +31,12 @@ def refuse_line_breaks(data_directory: str) -> None:
 
 def names_fit(context: Context) -> list[Finding]:
     """Every directory that is set aside or made has a name that can be given to it."""
-    for path in _made(context):
+    return names_of(context.work)
+
+
+def names_of(work: Work) -> list[Finding]:
+    """The same for what any plan makes."""
+    for path in _made(work):
         longest = max((_bytes(part) for part in PurePath(path).parts), default=0)
         if longest > NAME_MAX:
             return blocker(
@@ -65,8 +71,7 @@ def _bytes(name: str) -> int:
     return len(name.encode(errors="surrogateescape"))
 
 
-def _made(context: Context) -> Iterator[str]:
-    work = context.work
+def _made(work: Work) -> Iterator[str]:
     yield f"{work.data_directory}.{work.tag}{_AFTER_AN_UNDO}"
     yield work.staging
     yield log_of(work)

@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json, print_lines
+from pgrescue.cli.output import narrate, print_json, print_lines, text_width
 from pgrescue.errors import ExitCode
 from pgrescue.printable import printable, printable_lines
 
@@ -25,7 +25,6 @@ examples:
 exit code: 0 if nothing stands in the way of a recovery, 3 if something does
 """
 _MARKS = {"ok": "ok", "warning": "warning", "blocker": "BLOCKER"}
-_WIDTH = 100
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,7 +93,7 @@ def _table(findings: list[Finding]) -> str:
     for finding in findings:
         message = textwrap.wrap(
             printable_lines(finding.message),
-            _WIDTH - column,
+            text_width() - column,
             break_long_words=False,
             break_on_hyphens=False,
         )

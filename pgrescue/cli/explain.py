@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json, print_lines
+from pgrescue.cli.output import narrate, print_json, print_lines, text_width
 from pgrescue.errors import ExitCode, PgRescueError, UsageError
 from pgrescue.printable import printable, printable_lines
 
@@ -34,7 +34,6 @@ Exit code 0, whether or not a failure was found.
 """
 _NEWEST = 64 << 20
 """Of a longer log only the end is read: what happened last is what matters."""
-_WIDTH = 98
 _WEIGHTS = {"failure": "", "consequence": "follows from it: ", "note": "harmless: "}
 
 
@@ -132,14 +131,14 @@ def _open(name: str) -> Iterator[tuple[Iterator[str], int]]:
     if name == "-":
         yield io.TextIOWrapper(sys.stdin.buffer, errors="replace"), 0
         return
-    from pgrescue.compression import open_decompressed, split_ending
+    from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed, split_ending
 
     path = Path(name)
-    if split_ending(path.name)[1]:
-        with open_decompressed(path) as stream:
-            yield io.TextIOWrapper(stream, errors="replace"), 0
-        return
     try:
+        if split_ending(path.name)[1]:
+            with open_decompressed(path) as stream:
+                yield io.TextIOWrapper(stream, errors="replace"), 0
+            return
         with path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             skipped = max(size - _NEWEST, 0)
@@ -147,10 +146,11 @@ def _open(name: str) -> Iterator[tuple[Iterator[str], int]]:
             if skipped:
                 skipped += len(file.readline())
             yield io.TextIOWrapper(file, errors="replace"), skipped
-    except OSError as error:
+    except DECOMPRESSION_ERRORS as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise PgRescueError(
             f"The log {name} cannot be read.",
-            error.strerror or str(error),
+            why,
             next_steps=("name another: pgrescue explain LOGFILE",),
         ) from error
 
@@ -177,6 +177,6 @@ def _wrapped(text: str) -> list[str]:
     return [
         f"  {line}"
         for line in textwrap.wrap(
-            printable_lines(text), _WIDTH, break_long_words=False, break_on_hyphens=False
+            printable_lines(text), text_width() - 2, break_long_words=False, break_on_hyphens=False
         )
     ]

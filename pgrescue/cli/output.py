@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -32,6 +33,11 @@ def narrate(text: str) -> None:
     """Say something to the person, not to the pipe."""
     sys.stderr.write(printable_lines(text) + "\n")
     sys.stderr.flush()
+
+
+def text_width() -> int:
+    """Columns for running text: a terminal's, but no more than can be read well."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 100) if sys.stdout.isatty() else 100
 
 
 def print_lines(text: str) -> None:

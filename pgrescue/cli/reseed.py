@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.session import confirm, confirm_by_name, open_desk
+from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,11 +82,8 @@ def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
     from pgrescue.reseed.lineage import TO_BE_TYPED
 
     told = {finding.code for finding in plan.preflight if finding.status == "warning"}
-    if told & TO_BE_TYPED:
-        confirm_by_name(_question(plan), plan.identity, arguments.confirm)
-    else:
-        given = arguments.yes or arguments.confirm == plan.identity
-        confirm(_question(plan), given=given, option="--yes")
+    by_name = bool(told & TO_BE_TYPED)
+    confirm_plan(_question(plan), plan.identity, arguments, by_name=by_name)
 
 
 def _question(plan: Plan) -> str:

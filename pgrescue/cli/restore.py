@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgrescue.cli.restore_options import add_restore_options, request_from
-from pgrescue.cli.session import confirm, open_desk
+from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.cli.wal_range import progress_teller
-from pgrescue.errors import Refused, UsageError
+from pgrescue.errors import UsageError
 
 if TYPE_CHECKING:
     from pgrescue.plan.model import Plan
@@ -89,22 +89,6 @@ def _saved(file: Path) -> Plan:
 
 def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:
     """A yes for what can be undone; the cluster's name for what cannot."""
-    if arguments.confirm not in (None, plan.identity):
-        raise Refused(
-            f"'{arguments.confirm}' is not the cluster that this plan is for.",
-            f"It is {plan.identity}.",
-            next_steps=("name the cluster and the configuration that you mean: --cluster, -c",),
-        )
-    if plan.reversible:
-        confirm(
-            _question(plan),
-            given=arguments.yes or arguments.confirm == plan.identity,
-            option="--yes",
-        )
-        return
-    confirm(
-        f"This deletes the old data of {plan.identity} and cannot be undone.",
-        given=arguments.confirm == plan.identity,
-        option=f"--confirm {plan.identity}",
-        expected=plan.identity,
-    )
+    deletes = f"This deletes the old data of {plan.identity} and cannot be undone."
+    question = _question(plan) if plan.reversible else deletes
+    confirm_plan(question, plan.identity, arguments, by_name=not plan.reversible)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pgrescue.cli.output import narrate, print_json
-from pgrescue.cli.session import confirm_by_name, open_desk
+from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def public(advice: Advice) -> dict[str, Any]:
 def _confirm(plan: PrunePlan, arguments: argparse.Namespace) -> None:
     """The cluster's name, typed: backups are what is left when all else is lost."""
     how = "DELETES them for good" if plan.work.delete else "sets them aside until discarded"
-    confirm_by_name(f"{plan.subject}: this {how}.", plan.identity, arguments.confirm)
+    confirm_plan(f"{plan.subject}: this {how}.", plan.identity, arguments, by_name=True)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:

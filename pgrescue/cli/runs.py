@@ -149,7 +149,8 @@ def run_discard(arguments: argparse.Namespace) -> int:
     for item in discardable(directory):
         narrate(f"{item.path}: {counted(item).described(now)}")
     question = f"Delete for good what the run {directory.id} set aside?"
-    return _act(arguments, directory, question, discard_run)
+    # It cannot be taken back: at a terminal a habitual "yes" is not enough.
+    return _act(arguments, directory, question, discard_run, expected=directory.id)
 
 
 def run_abort(arguments: argparse.Namespace) -> int:
@@ -177,12 +178,13 @@ def _act(
     directory: RunDirectory,
     question: str,
     act: Callable[..., None],
+    expected: str = "yes",
 ) -> int:
     """Confirm, start the runner anew, and watch only what is new."""
     from pgrescue.cli.watch import watch
     from pgrescue.run.follow import journal_end
 
-    confirm(question, given=arguments.yes, option="--yes")
+    confirm(question, given=arguments.yes, option="--yes", expected=expected)
     position = journal_end(directory)
     act(directory, taking_over=arguments.take_over)
     if getattr(arguments, "detach", False):

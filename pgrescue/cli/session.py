@@ -22,16 +22,25 @@ def open_desk(arguments: argparse.Namespace) -> Desk:
     return Desk(config, config.cluster(arguments.cluster))
 
 
-def confirm_by_name(question: str, identity: str, given: str | None) -> None:
-    """The same for what deserves more than a yes: host and cluster, typed or by --confirm."""
+def confirm_plan(
+    question: str, identity: str, arguments: argparse.Namespace, *, by_name: bool
+) -> None:
+    """A yes, or what deserves more than that: host and cluster, typed or by --confirm.
+
+    Raises `Refused` for the name of another cluster, whatever is asked.
+    """
+    given = arguments.confirm
     if given not in (None, identity):
         raise Refused(
             f"'{given}' is not the cluster that this plan is for.",
             f"It is {identity}.",
             next_steps=("name the cluster and the configuration that you mean: --cluster, -c",),
         )
-    option = f"--confirm {identity}"
-    confirm(question, given=given == identity, option=option, expected=identity)
+    if by_name:
+        option = f"--confirm {identity}"
+        confirm(question, given=given == identity, option=option, expected=identity)
+    else:
+        confirm(question, given=arguments.yes or given == identity, option="--yes")
 
 
 def confirm(question: str, *, given: bool, option: str, expected: str = "yes") -> None:

@@ -45,7 +45,7 @@ def test_it_moves(source: Source) -> None:
         assert before["done_bytes"] <= after["done_bytes"] <= after["total_bytes"]
         assert before["disk_bytes"] <= after["disk_bytes"]
     assert told[-1]["done_bytes"] > told[0]["done_bytes"]
-    assert told[-1]["disk_bytes"] > told[0]["disk_bytes"] > 0
+    assert told[-1]["disk_bytes"] > told[0]["disk_bytes"]
     size = int(source.sandbox.sql("select sum(pg_database_size(oid)) from pg_database")[0])
     assert 0.5 * size < told[-1]["total_bytes"] < 2 * size
     later = [one for one in told[1:] if one["eta_seconds"] is not None]

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +123,21 @@ def test_losing_the_terminal_does_not_stop_the_run(desk: Desk) -> None:
     desk.let_start()
     desk.await_end()
     assert desk.stage.log.rows_visible() == [1, 2, 3, 4]
+
+
+def test_a_habitual_yes_deletes_nothing(desk: Desk) -> None:
+    """What a run set aside goes for good: at a terminal its name has to be typed."""
+    desk.let_start()
+    desk.stage.workspace.run("restore", "--to", "latest", "--yes", check=True)
+    run, aside = desk.status()["run"], Path(desk.status()["set_aside"])
+    terminal = desk.open("discard")
+    terminal.expect(f"Type {run} to go on: ")
+    assert str(aside) in terminal.shown, "what would go"
+    terminal.type("yes\n")
+    assert terminal.wait() == REFUSED
+    assert aside.is_dir()
+    terminal = desk.open("discard")
+    terminal.expect(f"Type {run} to go on: ")
+    terminal.type(f"{run}\n")
+    assert terminal.wait() == 0
+    assert not aside.exists()

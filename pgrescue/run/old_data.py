@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.checks.context import is_inside
-from pgrescue.plan.layout import INSIDE
+from pgrescue.plan.layout import INSIDE, STAYS
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
@@ -23,8 +23,6 @@ from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Ret
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.survey.filesystem import is_mount_point
-
-_STAYS = frozenset({INSIDE, "lost+found"})
 
 
 def set_aside(execution: RestoreExecution) -> str:
@@ -273,7 +271,7 @@ def clear_own(execution: Execution[SealedPlan], path: str) -> None:
         )
     for name in os.listdir(path):
         entry = Path(path, name)
-        if name in _STAYS:
+        if name in STAYS:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -335,7 +333,7 @@ def _check_way_inside(path: Path, aside: Path) -> None:
 def _rename_entries(source: Path, destination: Path, names: Sequence[str] | None = None) -> None:
     wanted = None if names is None else set(names)
     for name in sorted(os.listdir(source)):
-        if name not in _STAYS and (wanted is None or name in wanted):
+        if name not in STAYS and (wanted is None or name in wanted):
             os.rename(source / name, destination / name)
     sync_directory(destination)
     sync_directory(source)
@@ -351,7 +349,7 @@ def _sync_parents(new: Path, old: Path) -> None:
 def _holds_something(path: Path, contents_only: bool) -> bool:
     if not contents_only:
         return path.exists()
-    return bool(set(os.listdir(path)) - _STAYS)
+    return bool(set(os.listdir(path)) - STAYS)
 
 
 def _remove_empty(path: Path) -> None:

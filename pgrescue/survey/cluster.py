@@ -9,6 +9,7 @@ from pathlib import Path
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, Links, PathFacts, TablespaceFacts
+from pgrescue.plan.layout import STAYS
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
 from pgrescue.postgres.data_directory import (
     collected_log,
@@ -22,7 +23,7 @@ from pgrescue.survey.manager import find_manager
 from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import NAME as SEGMENT
 
-_IN_WAL = frozenset({"summaries", "lost+found", ".pgrescue"})
+_IN_WAL = STAYS | {"summaries"}
 """Directories in `pg_wal`: the server's (`summaries` since 17), a file system's, pgrescue's."""
 _OF_WAL = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history|xlogtemp\.")
 """How names of files in `pg_wal` begin."""

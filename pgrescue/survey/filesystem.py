@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from pgrescue.plan.facts import FilesystemFacts, PathFacts
+from pgrescue.plan.layout import STAYS
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_IGNORED = frozenset({"lost+found", ".pgrescue"})
-"""Entries that make no directory non-empty: a file system's own, and what pgrescue set aside."""
 _LISTED = b'"Size":'
 """Once for each file of a `backup_manifest`."""
 
@@ -69,7 +68,7 @@ def is_mount_point(path: Path) -> bool:
 
 def _is_empty(path: Path) -> bool:
     try:
-        return set(os.listdir(path)) <= _IGNORED
+        return set(os.listdir(path)) <= STAYS
     except OSError:
         return False
 

@@ -12,6 +12,7 @@ from pgrescue.config.debian import debian_clusters
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.state import state_directory
 from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.surroundings import Neighbour, Surroundings
 from pgrescue.postgres.postmaster import served_directories
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
@@ -19,7 +20,7 @@ from pgrescue.survey.filesystem import mount_points
 
 _DEPTH = 4
 """How far below a data directory others are looked for."""
-_ITS_OWN = ("pg_", "pgsql_tmp", ".pgrescue")
+_ITS_OWN = ("pg_", "pgsql_tmp", INSIDE)
 """How names begin that PostgreSQL, or pgrescue for what it set aside, uses in a data directory."""
 
 

@@ -12,6 +12,7 @@ from pgrescue.catalog.discover import list_backups
 from pgrescue.errors import Refused
 from pgrescue.run import old_data
 from pgrescue.run.backup_users import backups_at_work, users_of
+from pgrescue.run.deletion import check_deletable, delete_tree, remove_emptied
 from pgrescue.run.execution import PruneExecution
 from pgrescue.run.executors.prune import EXECUTORS
 from pgrescue.run.job import Job
@@ -114,12 +115,12 @@ class PruneJob(Job[PruneExecution]):
 
     def _discard(self, before: RunState) -> FinalState:
         execution = self.execution
-        old_data.check_deletable(execution, [item.aside for item in before.asides])
+        check_deletable(execution, [item.aside for item in before.asides])
         self._check_something_stays(before)
         for item in before.asides:
-            delete = partial(old_data.delete_tree, execution, item.aside)
+            delete = partial(delete_tree, execution, item.aside)
             execution.do(f"discard {item.aside}", f"Delete {item.aside}", delete)
-        old_data.remove_emptied(execution)
+        remove_emptied(execution)
         return "succeeded"
 
 

@@ -11,6 +11,7 @@ from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
+from pgrescue.run.deletion import check_deletable, delete_tree
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
@@ -154,9 +155,9 @@ class RestoreJob(Job[RestoreExecution]):
         needed_no_more = before.done("tidy") or before.done("stream")
         if staging in before.made and (undone or needed_no_more):
             paths.append(staging)
-        old_data.check_deletable(execution, paths)
+        check_deletable(execution, paths)
         for path in paths:
-            delete = partial(old_data.delete_tree, execution, path)
+            delete = partial(delete_tree, execution, path)
             execution.do(f"discard {path}", f"Delete {path}", delete)
         return "undone" if undone else "succeeded"
 

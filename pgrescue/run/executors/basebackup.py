@@ -18,10 +18,10 @@ from pgrescue.catalog.model import Backup
 from pgrescue.catalog.windows import with_window
 from pgrescue.errors import StepFailed
 from pgrescue.run.backup_place import was_renamed
+from pgrescue.run.deletion import clear_own
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
 from pgrescue.run.explained import tool_failed
-from pgrescue.run.old_data import clear_own
 from pgrescue.run.records import Entered
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.verify.backup import verify_backup

@@ -21,9 +21,9 @@ from pgrescue.plan.work import (
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
+from pgrescue.run.deletion import clear_own
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import tool_failed
-from pgrescue.run.old_data import clear_own
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 

@@ -81,6 +81,12 @@ def clear_own(execution: Execution[SealedPlan], path: str) -> None:
             entry.unlink()
 
 
+def make_anew(execution: Execution[SealedPlan], path: str) -> None:
+    """An empty directory of this run's own; what an interrupted try left in it goes."""
+    execution.make_directory(path)
+    clear_own(execution, path)
+
+
 def _check_identity(execution: Execution[SealedPlan], path: str) -> None:
     """Raise `StepFailed` unless the directory is the very one that the run made, with no server."""
     place = Path(path)

@@ -10,6 +10,8 @@ from pathlib import Path
 from humanize import intcomma, naturaldelta, naturalsize
 
 from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
 from pgrescue.run.state import RunState
 from pgrescue.survey.filesystem import mount_points
@@ -44,6 +46,16 @@ class Obstacle:
     title: str
     cause: str
     next_steps: tuple[str, ...] = ()
+
+
+def discardable_paths(plan: SealedPlan, state: RunState) -> tuple[str, ...]:
+    """What `discard` deletes: all that was set aside, and what nothing will be fetched from."""
+    paths = [*(item.aside for item in state.asides), *state.retired]
+    # Until its settings are taken out again, the restored server fetches WAL from the staging.
+    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
+    if isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made:
+        paths.append(plan.work.staging)
+    return tuple(paths)
 
 
 def counted(item: Deletable) -> Deletable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
@@ -38,6 +39,12 @@ def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
     _remove_empty_parents(place)
     execution.journal.append(Deleted(path=path))
     return "deleted"
+
+
+def discard(execution: Execution[SealedPlan], paths: Sequence[str]) -> None:
+    """Delete one after the other, each as a step of its own: the journal tells how far it came."""
+    for path in paths:
+        execution.do(f"discard {path}", f"Delete {path}", partial(delete_tree, execution, path))
 
 
 def _remove_empty_parents(place: Path) -> None:

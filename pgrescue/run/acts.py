@@ -28,7 +28,7 @@ def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
     found = []
     for run in list_runs():
         state = run.state()
-        changed_nothing = state.state == "failed" and not (state.asides or state.made)
+        changed_nothing = state.state == "failed" and not state.has_left_something
         if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
             found.append(UnfinishedRun(run.id, state.state))
     return found

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from humanize import intcomma, naturaldelta, naturalsize
 
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
 from pgrescue.run.state import RunState
-from pgrescue.survey.filesystem import mount_points
+from pgrescue.survey.filesystem import mounts_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,3 @@ def obstacle(state: RunState, path: str) -> Obstacle | None:
             (f"stop it, then: pgrescue discard {state.run}",),
         )
     return None
-
-
-def mounts_inside(path: str, *, itself: bool = False) -> list[str]:
-    """Where something is mounted below a directory, or on it."""
-    real = os.path.realpath(path)
-    found = [mount for mount in mount_points() if is_inside(mount, real)]
-    return found if itself else [mount for mount in found if mount != real]

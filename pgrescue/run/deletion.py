@@ -12,10 +12,11 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.layout import INSIDE, STAYS
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
-from pgrescue.run.deletable import mounts_inside, obstacle
+from pgrescue.run.deletable import obstacle
 from pgrescue.run.execution import Execution
 from pgrescue.run.records import Deleted
 from pgrescue.run.run_directory import sync_directory
+from pgrescue.survey.filesystem import mounts_inside
 
 
 def check_deletable(execution: Execution[SealedPlan], paths: Sequence[str]) -> None:

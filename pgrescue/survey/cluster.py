@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.config.model import ClusterConfig
@@ -125,6 +126,19 @@ def linked_wal_directory(data_directory: Path) -> PathFacts | None:
     """Where `pg_wal` leads, if it is a link."""
     link = data_directory / "pg_wal"
     return path_facts(link) if os.path.islink(link) else None
+
+
+def outside_of(data_directory: Path) -> tuple[str, ...]:
+    """What a cluster has outside its data directory."""
+    return ends_of(tablespaces_of(data_directory), linked_wal_directory(data_directory))
+
+
+def ends_of(
+    tablespaces: Sequence[TablespaceFacts], wal_directory: PathFacts | None
+) -> tuple[str, ...]:
+    """Where the links of a data directory end, as far as that is the cluster's own."""
+    wal = () if wal_directory is None else (wal_directory.real_path,)
+    return (*(item.version_directory.real_path for item in tablespaces), *wal)
 
 
 def stranger_in_wal(directory: Path) -> str | None:

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import FilesystemFacts, PathFacts
 from pgrescue.plan.layout import STAYS
 
@@ -64,6 +65,13 @@ def mount_points() -> list[str]:
 def is_mount_point(path: Path) -> bool:
     """Whether something is mounted there, be it from the same file system."""
     return os.path.ismount(path) or os.path.realpath(path) in mount_points()
+
+
+def mounts_inside(path: str, *, itself: bool = False) -> list[str]:
+    """Where something is mounted below a directory, or on it."""
+    real = os.path.realpath(path)
+    found = [mount for mount in mount_points() if is_inside(mount, real)]
+    return found if itself else [mount for mount in found if mount != real]
 
 
 def _is_empty(path: Path) -> bool:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 ENDINGS = {".gz": "gzip", ".lz4": "lz4", ".zst": "zstd", ".xz": "xz"}
 """File ending to the name of its compression."""
 
+LZ4_HEAD, ZSTD_HEAD = b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd"
+HEADS = {b"\x1f\x8b": "gzip", LZ4_HEAD: "lz4", ZSTD_HEAD: "zstd", b"\xfd7zXZ": "xz"}
+"""The bytes that a compressed file begins with to the name of its compression."""
+
 SHELL_DECOMPRESSORS = {
     ".gz": "gzip -dc",
     ".lz4": "lz4 -dc",

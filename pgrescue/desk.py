@@ -14,7 +14,6 @@ from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.cache import CatalogCache, without_verdict
 from pgrescue.catalog.discover import find_backup, list_backups
 from pgrescue.catalog.model import Backup
-from pgrescue.codec import dumps
 from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.paths import check_paths
@@ -45,10 +44,7 @@ from pgrescue.run.backup_users import (
     unfinished_removals,
     users_of,
 )
-from pgrescue.run.run_directory import (
-    private_directory,
-    write_file,
-)
+from pgrescue.run.run_directory import keep_plan, private_directory
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.own_identifier import identifier_of
@@ -114,7 +110,7 @@ class Desk:
                 progress,
             )
         plan = make_plan(facts, request, self.config, self.cluster, seen_now(facts))
-        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        keep_plan(plan)
         return plan
 
     def backup_plan(self, request: BackupRequest) -> BackupPlan:
@@ -135,7 +131,7 @@ class Desk:
             catalog_cache=str(catalog_cache_file()),
             notify=self.notify,
         )
-        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        keep_plan(plan)
         return plan
 
     @property
@@ -159,7 +155,7 @@ class Desk:
         cluster = facts.cluster
         seen = observe(cluster.directory.real_path, [], [], cluster.config_directory)
         plan = make_reseed_plan(facts, request, self.config, self.cluster, seen)
-        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        keep_plan(plan)
         return plan
 
     def retention(self, policy: RetentionPolicy) -> Advice:
@@ -202,7 +198,7 @@ class Desk:
                 retention.elsewhere,
             ),
         )
-        write_file(private_directory("plans") / f"{plan.id}.json", dumps(plan, indent=2))
+        keep_plan(plan)
         return plan
 
     def _retention_facts(self) -> RetentionFacts:

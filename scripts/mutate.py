@@ -74,9 +74,16 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     "plan/sealed.py": ("tests/e2e/test_plans.py", "tests/refusals/test_preflight.py"),
     "plan/fetch_wal.py": ("tests/plan/test_fetch_wal.py",),
     "run/deletable.py": ("tests/run/test_deletable.py", "tests/e2e/test_old_data.py"),
-    "run/old_data.py": (
+    "run/deletion.py": (
         "tests/run",
         "tests/faults/test_deletion.py",
+        "tests/e2e/test_old_data.py",
+        "tests/faults/test_planted_links.py",
+        "tests/retention/test_interrupted.py",
+        _MATRIX,
+    ),
+    "run/old_data.py": (
+        "tests/run",
         "tests/e2e/test_old_data.py",
         "tests/refusals/test_wrong_state.py",
         "tests/refusals/test_service_failures.py",

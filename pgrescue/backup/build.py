@@ -20,6 +20,7 @@ from pgrescue.errors import Refused, UsageError
 from pgrescue.plan.facts import HostFacts
 from pgrescue.plan.sealed import Step, seal
 from pgrescue.postgres.basebackup_options import Checkpoint
+from pgrescue.postgres.data_directory import LOST_AND_FOUND
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.printable import printable
 
@@ -56,7 +57,7 @@ def name_of(pattern: str, host: HostFacts, request: BackupRequest, cluster: str)
 
 def _can_be_a_name(name: str) -> bool:
     return (
-        name not in ("", "lost+found")
+        name not in ("", LOST_AND_FOUND)
         and not name.startswith(".")
         and "/" not in name
         and name.isprintable()

@@ -21,12 +21,12 @@ from pgrescue.catalog.stamp import stamp_of
 from pgrescue.catalog.unusable import not_a_backup
 from pgrescue.catalog.windows import WAL_PROBLEMS, with_window
 from pgrescue.errors import UsageError
+from pgrescue.postgres.data_directory import LOST_AND_FOUND
 from pgrescue.wal.archive import WalArchive
 
 MAX_DEPTH = 6
 """Levels of directories below a root that are searched."""
 
-_NEVER_DESCENDED = ("lost+found",)
 _NOT_KEPT = ("unreadable", "path_not_utf8", NOT_WHOLE)
 """Problems that end without the stamp showing it, and names that JSON cannot hold."""
 
@@ -104,7 +104,7 @@ def _walk(path: Path, depth: int, inside: bool) -> Iterator[Layout | Backup]:
     if depth == 0:
         return
     for name in layout.directories:
-        skipped = name.startswith(".") or name in _NEVER_DESCENDED
+        skipped = name.startswith(".") or name == LOST_AND_FOUND
         if not skipped and not VERSION_DIRECTORY.fullmatch(name):
             yield from _walk(path / name, depth - 1, inside or layout.kind == "tar")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pgrescue.catalog.tar_stream import BLOCK
-from pgrescue.compression import split_ending
+from pgrescue.compression import ZSTD_HEAD, split_ending
 
 _LZ4_CONTENT_CHECKSUM = 0x04
-_ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
 _ZSTD_CHECKSUM = 0x04
 _ZSTD_SINGLE_SEGMENT = 0x20
@@ -62,10 +61,9 @@ def _after_frame(file: BinaryIO, position: int) -> int | None:
     head = file.read(18)
     if len(head) < 8:
         return None
-    magic = int.from_bytes(head[:4], "little")
-    if magic & 0xFFFFFFF0 == _ZSTD_SKIPPABLE:
+    if int.from_bytes(head[:4], "little") & 0xFFFFFFF0 == _ZSTD_SKIPPABLE:
         return position + 8 + int.from_bytes(head[4:8], "little")
-    if magic != _ZSTD_MAGIC:
+    if head[:4] != ZSTD_HEAD:
         return None
     descriptor = head[4]
     position += 5 + _zstd_header_rest(descriptor)

@@ -13,9 +13,9 @@ from pgrescue.config.session import CannotAskServer, server_session
 from pgrescue.doctor.subject import Subject
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
-from pgrescue.plan.restore_command import judge
+from pgrescue.plan.command_trial import judge
 from pgrescue.postgres.account import can_access
-from pgrescue.survey.restore_command import trial_of
+from pgrescue.survey.command_trial import trial_of
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 from pgrescue.wal.headers import identify_archive
 from pgrescue.wal.timelines import archive_picture

@@ -8,6 +8,7 @@ from shlex import quote
 from pgrescue.compression import SHELL_DECOMPRESSORS, split_ending
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import fault_function
+from pgrescue.plan.layout import STAYS
 from pgrescue.plan.model import BackupPart, Move, Work
 from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.plan.work import (
@@ -62,9 +63,10 @@ def set_aside(work: Work) -> tuple[str, ...]:
 def _move(move: Move) -> tuple[str, ...]:
     if not move.contents_only:
         return (f"mv -T {quote(move.path)} {quote(move.aside)}",)
+    spared = " ".join(f"! -name {name}" for name in sorted(STAYS))
     return (
         f"install -d -m 700 {quote(move.aside)}",
-        f"find {quote(move.path)} -mindepth 1 -maxdepth 1 ! -name .pgrescue ! -name lost+found "
+        f"find {quote(move.path)} -mindepth 1 -maxdepth 1 {spared} "
         f"-exec mv -t {quote(move.aside)} {{}} +",
     )
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from pgrescue.catalog.model import Backup
+from pgrescue.plan.command_trial import Trial
 from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.model import WalTail
-from pgrescue.plan.restore_command import Trial
 from pgrescue.plan.surroundings import Surroundings
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY, ControlFile

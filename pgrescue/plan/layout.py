@@ -11,9 +11,12 @@ from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import ClusterFacts, Facts, PathFacts
 from pgrescue.plan.model import BackupPart, Move, TablespaceWork
 from pgrescue.plan.request import RestoreRequest
+from pgrescue.postgres.data_directory import LOST_AND_FOUND
 
 INSIDE = ".pgrescue"
 """Where things are set aside when the data directory itself cannot be renamed."""
+STAYS = frozenset({INSIDE, LOST_AND_FOUND})
+"""What is neither moved nor emptied with a directory, and makes none non-empty."""
 
 
 def tag_of(moment: datetime) -> str:

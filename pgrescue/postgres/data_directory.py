@@ -9,6 +9,8 @@ from pgrescue.errors import InvalidFormat
 from pgrescue.postgres.conf_file import parse_assignments, parse_includes
 from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_control_file
 
+LOST_AND_FOUND = "lost+found"
+"""What a file system keeps in its root, and initdb takes for nothing (`src/port/pgcheckdir.c`)."""
 _INCLUDE_DEPTH = 10
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from pgrescue.backup.model import BackupPlan
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import UnfinishedRun
-from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
-from pgrescue.run.deletable import Deletable, obstacle
+from pgrescue.run.deletable import Deletable, discardable_paths, obstacle
 from pgrescue.run.journal import read_journal
 from pgrescue.run.launch import launch, request_abort
 from pgrescue.run.owner import ask_to_abort, check_owner
@@ -29,7 +28,7 @@ def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
     found = []
     for run in list_runs():
         state = run.state()
-        changed_nothing = state.state == "failed" and not (state.asides or state.made)
+        changed_nothing = state.state == "failed" and not state.has_left_something
         if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
             found.append(UnfinishedRun(run.id, state.state))
     return found
@@ -176,12 +175,7 @@ def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
 
 def discardable(run: RunDirectory) -> list[Deletable]:
     """What `discard` would delete, and since when it has been there; not counted yet."""
-    state = run.state()
-    paths = [item.aside for item in state.asides] + list(state.retired)
-    plan = run.plan()
-    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
-    if isinstance(plan, Plan) and needed_no_more:
-        paths += [path for path in state.made if path == plan.work.staging]
+    paths = discardable_paths(run.plan(), run.state())
     since = _put_there(run)
     return [Deletable(path, since.get(path)) for path in paths if Path(path).exists()]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pgrescue.errors import PgRescueError
 from pgrescue.run.backup_place import was_renamed
+from pgrescue.run.deletion import clear_own, delete_tree
 from pgrescue.run.execution import BackupExecution, is_vacant
 from pgrescue.run.executors.basebackup import EXECUTORS
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job
-from pgrescue.run.old_data import clear_own, delete_tree
 from pgrescue.run.records import Deleted, Failure, FinalState, Purpose
 from pgrescue.run.state import RunState
 from pgrescue.survey.filesystem import is_mount_point

@@ -100,8 +100,7 @@ def _unfinished(run: RunDirectory) -> str | None:
     state = run.state()
     if state.state in ENDED:
         return None
-    half_done = state.asides or state.made
-    return state.state if state.state == "running" or half_done else None
+    return state.state if state.state == "running" or state.has_left_something else None
 
 
 def _needs(plan: SealedPlan, backup: str, path: str) -> bool:

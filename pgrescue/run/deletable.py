@@ -9,10 +9,11 @@ from pathlib import Path
 
 from humanize import intcomma, naturaldelta, naturalsize
 
-from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.model import Plan
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
 from pgrescue.run.state import RunState
-from pgrescue.survey.filesystem import mount_points
+from pgrescue.survey.filesystem import mounts_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class Obstacle:
     title: str
     cause: str
     next_steps: tuple[str, ...] = ()
+
+
+def discardable_paths(plan: SealedPlan, state: RunState) -> tuple[str, ...]:
+    """What `discard` deletes: all that was set aside, and what nothing will be fetched from."""
+    paths = [*(item.aside for item in state.asides), *state.retired]
+    # Until its settings are taken out again, the restored server fetches WAL from the staging.
+    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
+    if isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made:
+        paths.append(plan.work.staging)
+    return tuple(paths)
 
 
 def counted(item: Deletable) -> Deletable:
@@ -96,10 +107,3 @@ def obstacle(state: RunState, path: str) -> Obstacle | None:
             (f"stop it, then: pgrescue discard {state.run}",),
         )
     return None
-
-
-def mounts_inside(path: str, *, itself: bool = False) -> list[str]:
-    """Where something is mounted below a directory, or on it."""
-    real = os.path.realpath(path)
-    found = [mount for mount in mount_points() if is_inside(mount, real)]
-    return found if itself else [mount for mount in found if mount != real]

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from pgrescue.backup.model import BackupPlan, BackupWork
 from pgrescue.errors import PgRescueError, StepFailed
+from pgrescue.plan.layout import STAYS
 from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
@@ -218,4 +219,4 @@ class RestoreExecution(Execution[Plan]):
 
 def is_vacant(path: Path) -> bool:
     """Whether nothing is in a directory but what pgrescue or the file system keeps there."""
-    return set(os.listdir(path)) <= {"lost+found", ".pgrescue"}
+    return set(os.listdir(path)) <= STAYS

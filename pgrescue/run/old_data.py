@@ -1,30 +1,28 @@
-"""Setting the old data aside by rename, putting it back, and deleting it for good.
+"""Setting the old data aside by rename, and putting it back.
 
-The only place in the program that moves or deletes anything of a cluster.
+The only place in the program that moves anything of a cluster; what is set aside is deleted in
+`deletion`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.checks.context import is_inside
-from pgrescue.plan.layout import INSIDE
+from pgrescue.plan.layout import INSIDE, STAYS
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
-from pgrescue.run.deletable import mounts_inside, obstacle
+from pgrescue.run.deletion import remove_emptied
 from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.places import check_places
-from pgrescue.run.records import Deleted, Moved, MovedBack, Moving, Retired, Retiring
+from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.survey.filesystem import is_mount_point
-
-_STAYS = frozenset({INSIDE, "lost+found"})
 
 
 def set_aside(execution: RestoreExecution) -> str:
@@ -145,16 +143,6 @@ def _check_way_back(
         )
 
 
-def remove_emptied(execution: Execution[SealedPlan]) -> None:
-    """Remove the directories that this run has made for others and that nothing is left in."""
-    for path in reversed(execution.state().made):
-        place = Path(path)
-        if place.is_dir() and not place.is_symlink() and not os.listdir(place):
-            place.rmdir()
-            sync_directory(place.parent)
-            execution.journal.append(Deleted(path=path))
-
-
 def _return(execution: Execution[SealedPlan], item: SetAside) -> None:
     path, aside = Path(item.path), Path(item.aside)
     if aside.exists():
@@ -217,92 +205,6 @@ def _retire(execution: RestoreExecution, path: str, *, contents_only: bool = Fal
     )
 
 
-def check_deletable(execution: Execution[SealedPlan], paths: Sequence[str]) -> None:
-    """Raise `StepFailed` if something forbids to delete any of these, before one of them is."""
-    state = execution.state()
-    for path in paths:
-        if found := obstacle(state, path):
-            raise StepFailed(found.title, found.cause, next_steps=found.next_steps)
-
-
-def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
-    """Delete something this run set aside or made, and nothing that is in its place by now.
-
-    Never across a mount or through a link, never under a server: raises `StepFailed` for those.
-    """
-    check_deletable(execution, (path,))
-    place = Path(path)
-    if place.exists():
-        shutil.rmtree(place)
-        sync_directory(place.parent)
-    _remove_empty_parents(place)
-    execution.journal.append(Deleted(path=path))
-    return "deleted"
-
-
-def _remove_empty_parents(place: Path) -> None:
-    """What was set aside inside a directory that stays leaves empty directories of ours."""
-    if INSIDE not in place.parts:
-        return
-    for parent in place.parents:
-        if INSIDE not in parent.parts or (parent.exists() and os.listdir(parent)):
-            return
-        if parent.exists():  # an earlier try may have died on its way up
-            parent.rmdir()
-
-
-def delete_old(execution: Execution[SealedPlan]) -> str:
-    """Delete what was set aside; asked for when the plan was made."""
-    asides = execution.state().asides
-    check_deletable(execution, [item.aside for item in asides])
-    for item in asides:
-        delete_tree(execution, item.aside)
-    return f"{len(asides)} deleted"
-
-
-def clear_own(execution: Execution[SealedPlan], path: str) -> None:
-    """Empty a directory that this run has made, to fill it anew."""
-    if path not in execution.state().made:
-        raise StepFailed(f"{path} was not made by this run and is not emptied.")
-    _check_identity(execution, path)
-    if mounted := mounts_inside(path):
-        raise StepFailed(
-            f"{mounted[0]} is a mount point.",
-            f"Somebody has mounted something inside {path}, which is emptied to be filled anew.",
-            next_steps=(f"umount {mounted[0]}", f"pgrescue resume {execution.directory.id}"),
-        )
-    for name in os.listdir(path):
-        entry = Path(path, name)
-        if name in _STAYS:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def _check_identity(execution: Execution[SealedPlan], path: str) -> None:
-    """Raise `StepFailed` unless the directory is the very one that the run made, with no server."""
-    place = Path(path)
-    known = next((item for item in execution.state().identities if item[0] == path), None)
-    status = place.lstat()
-    if place.is_symlink() or known != (path, status.st_dev, status.st_ino):
-        raise StepFailed(
-            f"{path} is not the directory that this run has made.",
-            "Somebody has put another one in its place; nothing in it is touched.",
-            next_steps=(f"pgrescue undo {execution.directory.id}",),
-        )
-    if processes := server_processes(place):
-        raise StepFailed(
-            f"A server runs in {path}.",
-            f"Process {processes[0]} works there; its data is not touched.",
-            next_steps=(
-                f"stop it, then: pgrescue resume {execution.directory.id}",
-                "or leave it as it is, if you went on by hand",
-            ),
-        )
-
-
 def _rename(
     execution: Execution[SealedPlan],
     path: Path,
@@ -335,7 +237,7 @@ def _check_way_inside(path: Path, aside: Path) -> None:
 def _rename_entries(source: Path, destination: Path, names: Sequence[str] | None = None) -> None:
     wanted = None if names is None else set(names)
     for name in sorted(os.listdir(source)):
-        if name not in _STAYS and (wanted is None or name in wanted):
+        if name not in STAYS and (wanted is None or name in wanted):
             os.rename(source / name, destination / name)
     sync_directory(destination)
     sync_directory(source)
@@ -351,7 +253,7 @@ def _sync_parents(new: Path, old: Path) -> None:
 def _holds_something(path: Path, contents_only: bool) -> bool:
     if not contents_only:
         return path.exists()
-    return bool(set(os.listdir(path)) - _STAYS)
+    return bool(set(os.listdir(path)) - STAYS)
 
 
 def _remove_empty(path: Path) -> None:

@@ -10,7 +10,7 @@ from pgrescue.plan.checks.places import Places, blockers_of
 from pgrescue.plan.facts import Links
 from pgrescue.plan.model import Move
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.survey.cluster import links_of
+from pgrescue.survey.cluster import ends_of, links_of
 from pgrescue.survey.filesystem import path_facts
 from pgrescue.survey.surroundings import surroundings
 
@@ -33,8 +33,9 @@ def check_places(execution: RestoreExecution) -> None:
                 f"It was none when the plan was made; by now it leads to {os.path.realpath(path)}.",
             )
     links = _links_now(execution)
+    ends = ends_of(links.tablespaces, links.wal_directory)
     for move in left:
-        if move.path != work.data_directory and move.path not in _ends(links):
+        if move.path not in (work.data_directory, *ends):
             raise _refusal(
                 execution,
                 f"{move.path} is not the cluster's any more.",
@@ -79,11 +80,6 @@ def _links_now(execution: RestoreExecution) -> Links:
         wal_stranger=wal.wal_stranger,
         wal_identifier=wal.wal_identifier,
     )
-
-
-def _ends(links: Links) -> set[str]:
-    ends = {item.version_directory.real_path for item in links.tablespaces}
-    return ends | ({links.wal_directory.real_path} if links.wal_directory is not None else set())
 
 
 def _refusal(execution: RestoreExecution, title: str, cause: str) -> PgRescueError:

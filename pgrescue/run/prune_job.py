@@ -12,6 +12,8 @@ from pgrescue.catalog.discover import list_backups
 from pgrescue.errors import Refused
 from pgrescue.run import old_data
 from pgrescue.run.backup_users import backups_at_work, users_of
+from pgrescue.run.deletable import discardable_paths
+from pgrescue.run.deletion import check_deletable, discard, remove_emptied
 from pgrescue.run.execution import PruneExecution
 from pgrescue.run.executors.prune import EXECUTORS
 from pgrescue.run.job import Job
@@ -114,12 +116,11 @@ class PruneJob(Job[PruneExecution]):
 
     def _discard(self, before: RunState) -> FinalState:
         execution = self.execution
-        old_data.check_deletable(execution, [item.aside for item in before.asides])
+        paths = discardable_paths(execution.plan, before)
+        check_deletable(execution, paths)
         self._check_something_stays(before)
-        for item in before.asides:
-            delete = partial(old_data.delete_tree, execution, item.aside)
-            execution.do(f"discard {item.aside}", f"Delete {item.aside}", delete)
-        old_data.remove_emptied(execution)
+        discard(execution, paths)
+        remove_emptied(execution)
         return "succeeded"
 
 

@@ -11,6 +11,8 @@ from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
+from pgrescue.run.deletable import discardable_paths
+from pgrescue.run.deletion import check_deletable, discard
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
@@ -156,17 +158,10 @@ class RestoreJob(Job[RestoreExecution]):
 
     def _discard(self, before: RunState) -> FinalState:
         execution = self.execution
-        paths = [item.aside for item in before.asides] + list(before.retired)
-        staging, undone = execution.work.staging, before.done("undo_move")
-        # Until its settings are taken out again, the restored server fetches WAL from there.
-        needed_no_more = before.done("tidy") or before.done("stream")
-        if staging in before.made and (undone or needed_no_more):
-            paths.append(staging)
-        old_data.check_deletable(execution, paths)
-        for path in paths:
-            delete = partial(old_data.delete_tree, execution, path)
-            execution.do(f"discard {path}", f"Delete {path}", delete)
-        return "undone" if undone else "succeeded"
+        paths = discardable_paths(execution.plan, before)
+        check_deletable(execution, paths)
+        discard(execution, paths)
+        return "undone" if before.done("undo_move") else "succeeded"
 
 
 def _has_changed_anything(state: RunState, work: Work) -> bool:

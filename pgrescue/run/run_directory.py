@@ -78,7 +78,7 @@ class RunDirectory:
         created = next(iter(journal.read_journal(self.journal_path)), None)
         known = created.plan_digest if isinstance(created, Created) else ""
         if isinstance(created, Created) and known not in ("", _digest(self.plan_path)):
-            kept = state_directory() / "plans" / f"{created.plan}.json"
+            kept = _kept_at(created.plan)
             raise Refused(
                 f"The plan of the run {self.id} was altered after the run was made.",
                 f"{self.plan_path} is not what was written then.",
@@ -254,6 +254,16 @@ def find_run(name: str | None) -> RunDirectory:
     known = ", ".join(run.id for run in (matching or runs)[-5:])
     title = f"'{name}' fits several runs." if matching else f"There is no run '{name}'."
     raise UsageError(title, f"Among them: {known}." if matching else f"The last ones: {known}.")
+
+
+def keep_plan(plan: SealedPlan) -> None:
+    """Keep a plan by its id, apart from the runs: their copies can be told from it, and mended."""
+    private_directory("plans")
+    write_file(_kept_at(plan.id), dumps(plan, indent=2))
+
+
+def _kept_at(plan_id: str) -> Path:
+    return state_directory() / "plans" / f"{plan_id}.json"
 
 
 def load_plan(path: Path) -> SealedPlan:

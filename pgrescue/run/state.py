@@ -142,6 +142,11 @@ class RunState:
                 return item.aside
         return self.asides[0].aside if self.asides else None
 
+    @property
+    def has_left_something(self) -> bool:
+        """Whether something is set aside, or there is something that it has made."""
+        return bool(self.asides or self.made)
+
     def done(self, step_id: str) -> bool:
         """Whether a step has been completed."""
         return any(step.id == step_id and step.state == "done" for step in self.steps)

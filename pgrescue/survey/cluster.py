@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, Links, PathFacts, TablespaceFacts
+from pgrescue.plan.layout import STAYS
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
 from pgrescue.postgres.data_directory import (
     collected_log,
@@ -22,7 +24,7 @@ from pgrescue.survey.manager import find_manager
 from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import NAME as SEGMENT
 
-_IN_WAL = frozenset({"summaries", "lost+found", ".pgrescue"})
+_IN_WAL = STAYS | {"summaries"}
 """Directories in `pg_wal`: the server's (`summaries` since 17), a file system's, pgrescue's."""
 _OF_WAL = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history|xlogtemp\.")
 """How names of files in `pg_wal` begin."""
@@ -124,6 +126,19 @@ def linked_wal_directory(data_directory: Path) -> PathFacts | None:
     """Where `pg_wal` leads, if it is a link."""
     link = data_directory / "pg_wal"
     return path_facts(link) if os.path.islink(link) else None
+
+
+def outside_of(data_directory: Path) -> tuple[str, ...]:
+    """What a cluster has outside its data directory."""
+    return ends_of(tablespaces_of(data_directory), linked_wal_directory(data_directory))
+
+
+def ends_of(
+    tablespaces: Sequence[TablespaceFacts], wal_directory: PathFacts | None
+) -> tuple[str, ...]:
+    """Where the links of a data directory end, as far as that is the cluster's own."""
+    wal = () if wal_directory is None else (wal_directory.real_path,)
+    return (*(item.version_directory.real_path for item in tablespaces), *wal)
 
 
 def stranger_in_wal(directory: Path) -> str | None:

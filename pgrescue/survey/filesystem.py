@@ -7,11 +7,11 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import FilesystemFacts, PathFacts
+from pgrescue.plan.layout import STAYS
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_IGNORED = frozenset({"lost+found", ".pgrescue"})
-"""Entries that make no directory non-empty: a file system's own, and what pgrescue set aside."""
 _LISTED = b'"Size":'
 """Once for each file of a `backup_manifest`."""
 
@@ -67,9 +67,16 @@ def is_mount_point(path: Path) -> bool:
     return os.path.ismount(path) or os.path.realpath(path) in mount_points()
 
 
+def mounts_inside(path: str, *, itself: bool = False) -> list[str]:
+    """Where something is mounted below a directory, or on it."""
+    real = os.path.realpath(path)
+    found = [mount for mount in mount_points() if is_inside(mount, real)]
+    return found if itself else [mount for mount in found if mount != real]
+
+
 def _is_empty(path: Path) -> bool:
     try:
-        return set(os.listdir(path)) <= _IGNORED
+        return set(os.listdir(path)) <= STAYS
     except OSError:
         return False
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from pgrescue.compression import HEADS
 from pgrescue.errors import InvalidFormat
 from pgrescue.explain.host import FileSeen
 from pgrescue.postgres.backup_label import BackupLabel, parse_backup_label
@@ -19,13 +20,6 @@ from pgrescue.postgres.postmaster import is_alive, process_title
 from pgrescue.survey.filesystem import existing_ancestor
 from pgrescue.wal.archive import ArchivedFile, WalArchive, scan_archive
 from pgrescue.wal.page import LONG_HEADER_SIZE, parse_segment_header
-
-_HEADS = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"\xfd7zXZ": "xz",
-}
 
 
 class ClusterHost:
@@ -162,7 +156,7 @@ def _kind(path: Path) -> str:
         return f"WAL of PostgreSQL {header.major}"
     if head and not head.strip(b"\0"):
         return "zeros"
-    return next((kind for start, kind in _HEADS.items() if head.startswith(start)), "")
+    return next((kind for start, kind in HEADS.items() if head.startswith(start)), "")
 
 
 def _name(uid: int) -> str:

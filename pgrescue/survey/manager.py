@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgrescue.config.supervisor import systemd_runs, unit_of
+from pgrescue.plan.checks.manager import UNITS
 from pgrescue.plan.facts import Manager, ManagerName
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey import manager_words as words
@@ -26,13 +27,6 @@ _REPMGRDS_FILE = "pg_stat/repmgrd_state.txt"
 _REPMGR_CONF = "/etc/repmgr.conf"
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
 _REST_SECONDS = 2.0
-_UNIT_PATTERNS = (
-    "patroni*.service",
-    "repmgr*.service",
-    "pgautofailover*.service",
-    "stolon-keeper*.service",
-    "pacemaker.service",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +246,11 @@ def _list_units() -> str:
     command = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager"]
     try:
         return subprocess.run(
-            [*command, *_UNIT_PATTERNS], capture_output=True, text=True, timeout=10, check=False
+            [*command, *(f"{name}*.service" for name in UNITS)],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""

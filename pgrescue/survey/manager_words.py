@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from xml.etree import ElementTree
 
+from pgrescue.plan.checks.manager import UNITS
 from pgrescue.plan.facts import ManagerName
 
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*$")
@@ -23,14 +24,6 @@ _PROGRAMS: dict[str, ManagerName] = {
     "pg_autoctl": "pg_auto_failover",
     "stolon-keeper": "Stolon",
     "pacemakerd": "Pacemaker",
-}
-_UNITS: dict[str, ManagerName] = {
-    "patroni": "Patroni",
-    "repmgr": "repmgrd",
-    "repmgrd": "repmgrd",
-    "pgautofailover": "pg_auto_failover",
-    "stolon-keeper": "Stolon",
-    "pacemaker": "Pacemaker",
 }
 _PACEMAKERS_DEFAULT = "/var/lib/pgsql/data"
 _AGENTS = ("pgsql", "pgsqlms")
@@ -50,7 +43,7 @@ def manager_of(argv: Sequence[str]) -> ManagerName | None:
 def manager_of_unit(unit: str) -> ManagerName | None:
     """The manager that a systemd unit (without `.service`) is called after, instances included."""
     stem = unit.partition("@")[0]
-    return _UNITS.get(stem) or _UNITS.get(stem.rstrip("-0123456789"))
+    return UNITS.get(stem) or UNITS.get(stem.rstrip("-0123456789"))
 
 
 def option(argv: Sequence[str], *names: str) -> str | None:

@@ -17,7 +17,7 @@ from pgrescue.history.windows import WindowReader
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.postgres.control_file import ControlFile
-from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.data_directory import LOST_AND_FOUND, read_control_file
 from pgrescue.postgres.history_file import TimelineHistory, parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.retention.counted import counted_backups
@@ -32,7 +32,6 @@ from pgrescue.wal.headers import identify_archive
 from pgrescue.wal.index import WalIndex
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, HISTORY_NAME
 
-_ALWAYS_THERE = frozenset({"lost+found"})
 _PARTIAL = re.compile(r"\..+\.partial")
 """A backup while it is taken and verified."""
 
@@ -148,7 +147,7 @@ def _segment_size(backups: Sequence[Backup]) -> int:
 
 def _is_empty(root: Path) -> bool:
     try:
-        return set(os.listdir(root)) <= _ALWAYS_THERE
+        return set(os.listdir(root)) <= {LOST_AND_FOUND}
     except OSError:
         return True  # one that cannot be listed may hold backups just as well
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pgrescue.plan.checks.context import is_inside
 from pgrescue.postgres.postmaster import served_directories
-from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
+from pgrescue.survey.cluster import outside_of
 
 
 def server_within(paths: Sequence[str]) -> str | None:
@@ -25,7 +25,4 @@ def server_within(paths: Sequence[str]) -> str | None:
 
 def _places(data_directory: str) -> Iterator[str]:
     yield os.path.realpath(data_directory)
-    for space in tablespaces_of(Path(data_directory)):
-        yield space.version_directory.real_path
-    if (wal := linked_wal_directory(Path(data_directory))) is not None:
-        yield wal.real_path
+    yield from outside_of(Path(data_directory))

@@ -11,15 +11,15 @@ from pgrescue.catalog.model import Backup
 from pgrescue.config.debian import debian_clusters
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.config.state import state_directory
-from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.surroundings import Neighbour, Surroundings
 from pgrescue.postgres.postmaster import served_directories
-from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
-from pgrescue.survey.filesystem import mount_points
+from pgrescue.survey.cluster import outside_of
+from pgrescue.survey.filesystem import mounts_inside
 
 _DEPTH = 4
 """How far below a data directory others are looked for."""
-_ITS_OWN = ("pg_", "pgsql_tmp", ".pgrescue")
+_ITS_OWN = ("pg_", "pgsql_tmp", INSIDE)
 """How names begin that PostgreSQL, or pgrescue for what it set aside, uses in a data directory."""
 
 
@@ -44,11 +44,7 @@ def surroundings(
         known=tuple(known),
         backups=dict(backups or {}),
         kept=dict(kept or {}),
-        mounts=tuple(
-            mount
-            for mount in sorted(set(mount_points()))
-            if any(is_inside(mount, path) and mount != path for path in going)
-        ),
+        mounts=tuple(sorted({mount for path in going for mount in mounts_inside(path)})),
     )
 
 
@@ -119,10 +115,7 @@ def _neighbours(
     for place in going:
         found |= {str(path) for path in _below(Path(place), _DEPTH)}
     for directory in sorted(found - {own}):
-        wal = linked_wal_directory(Path(directory))
-        outside = [t.version_directory.real_path for t in tablespaces_of(Path(directory))]
-        outside += [wal.real_path] if wal is not None else []
-        yield Neighbour(directory, directory in served, tuple(outside))
+        yield Neighbour(directory, directory in served, outside_of(Path(directory)))
 
 
 def _is_data_directory(path: Path) -> bool:

@@ -42,10 +42,10 @@ from pgrescue.survey.archive import (
     with_own_histories,
 )
 from pgrescue.survey.cluster import cluster_facts
+from pgrescue.survey.command_trial import trial_of
 from pgrescue.survey.filesystem import bytes_below, count_files, filesystem_facts, path_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
-from pgrescue.survey.restore_command import trial_of
 from pgrescue.survey.surroundings import (
     kept_backups,
     kept_places,

@@ -34,7 +34,7 @@ def verbs_of(view: RunView) -> tuple[Verb, ...]:
         return (*verbs, _abort(view))
     if state.state in ("waiting", "failed", "aborted", "interrupted"):
         verbs.append(_resume(view))
-    if state.state != "undone" and (state.asides or state.made) and not state.deletion_begun:
+    if state.state != "undone" and state.has_left_something and not state.deletion_begun:
         verbs.append(_undo(view))
     if state.state in ("succeeded", "undone") and view.discardable:
         verbs.append(_discard(view))

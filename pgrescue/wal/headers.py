@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed
+from pgrescue.compression import DECOMPRESSION_ERRORS, HEADS, LZ4_HEAD, open_decompressed
 from pgrescue.wal.archive import ArchivedFile, ArchiveProblem, WalArchive
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
 from pgrescue.wal.segment import SegmentId
@@ -25,14 +25,7 @@ Progress = Callable[[int, int], None]
 _SAMPLES, _CANDIDATES = 8, 64
 _READ_SIZE = 1 << 20
 _WAL_MAGICS = range(0xD000, 0xD200)
-_LZ4_MAGIC = b"\x04\x22\x4d\x18"
-_COMPRESSED_STARTS = {
-    b"\x1f\x8b": "gzip",
-    _LZ4_MAGIC: "lz4",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xfd7zXZ": "xz",
-    b"BZh": "bzip2",
-}
+_COMPRESSED_STARTS = HEADS | {b"BZh": "bzip2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +189,7 @@ def _lz4_ends_well(fd: int, size: int, _segment_size: int) -> bool | None:
     position = 0
     while position < size:
         start = os.pread(fd, 5, position)
-        if len(start) < 5 or start[:4] != _LZ4_MAGIC:
+        if len(start) < 5 or start[:4] != LZ4_HEAD:
             return None
         flags = start[4]
         position += 7 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)

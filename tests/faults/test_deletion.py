@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgrescue.plan.model import Move
-from pgrescue.run import old_data
+from pgrescue.run import deletion, old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import RunDirectory
@@ -32,5 +32,5 @@ def test_directories_that_only_held_what_was_set_aside_go_with_it(
     old_data.set_aside(execution)
     (data / "base").mkdir()
     shutil.rmtree(aside if gone == "old" else aside.parent)
-    old_data.delete_tree(execution, str(aside))
+    deletion.delete_tree(execution, str(aside))
     assert [entry.name for entry in data.iterdir()] == ["base"]

@@ -20,8 +20,8 @@ from pgrescue.demo.account import server_account
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
-from pgrescue.plan.restore_command import Trial, judge
-from pgrescue.survey.restore_command import trial_of, try_restore_command
+from pgrescue.plan.command_trial import Trial, judge
+from pgrescue.survey.command_trial import trial_of, try_restore_command
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document, finished
 from tests.support.made_segments import WAL, segment

@@ -13,7 +13,7 @@ import pytest
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Move
-from pgrescue.run import old_data
+from pgrescue.run import deletion, old_data
 from pgrescue.run.deletable import Deletable, counted
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
@@ -44,7 +44,7 @@ class Aside:
 
     def delete(self) -> None:
         """As the step of a restore and as `discard` do."""
-        old_data.delete_old(self.execution())
+        deletion.delete_old(self.execution())
 
 
 @pytest.fixture(params=[False, True], ids=["rename", "mount point"])
@@ -156,7 +156,7 @@ def test_none_is_deleted_if_one_must_not_be(tmp_path: Path) -> None:
     second.rename(tmp_path / "kept")
     second.symlink_to(tmp_path / "kept")
     with pytest.raises(StepFailed, match="is a link"):
-        old_data.delete_old(execution)
+        deletion.delete_old(execution)
     assert (Path(moves[0].aside) / "file").read_text() == "old"
 
 
@@ -173,7 +173,7 @@ def test_a_mount_is_not_emptied(tmp_path: Path) -> None:
         pytest.skip("nothing can be mounted here")
     try:
         with pytest.raises(StepFailed, match="is a mount point"):
-            old_data.clear_own(aside.execution(), str(aside.data))
+            deletion.clear_own(aside.execution(), str(aside.data))
         assert (elsewhere / "precious").read_text() == "not ours"
     finally:
         subprocess.run(("umount", str(mounted)), check=True)

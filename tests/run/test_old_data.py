@@ -13,7 +13,7 @@ import pytest
 from pgrescue.errors import Refused, StepFailed
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import seal
-from pgrescue.run import old_data
+from pgrescue.run import deletion, old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import NAME, Journal
 from pgrescue.run.records import AnyRecord
@@ -191,7 +191,7 @@ def test_a_directory_that_took_the_place_of_ours_is_not_emptied(scene: Scene) ->
     scene.data.mkdir()
     (scene.data / "base").write_text("by hand")
     with pytest.raises(StepFailed, match="not the directory"):
-        old_data.clear_own(scene.execution(), str(scene.data))
+        deletion.clear_own(scene.execution(), str(scene.data))
     assert (scene.data / "base").read_text() == "by hand"
 
 
@@ -278,7 +278,7 @@ def test_a_tablespace_that_another_cluster_uses_since_is_not_set_aside(tmp_path:
 def test_deleting_never_follows_a_link(scene: Scene) -> None:
     execution = scene.execution()
     old_data.set_aside(execution)
-    old_data.delete_old(execution)
+    deletion.delete_old(execution)
     assert not scene.aside.exists()
     assert (scene.root / "elsewhere" / "precious").read_text() == "not ours"
     assert execution.state().asides == ()
@@ -290,13 +290,13 @@ def test_deleting_refuses_a_link_in_place_of_the_directory(scene: Scene) -> None
     shutil.rmtree(scene.aside)
     scene.aside.symlink_to(scene.root / "elsewhere")
     with pytest.raises(StepFailed, match="link"):
-        old_data.delete_old(execution)
+        deletion.delete_old(execution)
     assert (scene.root / "elsewhere" / "precious").exists()
 
 
 def test_only_what_the_run_made_is_emptied(scene: Scene) -> None:
     with pytest.raises(StepFailed, match="not made by this run"):
-        old_data.clear_own(scene.execution(), str(scene.data))
+        deletion.clear_own(scene.execution(), str(scene.data))
     assert scene.tree() == scene.before
 
 

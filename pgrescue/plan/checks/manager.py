@@ -7,11 +7,21 @@ import shlex
 
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker
-from pgrescue.plan.facts import Manager
+from pgrescue.plan.facts import Manager, ManagerName
 from pgrescue.postgres.service import ServiceSpec
 
 _CODE = "cluster.manager"
-_UNITS = re.compile(r"(patroni|repmgrd?|pgautofailover|pg_auto_failover|stolon-keeper|pacemaker)\b")
+UNITS: dict[str, ManagerName] = {
+    "patroni": "Patroni",
+    "repmgr": "repmgrd",
+    "repmgrd": "repmgrd",
+    "pgautofailover": "pg_auto_failover",
+    "pg_auto_failover": "pg_auto_failover",
+    "stolon-keeper": "Stolon",
+    "pacemaker": "Pacemaker",
+}
+"""How the names of managers' systemd units begin."""
+_OF_A_MANAGER = re.compile(rf"({'|'.join(map(re.escape, UNITS))})\b")
 
 
 def lets_go(context: Context) -> list[Finding]:
@@ -31,7 +41,7 @@ def is_no_service(context: Context) -> list[Finding]:
 
 def service_findings(service: ServiceSpec) -> list[Finding]:
     """A manager's unit starts a manager, which takes a recovery for a defect and ends it."""
-    if service.kind != "systemd" or not _UNITS.match(service.unit or ""):
+    if service.kind != "systemd" or not _OF_A_MANAGER.match(service.unit or ""):
         return []
     return blocker(
         _CODE,

@@ -6,8 +6,8 @@ from shlex import quote
 
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
+from pgrescue.plan.command_trial import judge
 from pgrescue.plan.model import WalTail
-from pgrescue.plan.restore_command import judge
 
 
 def archive(context: Context) -> list[Finding]:

@@ -18,10 +18,10 @@ from pgrescue.catalog.model import Backup
 from pgrescue.catalog.windows import with_window
 from pgrescue.errors import StepFailed
 from pgrescue.run.backup_place import was_renamed
+from pgrescue.run.deletion import make_anew
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
 from pgrescue.run.explained import tool_failed
-from pgrescue.run.old_data import clear_own
 from pgrescue.run.records import Entered
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.verify.backup import verify_backup
@@ -41,8 +41,7 @@ def prepare(execution: BackupExecution) -> str:
     work = execution.work
     places = [item.destination for item in work.tablespaces]
     for path in (work.partial, *tablespace_directories(work.destination, places)):
-        execution.make_directory(path)
-        clear_own(execution, path)
+        make_anew(execution, path)
     return work.partial
 
 

@@ -21,9 +21,9 @@ from pgrescue.plan.work import (
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
+from pgrescue.run.deletion import make_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import tool_failed
-from pgrescue.run.old_data import clear_own
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
@@ -173,12 +173,6 @@ def settle_tablespace(
     link = data / "pg_tblspc" / str(item.oid)
     link.unlink()
     link.symlink_to(item.destination)
-
-
-def make_anew(execution: RestoreExecution, path: str) -> None:
-    """An empty directory of this run's own; what an interrupted try left in it goes."""
-    execution.make_directory(path)
-    clear_own(execution, path)
 
 
 def _keep_own_wal(execution: RestoreExecution, data: Path) -> None:

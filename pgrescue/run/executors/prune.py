@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Move
+from pgrescue.run.deletion import delete_old, remove_emptied
 from pgrescue.run.execution import PruneExecution
-from pgrescue.run.old_data import delete_old, move_away, remove_emptied
+from pgrescue.run.old_data import move_away
 from pgrescue.survey.served import server_within
 
 

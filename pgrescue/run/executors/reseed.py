@@ -18,11 +18,11 @@ from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.probe import Probe, is_listening
 from pgrescue.reseed.own_settings import STOPS
 from pgrescue.reseed.steps import own_files_command, receive_command
+from pgrescue.run.deletion import make_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow
 from pgrescue.run.executors.configure import link_wal
 from pgrescue.run.executors.extract import (
-    make_anew,
     move_in,
     settle_tablespace,
     tablespace_root,

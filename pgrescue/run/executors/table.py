@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pgrescue.run.deletion import delete_old
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
@@ -13,7 +14,7 @@ from pgrescue.run.executors.reseed import own_configuration, receive, stream
 from pgrescue.run.executors.service import start, stop
 from pgrescue.run.executors.verify import promote, verify
 from pgrescue.run.executors.wal import place_wal
-from pgrescue.run.old_data import delete_old, set_aside
+from pgrescue.run.old_data import set_aside
 
 Executor = Callable[[RestoreExecution], str]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pgrescue.catalog.contents import is_wal
 from pgrescue.errors import StepFailed
+from pgrescue.plan.command_trial import Attempt
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
-from pgrescue.plan.restore_command import Attempt
 from pgrescue.plan.work import expected_wal, fetch_wal_text
+from pgrescue.run.deletion import clear_own
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.old_data import clear_own
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
-from pgrescue.survey.restore_command import try_restore_command
+from pgrescue.survey.command_trial import try_restore_command
 
 _TRIAL_SECONDS = 300.0
 """Longer than a preflight takes: here is nothing left but to wait for an archive that is slow."""

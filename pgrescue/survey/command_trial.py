@@ -21,8 +21,8 @@ from pathlib import Path
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import Refused
+from pgrescue.plan.command_trial import Answer, Attempt, Trial
 from pgrescue.plan.fetch_wal import ExpectedWal
-from pgrescue.plan.restore_command import Answer, Attempt, Trial
 from pgrescue.postgres.account import Account
 from pgrescue.survey.wal_tail import archived_by_status, unarchived_segments
 from pgrescue.wal.page import LONG_HEADER_SIZE, parse_segment_header

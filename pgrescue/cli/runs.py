@@ -135,7 +135,11 @@ def run_undo(arguments: argparse.Namespace) -> int:
             question = f"Remove what is left of the backup that the run {directory.id} began?"
         case _:
             place = state.data_directory
-            question = f"Put the old data back to {place}, as it was before the run {directory.id}?"
+            question = (
+                f"Put the old data back to {place}, as it was before the run {directory.id}?"
+                if state.replaces
+                else f"Take what the run {directory.id} restored out of the way, from {place}?"
+            )
     return _act(arguments, directory, question, undo_run)
 
 

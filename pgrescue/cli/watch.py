@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json
 from pgrescue.errors import ExitCode
+from pgrescue.plan.work import undo_does
 from pgrescue.printable import printable
 from pgrescue.run import records
 from pgrescue.run.journal import plain_record
@@ -68,8 +69,7 @@ def closing(state: RunState) -> str:
         if len(evidence) <= _EVIDENCE_LINES:
             lines += [f"    {printable(line)}" for line in evidence]
         lines += [f"  Next: {printable(step)}" for step in state.error.next]
-    if state.purpose in ("restore", "backup", "prune"):
-        lines += [f"  Note: {printable(note)}" for note in state.notes]
+    lines += [f"  Note: {printable(note)}" for note in state.notes_now]
     if state.kind == "prune":
         return "\n".join([*lines, *_after_removal(state)])
     if state.set_aside is not None:
@@ -81,7 +81,7 @@ def closing(state: RunState) -> str:
                 "  A table that the first undone transaction drops stays locked until promoted."
             )
             lines.append(f"  Next: pgrescue resume {run}   promotes it")
-            lines.append(f"  Next: pgrescue undo {run}     puts the old data back")
+            lines.append(f"  Next: pgrescue undo {run}     {undo_does(replaces=state.replaces)}")
         case "succeeded" if state.set_aside is not None:
             lines.append(f"  Next: pgrescue discard {run}  deletes it, once you are sure")
         case "interrupted" | "aborted":

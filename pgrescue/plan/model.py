@@ -195,6 +195,11 @@ class Work:
     """A segment that the configured `restore_command` has fetched when it was tried."""
 
     @property
+    def replaces(self) -> bool:
+        """Whether there is anything in the place of the new data, which is set aside."""
+        return bool(self.moves)
+
+    @property
     def tablespaces(self) -> tuple[TablespaceWork, ...]:
         """The tablespaces that are restored."""
         return self.seed.tablespaces if self.seed is not None else self.chain[-1].tablespaces

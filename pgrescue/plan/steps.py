@@ -9,6 +9,7 @@ from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.settings import RECOVERY_WHY
 from pgrescue.plan.target import Target
+from pgrescue.plan.work import undo_does
 
 _NOTHING = "Nothing."
 
@@ -223,7 +224,8 @@ def _promote(work: Work) -> Step:
         "writes on a new timeline and cannot go on to a later target.",
         commands.promote(work),
         "Opens the server for writing on a new timeline.",
-        "pgrescue undo puts the old data back; what was written since is then set aside.",
+        f"pgrescue undo {undo_does(replaces=work.replaces)}; what was written since is then set "
+        "aside.",
     )
 
 

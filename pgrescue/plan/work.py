@@ -28,6 +28,11 @@ def service_of(work: Work) -> ServiceCommands:
     return service_commands(work.service, target)
 
 
+def undo_does(*, replaces: bool) -> str:
+    """What an undo does, as the end of a sentence; where nothing was, nothing comes back."""
+    return "puts the old data back" if replaces else "takes what was restored out of the way"
+
+
 def log_outside(log: str | None, data_directory: str) -> str | None:
     """The server's log; one inside the data directory moves away with the old data."""
     inside = log is not None and PurePath(log).is_relative_to(data_directory)

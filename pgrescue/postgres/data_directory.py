@@ -38,17 +38,17 @@ def read_control_file(data_directory: Path) -> tuple[ControlFile | None, str | N
         return None, f"{error.title} {error.cause}"
 
 
-def collected_log(data_directory: Path) -> str | None:
-    """The file that the logging collector writes to (`current_logfiles`)."""
+def collected_logs(data_directory: Path) -> dict[str, str]:
+    """The files that the logging collector writes to (`current_logfiles`), by kind of log.
+
+    Kinds are those of `log_destination`: "stderr", "csvlog", "jsonlog".
+    """
     try:
         lines = (data_directory / "current_logfiles").read_text().splitlines()
     except OSError:
-        return None
-    for line in lines:
-        kind, _, name = line.partition(" ")
-        if kind == "stderr":
-            return str(data_directory / name)
-    return None
+        return {}
+    named = (line.partition(" ") for line in lines)
+    return {kind: str(data_directory / name) for kind, _, name in named if name}
 
 
 def read_assignments(file: Path, depth: int = _INCLUDE_DEPTH) -> Iterator[tuple[str, str]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pgrescue.errors import StepFailed, TargetNotReached
 from pgrescue.explain.host import Host, NoHost
 from pgrescue.explain.message import Explanation
 from pgrescue.explain.translate import explain
-from pgrescue.plan.work import log_of
-from pgrescue.postgres.data_directory import collected_log
+from pgrescue.plan.work import log_of, undo_does
+from pgrescue.postgres.data_directory import collected_logs
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.survey.host_evidence import ClusterHost
 
@@ -34,26 +35,42 @@ def server_failed(execution: RestoreExecution, title: str, output: str = "") -> 
     work, run = execution.work, execution.directory.id
     log = Path(log_of(work))
     text = _since(log, execution.state().log_position)
-    collected = collected_log(Path(work.data_directory))
-    if collected is not None and Path(collected) != log:
-        text += _since(Path(collected), 0)
-    found = explain(f"{text}\n{output}".splitlines(), _host(execution))
+    for collected in collected_logs(Path(work.data_directory)).values():
+        if Path(collected) != log:
+            text += f"\n{_last_start(_since(Path(collected), 0))}"
+            break
+    told = explain(f"{text}\n{output}".splitlines(), _host(execution))
+    # That somebody tried to connect, or that it paused as it should, did not end it.
+    found = [each for each in told if each.weight != "note"]
     steps = (
-        f"pgrescue undo {run}   puts the old data back",
+        f"pgrescue undo {run}   {undo_does(replaces=work.replaces)}",
         f"pgrescue resume {run}   tries again once the cause is mended",
         f"the whole log: {log}",
     )
     if not found:
-        why = output or f"The log {log} does not say why."
+        why = output or "Its log does not say why."
         return StepFailed(title, why, next_steps=steps)
     missed = any(each.code in _MISSED for each in found)
     return _error(TargetNotReached if missed else StepFailed, found, steps)
 
 
+_OF_A_BACKUP = ("--destination", "--wal-method", "take the backup again")
+"""What steps say that only a failed `pgrescue backup` can take."""
+
+
 def tool_failed(
-    output: str, exit_code: int, *, program: str, next_steps: tuple[str, ...], unchanged: str = ""
+    output: str,
+    exit_code: int,
+    *,
+    program: str,
+    next_steps: tuple[str, ...],
+    unchanged: str = "",
+    for_backup: bool = False,
 ) -> StepFailed:
-    """The error for a program that has ended with this exit code and these last words."""
+    """The error for a program that has ended with this exit code and these last words.
+
+    `for_backup`: whether it was taking a backup, whose options can be chosen anew.
+    """
     found = explain(output.splitlines(), NoHost())
     if not found or found[0].code == "unknown":
         said = (
@@ -69,7 +86,11 @@ def tool_failed(
                 *next_steps,
             ),
         )
-    return _error(StepFailed, found, next_steps, unchanged)
+    first, *others = found
+    if not for_backup:
+        steps = (step for step in first.next if not any(word in step for word in _OF_A_BACKUP))
+        first = replace(first, next=tuple(steps))
+    return _error(StepFailed, [first, *others], next_steps, unchanged)
 
 
 def _error(
@@ -80,7 +101,7 @@ def _error(
 ) -> StepFailed:
     """The first failure with its steps; what follows from it is named in the cause."""
     first, *others = found
-    also = [each.title for each in others if each.weight != "note" and each.start == first.start]
+    also = [each.title for each in others if each.start == first.start]
     return kind(
         first.title,
         " ".join([first.cause, *also]),
@@ -100,6 +121,12 @@ def _host(execution: RestoreExecution) -> Host:
         config_directory=work.config_directory,
         again=f"pgrescue resume {execution.directory.id}",
     )
+
+
+def _last_start(text: str) -> str:
+    """What the last start in a log has written: the file may be older than this run."""
+    begin = text.rfind("starting PostgreSQL ")
+    return text if begin < 0 else text[text.rfind("\n", 0, begin) + 1 :]
 
 
 def _since(log: Path, position: int) -> str:

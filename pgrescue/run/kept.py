@@ -1,4 +1,4 @@
-"""Where the old data is while a restore has failed, from its journal; pure."""
+"""Where the old data is, by a run's journal; pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from pgrescue.plan.model import Work
 from pgrescue.run.state import RunState
 
 
+def place_of_old_data(work: Work, state: RunState) -> str:
+    """Where it is at the end of a run, as a report tells it."""
+    if not work.replaces:
+        return "there was none"
+    if state.set_aside is not None:
+        return f"{state.set_aside}{', of which a part is deleted' if state.deletion_begun else ''}"
+    return "deleted" if state.deletion_begun else "in its place"
+
+
 def old_data_now(work: Work, state: RunState) -> str:
     """In a sentence; "" where it may be deleted, or where an undo or a deletion tells itself."""
     if state.deletion_begun or state.purpose != "restore":
         return ""
-    if not work.moves:
+    if not work.replaces:
         return "Nothing had to be set aside: where it restores to there was no data."
     if not state.asides:
         return "Nothing has been moved: the old data is where it was."

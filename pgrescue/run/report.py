@@ -13,6 +13,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.retention.words import lost_text
 from pgrescue.run import records
 from pgrescue.run.journal import read_journal
+from pgrescue.run.kept import place_of_old_data
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory, write_file
 from pgrescue.run.state import RunState, fold
@@ -85,7 +86,7 @@ def _of_restore(plan: Plan, state: RunState) -> list[str]:
         f"Target: {plan.target}",
         f"Data directory: {plan.work.data_directory}",
         f"Reached: {_reached(state)}",
-        f"Old data: {state.set_aside or 'in its place'}",
+        f"Old data: {place_of_old_data(plan.work, state)}",
     ]
 
 

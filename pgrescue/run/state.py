@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
@@ -131,6 +132,10 @@ class RunState:
     """Where in the server's log its last start by this run begins."""
     boot_id: str = ""
     """The boot in which the last runner has worked; `tools` are of that one."""
+    replaces: bool = True
+    """Whether there was anything in the place of the new data, which is set aside."""
+    told_before: int = 0
+    """How many of the notes are of an earlier purpose, such as of the restore before an undo."""
     past_pause: bool = False
     """Whether somebody has told the run to go on past the pause at its target."""
 
@@ -146,6 +151,11 @@ class RunState:
     def has_left_something(self) -> bool:
         """Whether something is set aside, or there is something that it has made."""
         return bool(self.asides or self.made)
+
+    @property
+    def notes_now(self) -> tuple[str, ...]:
+        """What was noted while it was about what it is about now."""
+        return self.notes[self.told_before :]
 
     def done(self, step_id: str) -> bool:
         """Whether a step has been completed."""
@@ -188,6 +198,7 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
         error=None,
         runner=None,
         kind=plan.kind,
+        replaces=not isinstance(plan, Plan) or plan.work.replaces,
     )
     for record in journal:
         state = fold_one(state, record)
@@ -218,6 +229,9 @@ def _after(state: RunState, record: AnyRecord) -> RunState:
                 error=None,
                 abort_requested=False,
                 started=True,
+                told_before=(
+                    state.told_before if record.purpose == state.purpose else len(state.notes)
+                ),
             )
         case records.Finished():
             return replace(

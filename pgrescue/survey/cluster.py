@@ -13,7 +13,7 @@ from pgrescue.plan.facts import ClusterFacts, Links, PathFacts, TablespaceFacts
 from pgrescue.plan.layout import STAYS
 from pgrescue.postgres.account import Account, account_by_name, account_by_uid, current_account
 from pgrescue.postgres.data_directory import (
-    collected_log,
+    collected_logs,
     read_assignments,
     read_control_file,
     read_pg_version,
@@ -194,8 +194,7 @@ def _log(config: ClusterConfig, data_directory: Path, postmaster: Postmaster | N
     if config.log is not None:
         return str(config.log)
     if postmaster is not None:
-        collected = collected_log(data_directory)
-        if collected is not None:
+        for collected in collected_logs(data_directory).values():
             return collected
         try:
             target = os.readlink(f"/proc/{postmaster.pid}/fd/1")

@@ -36,7 +36,7 @@ def outcome_text(view: RunView) -> str:
     elif state.state != "succeeded":
         lines += [f"left      {path}" for path in state.made]
         lines += [] if state.made else ["left      nothing"]
-    lines += [f"note      {note}" for note in state.notes]
+    lines += [f"note      {note}" for note in state.notes_now]
     lines += ["", "Next:", *(f"  {step}" for step in _next(view))]
     return "\n".join(line for line in lines if line is not None)
 

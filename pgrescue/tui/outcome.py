@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgrescue.backup.model import BackupPlan
 from pgrescue.plan.model import Plan
+from pgrescue.plan.work import undo_does
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.records import Purpose
 from pgrescue.tui import backup_outcome, prune_outcome
@@ -57,7 +58,7 @@ def outcome_text(view: RunView) -> str:
     if state.set_aside is not None:
         lines.append(f"old data  {state.set_aside}")
     lines += [f"undone    what had been restored lies in {path}" for path in state.retired]
-    lines += [f"note      {note}" for note in state.notes if restoring]
+    lines += [f"note      {note}" for note in state.notes_now]
     lines += ["", "Next:"]
     if state.error is not None:
         lines += [f"  {step}" for step in state.error.next]
@@ -91,7 +92,8 @@ def _verdict(view: RunView) -> str:
         case "succeeded":
             return f"DONE. {what} has succeeded."
         case "undone":
-            return "UNDONE. The old data is back in its place."
+            back = "The old data is back in its place."
+            return f"UNDONE. {back if state.replaces else 'What was restored is out of the way.'}"
         case "failed":
             return f"FAILED. {what} stopped at the step '{state.step}'."
         case "aborted":
@@ -124,17 +126,21 @@ def _next(view: RunView) -> list[str]:
             return ["a shows what can be done: go on, or undo", "l shows the programs' output"]
 
 
+def _does(view: RunView) -> str:
+    return undo_does(replaces=view.state.replaces)
+
+
 def _resume(view: RunView) -> Verb:
     if view.state.state == "waiting":
         return Verb(
             "resume",
             "Promote: end the recovery here and open for writing",
             "The server starts a new timeline. A later target then needs a new restore; undo "
-            "still puts the old data back.",
+            f"still {_does(view)}.",
             (
                 "The server ends recovery and opens for writing on a new timeline.",
                 "Recovery cannot go on to a later target after that.",
-                "Undo still puts the old data back.",
+                f"Undo still {_does(view)}.",
             ),
         )
     done = sum(step.state == "done" for step in view.state.steps)
@@ -159,9 +165,9 @@ def _undo(view: RunView) -> Verb:
     back = [f"{item.aside} goes back to {item.path}." for item in view.state.asides]
     return Verb(
         "undo",
-        "Undo: put the old data back",
-        "The restored server is stopped, what was restored is set aside, and the old data "
-        "directory is renamed back.",
+        "Undo: put the old data back" if back else "Undo: take what was restored out of the way",
+        "The restored server is stopped, what was restored is set aside"
+        + (", and the old data directory is renamed back." if back else "."),
         (
             "The restored server is stopped; its clients are disconnected.",
             "What was restored, and written since, is set aside.",
@@ -187,6 +193,6 @@ def _abort(view: RunView) -> Verb:
         "It can be resumed or undone afterwards. To leave only this screen, press q instead.",
         (
             "The run ends the current piece of work and stops; the cluster stays half-restored.",
-            "Resume goes on, undo puts the old data back.",
+            f"Resume goes on, undo {_does(view)}.",
         ),
     )

@@ -8,6 +8,7 @@ from pgrescue.findings import Finding
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan, Step
 from pgrescue.plan.stop import kept_and_lost
+from pgrescue.plan.work import undo_does
 from pgrescue.tui.glyphs import Glyphs
 from pgrescue.tui.widgets.cells import state_cell
 from pgrescue.tui.words import size
@@ -120,7 +121,7 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     if (stop := kept_and_lost(plan.stop)) is not None:
         lines.append(stop)
     if plan.reversible:
-        lines.append("Undo puts the old data back.")
+        lines.append(f"Undo {undo_does(replaces=work.replaces)}.")
     else:
         lines.append("At the end the old data is DELETED. There is no way back after that.")
     return tuple(lines)

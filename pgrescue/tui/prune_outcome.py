@@ -29,7 +29,7 @@ def outcome_text(view: RunView) -> str:
     if state.error is not None:
         lines += [state.error.title, state.error.cause, state.error.evidence, ""]
     lines += [f"set aside  {item.aside}" for item in state.asides]
-    lines += [f"note       {note}" for note in state.notes]
+    lines += [f"note       {note}" for note in state.notes_now]
     steps = list(state.error.next) if state.error is not None else []
     return "\n".join([*lines, "", "Next:", *(f"  {step}" for step in (*steps, *_next(view)))])
 

@@ -208,6 +208,7 @@ def test_known_troubles_lead_on(said: str, title: str, way_on: str) -> None:
         1,
         program="pg_basebackup",
         unchanged="Nothing of it is left.",
+        for_backup=True,
         next_steps=("then take it again: pgrescue resume",),
     )
     assert failed.exit_code == ExitCode.STEP_FAILED

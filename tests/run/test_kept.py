@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from pgrescue.cli.watch import closing
 from pgrescue.plan.model import Move, Plan
-from pgrescue.run.kept import old_data_now
+from pgrescue.run import records
+from pgrescue.run.kept import old_data_now, place_of_old_data
 from pgrescue.run.state import RunState, SetAside, fold
 from tests.run.conftest import make_plan
 
@@ -18,6 +20,10 @@ MOVES = (Move(DATA, f"{DATA}.old", False), Move(SPACE, f"{SPACE}.old", False))
 def plan_and_state(moves: tuple[Move, ...], *asides: SetAside) -> tuple[Plan, RunState]:
     plan = make_plan(DATA, moves)
     return plan, replace(fold(plan, ()), asides=asides)
+
+
+def begun(purpose: records.Purpose) -> records.Started:
+    return records.Started(purpose=purpose, pid=1, process_start=1, boot_id="boot", operator="anna")
 
 
 def aside(path: str, *, done: bool = True) -> SetAside:
@@ -53,3 +59,30 @@ def test_nothing_is_promised_of_what_may_be_deleted_or_is_being_put_back() -> No
     assert not old_data_now(plan.work, replace(state, deletion_begun=True))
     assert not old_data_now(plan.work, replace(state, purpose="undo"))
     assert not old_data_now(plan.work, replace(state, purpose="discard"))
+
+
+def test_a_report_tells_where_it_is_at_the_end() -> None:
+    plan, state = plan_and_state(MOVES)
+    assert place_of_old_data(plan.work, state) == "in its place"
+    assert place_of_old_data(plan.work, replace(state, deletion_begun=True)) == "deleted"
+    plan, state = plan_and_state(MOVES, aside(DATA))
+    assert place_of_old_data(plan.work, state) == f"{DATA}.old"
+    clone, state = plan_and_state(())
+    assert place_of_old_data(clone.work, state) == "there was none"
+
+
+def test_notes_of_an_undo_are_told_apart() -> None:
+    """That the old server did not start must not be lost among what the restore had noted."""
+    plan, _ = plan_and_state(MOVES)
+    state = fold(
+        plan,
+        (
+            begun("restore"),
+            records.Note(step="", message="of the restore"),
+            begun("undo"),
+            records.Note(step="undo_start", message="its server did not start"),
+            records.Finished(state="undone"),
+        ),
+    )
+    assert "its server did not start" in closing(state)
+    assert "of the restore" not in closing(state)

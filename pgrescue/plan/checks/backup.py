@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePath
 
 from pgrescue.findings import Finding
@@ -113,7 +114,7 @@ def tablespaces(context: Context) -> list[Finding]:
             findings += blocker(
                 "tablespace.not_empty",
                 f"{label}: the directory is not empty.",
-                f"empty it, or {another}",
+                f"move it away by hand (it may hold the newest data there is), or {another}",
             )
         seen.add(place.real_path)
     return findings
@@ -166,7 +167,8 @@ def chain_is_readable(context: Context) -> list[Finding]:
         findings += blocker(
             "backup.unreadable",
             f"{path} cannot be read by {owner}, as whom pg_combinebackup runs.",
-            f"chown -R {owner} {path}",
+            f"setfacl -R -m u:{owner}:rX {shlex.quote(path)}, or copy it to where {owner} "
+            "may read it",
         )
     return findings
 

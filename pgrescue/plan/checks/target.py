@@ -8,6 +8,7 @@ from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.choose import ends_before, is_newer, is_on_branch
 from pgrescue.plan.foretold import BEFORE_BACKUP
+from pgrescue.plan.work import undo_does
 from pgrescue.postgres.control_file import SHUT_DOWN_CLEANLY
 
 _LABEL = timedelta(seconds=1)
@@ -93,7 +94,8 @@ def transaction_was_begun(context: Context) -> list[Finding]:
     return warning(
         "target.xid",
         f"Whether transaction {target.xid} is in the WAL is not looked up beforehand. If it "
-        "is not, recovery ends with an error, and undo puts the old data back.",
+        "is not, recovery ends with an error, and undo "
+        f"{undo_does(replaces=context.work.replaces)}.",
     )
 
 

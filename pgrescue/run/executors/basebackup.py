@@ -63,6 +63,7 @@ def take(execution: BackupExecution) -> str:
             completed.exit_code,
             program="pg_basebackup",
             unchanged=unchanged,
+            for_backup=True,
             next_steps=(f"then take it again: pgrescue resume {execution.directory.id}",),
         )
     size, _ = size_on_disk(_watched(execution.work), taken.done_bytes)

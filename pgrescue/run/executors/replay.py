@@ -11,7 +11,7 @@ import psycopg
 
 from pgrescue.errors import StepFailed, TargetNotReached
 from pgrescue.plan.work import has_stop_target, log_of
-from pgrescue.postgres.data_directory import collected_log, read_control_file
+from pgrescue.postgres.data_directory import collected_logs, read_control_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import (
     Postmaster,
@@ -53,7 +53,7 @@ class Watch:
     def log(self) -> RecoveryLog:
         """What the server's log has said so far, wherever it writes it."""
         said = self._follower.poll()
-        collected = collected_log(self._data)
+        collected = collected_logs(self._data).get("stderr")
         if collected is None:
             return said
         if self._collected is None or self._collected.path != Path(collected):

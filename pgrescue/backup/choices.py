@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pgrescue.postgres.basebackup_options import Compression
 
 CLIENT_LZ4_SINCE = 15
-SERVER_COMPRESSION_SINCE = 15
 MANIFEST_SINCE = 13
 INCREMENTAL_SINCE = 17
 PROGRESS_VIEW_SINCE = 13

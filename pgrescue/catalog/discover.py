@@ -35,12 +35,10 @@ def list_backups(
     roots: Sequence[Path],
     cache: CatalogCache | None,
     archive: WalArchive | None = None,
-    whole: bool = False,
 ) -> list[Backup]:
     """Every backup below the roots (or at one), oldest first, usable or not; never raises OSError.
 
-    Symbolic links to directories and hidden directories are not followed. With `whole`, every
-    archive is read to its end whatever its size.
+    Symbolic links to directories and hidden directories are not followed.
     """
     backups: dict[str, Backup] = {}
     try:
@@ -49,9 +47,7 @@ def list_backups(
                 place = os.path.realpath(found.path)
                 if place not in backups:
                     backups[place] = (
-                        found
-                        if isinstance(found, Backup)
-                        else _look_enough(found, cache, archive, whole)
+                        found if isinstance(found, Backup) else _look_enough(found, cache, archive)
                     )
     finally:
         if cache is not None:
@@ -113,14 +109,12 @@ def _holds_only_files(layout: Layout) -> bool:
     return not layout.directories and any(not name.startswith(".") for name in layout.files)
 
 
-def _look_enough(
-    layout: Layout, cache: CatalogCache | None, archive: WalArchive | None, whole: bool
-) -> Backup:
+def _look_enough(layout: Layout, cache: CatalogCache | None, archive: WalArchive | None) -> Backup:
     """Look quickly unless only the whole reading can tell if the WAL is inside after all.
 
     `-X fetch` puts it behind everything else in `base.tar`, and without a manifest nothing says so.
     """
-    backup = _look(layout, cache, whole)
+    backup = _look(layout, cache, whole=False)
     details = backup.details
     if details is None or details.read_whole or details.wal_inside != "none" or backup.has_manifest:
         return backup
@@ -129,7 +123,7 @@ def _look_enough(
     return _look(layout, cache, whole=True) if lacks_wal else backup
 
 
-def _look(layout: Layout, cache: CatalogCache | None, whole: bool) -> Backup:
+def _look(layout: Layout, cache: CatalogCache | None, *, whole: bool) -> Backup:
     if layout.kind not in ("tar", "plain") or cache is None:
         return read_backup(layout.path, whole)
     path, stamp = str(layout.path), stamp_of(layout)

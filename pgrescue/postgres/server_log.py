@@ -48,7 +48,6 @@ class RecoveryLog:
     redo_done: Lsn | None = None
     last_commit_time: datetime | None = None
     new_timeline: int | None = None
-    pausing: bool = False
     shut_down_at_target: bool = False
     too_low: tuple[str, ...] = ()
     """Why replay waits: a setting is lower than the primary's became within the WAL (14+)."""
@@ -91,8 +90,6 @@ class RecoveryLog:
             self.last_commit_time = parse_server_time(last[1])
         elif timeline := _NEW_TIMELINE.search(text):
             self.new_timeline = int(timeline[1])
-        elif text.startswith(("pausing at the end of recovery", "recovery has paused")):
-            self.pausing = True
         elif text.startswith("shutdown at recovery target"):
             self.shut_down_at_target = True
 

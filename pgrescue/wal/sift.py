@@ -201,21 +201,18 @@ class Sift:
 
     def findings(self) -> Findings:
         """Everything together, once the last batch was taken."""
-        commits, aborts, steps_back = self._ends()
+        commits, aborts = self._ends()
         return Findings(
             commits=commits,
             aborts=aborts,
-            steps_back=steps_back,
             events=tuple(sorted(self._events, key=lambda event: event.position)),
             rows=self._changes.result(),
         )
 
-    def _ends(self) -> tuple[Ends, Ends, int]:
+    def _ends(self) -> tuple[Ends, Ends]:
         rows = EndRows.joined(self._rows)
-        commits = np.flatnonzero(rows.commits)
-        times = rows.times[commits]
-        steps = int((times[:-1] - times[1:]).max()) if len(times) > 1 else 0
-        return _counted(rows, commits), _counted(rows, np.flatnonzero(~rows.commits)), max(steps, 0)
+        commits, aborts = np.flatnonzero(rows.commits), np.flatnonzero(~rows.commits)
+        return _counted(rows, commits), _counted(rows, aborts)
 
 
 def _counted(rows: EndRows, chosen: npt.NDArray[np.int64]) -> Ends:

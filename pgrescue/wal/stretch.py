@@ -112,9 +112,9 @@ class Stretch:
         return next((mark for mark in lasts if mark is not None), None)
 
 
-def walk_of(ref: SegmentRef, *, check_crc: bool = False) -> SegmentWalk:
+def walk_of(ref: SegmentRef) -> SegmentWalk:
     """A walk through one segment."""
-    return SegmentWalk(ref.source, ref.start, ref.timeline, check_crc=check_crc)
+    return SegmentWalk(ref.source, ref.start, ref.timeline)
 
 
 def single(content: bytes, position: Lsn) -> Batch:

@@ -68,8 +68,6 @@ class Findings(msgspec.Struct, frozen=True):
 
     commits: Ends = Ends()
     aborts: Ends = Ends()
-    steps_back: int = 0
-    """The largest step backwards from one commit's time to the next one's, in microseconds."""
     events: tuple[AnyEvent, ...] = ()
     rows: tuple[RowChanges, ...] = ()
 

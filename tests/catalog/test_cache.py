@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,10 +70,14 @@ def test_the_window_is_never_cached(source: Source, tmp_path: Path) -> None:
 def test_a_whole_reading_replaces_a_quick_one(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where only reading on can tell that its WAL is inside, that is done once."""
     monkeypatch.setattr("pgrescue.catalog.tar_look.WHOLE_LIMIT", 0)
-    path, place = source.backups["tar-gzip-client"], tmp_path / "catalog.json"
-    for whole, expected in ((False, False), (True, True), (False, True)):
-        (backup,) = list_backups([path], CatalogCache(place), whole=whole)
+    copy, place = tmp_path / "copy", tmp_path / "catalog.json"
+    shutil.copytree(source.backups["tar-fetch"], copy)
+    (copy / "backup_manifest").unlink()
+    for archive, expected in ((source.archive, False), (None, True), (source.archive, True)):
+        (backup,) = list_backups([copy], CatalogCache(place), archive)
+        assert backup.usable
         assert backup.details is not None
         assert backup.details.read_whole == expected
 

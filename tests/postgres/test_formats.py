@@ -177,9 +177,9 @@ def test_a_failure_is_kept_with_its_detail_and_hint() -> None:
 
 def test_a_line_that_is_not_finished_is_read_later(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_text("x LOG:  pausing at the")
+    path.write_text("x LOG:  shutdown at")
     follower = LogFollower(path)
-    assert not follower.poll().pausing
+    assert not follower.poll().shut_down_at_target
     with path.open("a") as file:
-        file.write(" end of recovery\n")
-    assert follower.poll().pausing
+        file.write(" recovery target\n")
+    assert follower.poll().shut_down_at_target

@@ -27,17 +27,6 @@ A DELETE or UPDATE counts from --min-rows on, or from --min-share of a table who
 knows. Names come from the backup's own catalogs and from the WAL; what neither knows is shown by
 its OID.
 """
-WORDS = {
-    "drop_table": "DROP TABLE",
-    "drop_index": "DROP INDEX",
-    "drop_materialized_view": "DROP MATERIALIZED VIEW",
-    "drop_schema": "DROP SCHEMA",
-    "drop_database": "DROP DATABASE",
-    "drop_tablespace": "DROP TABLESPACE",
-    "truncate": "TRUNCATE",
-    "mass_delete": "DELETE",
-    "mass_update": "UPDATE",
-}
 _NAMED = 6
 
 
@@ -123,7 +112,7 @@ def _text(incident: Incident) -> str:
     rows = f", {incident.rows:,} rows" if incident.rows is not None else ""
     share = f" ({incident.share:.0%} of the table)" if incident.share is not None else ""
     lines = [
-        f"{incident.time:%Y-%m-%d %H:%M:%S.%f}Z  {WORDS[incident.kind]}  {_what(incident)}"
+        f"{incident.time:%Y-%m-%d %H:%M:%S.%f}Z  {incident.command}  {_what(incident)}"
         f"{rows}{share}",
         f"    transaction {incident.xid}, commit at {incident.lsn}, timeline {incident.timeline}",
     ]

@@ -94,18 +94,18 @@ def unit_in_cgroup(text: str) -> str | None:
 
 def main_pid(unit: str) -> int | None:
     """The main process of a unit, or None if it has none or systemd does not answer."""
-    try:
-        result = subprocess.run(
-            ["systemctl", "show", "--property=MainPID", "--value", f"{unit}.service"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    text = result.stdout.strip()
+    text = systemctl("show", "--property=MainPID", "--value", f"{unit}.service").strip()
     return int(text) or None if text.isdigit() else None
+
+
+def systemctl(*arguments: str) -> str:
+    """What systemctl prints; nothing if it does not answer."""
+    try:
+        return subprocess.run(
+            ("systemctl", *arguments), capture_output=True, text=True, timeout=10, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _layout(debian: DebianCluster | None) -> str:

@@ -158,6 +158,11 @@ class Incident:
     """The restore options that stop just before it."""
     note: str = ""
 
+    @property
+    def command(self) -> str:
+        """What was done, as SQL names it."""
+        return self.kind.removeprefix("mass_").replace("_", " ").upper()
+
 
 @dataclass(frozen=True, slots=True)
 class CursorView:

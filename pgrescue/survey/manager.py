@@ -9,13 +9,12 @@ from __future__ import annotations
 import http.client
 import os
 import ssl
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgrescue.config.supervisor import systemd_runs, unit_of
+from pgrescue.config.supervisor import systemctl, systemd_runs, unit_of
 from pgrescue.plan.checks.manager import UNITS
 from pgrescue.plan.facts import Manager, ManagerName
 from pgrescue.postgres.postmaster import find_postmaster
@@ -243,17 +242,8 @@ def _by_unit(data_directory: Path) -> list[Manager]:
 
 
 def _list_units() -> str:
-    command = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager"]
-    try:
-        return subprocess.run(
-            [*command, *(f"{name}*.service" for name in UNITS)],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    patterns = (f"{name}*.service" for name in UNITS)
+    return systemctl("list-units", "--all", "--plain", "--no-legend", "--no-pager", *patterns)
 
 
 def _processes() -> Iterator[Process]:

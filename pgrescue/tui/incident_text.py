@@ -8,29 +8,19 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from pgrescue.history.model import HitRelation, Incident, IncidentKind
+from pgrescue.history.model import HitRelation, Incident
 from pgrescue.printable import printable
 from pgrescue.tui.glyphs import ASCII, Glyphs
 from pgrescue.tui.words import exact_moment, fit, in_ascii
 
-_VERBS: dict[IncidentKind, str] = {
-    "drop_table": "DROP TABLE",
-    "drop_index": "DROP INDEX",
-    "drop_materialized_view": "DROP MATERIALIZED VIEW",
-    "drop_schema": "DROP SCHEMA",
-    "drop_database": "DROP DATABASE",
-    "drop_tablespace": "DROP TABLESPACE",
-    "truncate": "TRUNCATE",
-    "mass_delete": "DELETE of many rows",
-    "mass_update": "UPDATE of many rows",
-}
 _IN_DETAIL = 20
 COLUMNS = (("time UTC", 14), ("what was done", 19), ("to", 24), ("rows", 9), ("xid", 8))
 
 
 def verb_text(incident: Incident) -> str:
     """What was done, as SQL."""
-    return _VERBS[incident.kind]
+    many = " of many rows" if incident.kind.startswith("mass_") else ""
+    return incident.command + many
 
 
 def name_of(relation: HitRelation) -> str:

@@ -93,6 +93,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     ),
     "run/places.py": ("tests/run/test_old_data.py", "tests/faults/test_planted_links.py"),
     "run/unpack.py": (
+        "tests/run/test_unpack.py",
         "tests/faults/test_hostile_tar.py",
         "tests/faults/test_hostile_plain.py",
         "tests/e2e/test_damage.py",

@@ -10,23 +10,15 @@ from humanize import naturalsize
 from pgrescue.backup.choices import choice
 from pgrescue.backup.model import BackupPlan
 from pgrescue.backup.steps import gentle_wait
-from pgrescue.plan.render_text import preflight_lines, step_lines
+from pgrescue.plan.sealed_text import WIDTH, sealed_text
 from pgrescue.postgres.basebackup_options import compression_text
 from pgrescue.printable import printable, printable_lines
-
-_WIDTH = 96
 
 
 def render_text(plan: BackupPlan) -> str:
     """The whole plan as plain text."""
-    parts = [
-        summary(plan),
-        "\n".join(preflight_lines(plan)),
-        "Steps\n"
-        + "\n".join(step_lines(number, step) for number, step in enumerate(plan.steps, 1)),
-        "The command\n" + textwrap.indent(command_lines(plan), "  "),
-    ]
-    return "\n\n".join(parts) + "\n"
+    command = "The command\n" + textwrap.indent(command_lines(plan), "  ")
+    return sealed_text(plan, summary(plan), command)
 
 
 def summary(plan: BackupPlan) -> str:
@@ -47,7 +39,7 @@ def summary(plan: BackupPlan) -> str:
     for name, value in rows:
         lines += textwrap.wrap(
             printable(value),
-            _WIDTH,
+            WIDTH,
             initial_indent=f"{name:<14} ",
             subsequent_indent=" " * 15,
             break_on_hyphens=False,

@@ -8,25 +8,16 @@ from humanize import naturalsize
 
 from pgrescue.plan.model import Plan
 from pgrescue.plan.moment import describe_moment
-from pgrescue.plan.sealed import SealedPlan, Step
+from pgrescue.plan.sealed_text import WIDTH, sealed_text
 from pgrescue.plan.stop import kept_and_lost
 from pgrescue.printable import printable, printable_lines
 
-_MARKS = {"ok": "ok", "warning": "WARNING", "blocker": "BLOCKER"}
-_WIDTH = 96
 _MODES = {"in_place": "in place", "clone": "clone", "reseed": "standby from a live server"}
 
 
 def render_text(plan: Plan) -> str:
     """The whole plan as plain text."""
-    parts = [
-        summary(plan),
-        "\n".join(preflight_lines(plan)),
-        "Steps\n" + "\n".join(step_lines(n, step) for n, step in enumerate(plan.steps, 1)),
-        _settings(plan),
-        _space(plan),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return sealed_text(plan, summary(plan), _settings(plan), _space(plan))
 
 
 def summary(plan: Plan) -> str:
@@ -46,7 +37,7 @@ def summary(plan: Plan) -> str:
         ("Can be undone", way_back),
     ]
     if (stop := kept_and_lost(plan.stop)) is not None:
-        head, *rest = textwrap.wrap(printable_lines(stop), _WIDTH - 15, break_on_hyphens=False)
+        head, *rest = textwrap.wrap(printable_lines(stop), WIDTH - 15, break_on_hyphens=False)
         rows.insert(5, ("The stop", "\n".join([head, *(" " * 15 + line for line in rest)])))
     if plan.target.time is not None:
         when = describe_moment(plan.target.time, plan.created_at, plan.time_zone)
@@ -58,32 +49,6 @@ def _target(plan: Plan) -> str:
     if plan.mode == "reseed":
         return "a standby that follows the source"
     return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"
-
-
-def preflight_lines(plan: SealedPlan) -> list[str]:
-    """What speaks for and against it."""
-    lines = ["Checks"]
-    for finding in plan.preflight:
-        lines += _wrapped(f"  {_MARKS[finding.status]:<8} ", finding.message)
-        if finding.fix is not None and finding.status != "ok":
-            lines.append(f"           fix: {printable(finding.fix)}")
-    return lines
-
-
-def step_lines(number: int, step: Step) -> str:
-    """One step, with its commands."""
-    mark = "  (cannot be undone)" if step.destructive else ""
-    lines = [f"  {number:>2} {printable(step.title)}{mark}"]
-    lines += _wrapped("     why      ", step.why)
-    lines += _wrapped("     changes  ", step.changes)
-    lines += _wrapped("     undo     ", step.undo)
-    for command in step.commands:
-        first, *rest = command.split("\n")
-        lines.append(f"     $ {printable(first)}")
-        if rest:
-            # Whole files are not for reading here; the shell form has them in full.
-            lines.append(f"       ({len(rest) - 1} lines, in full with --format shell)")
-    return "\n".join(lines)
 
 
 def _settings(plan: Plan) -> str:
@@ -99,14 +64,3 @@ def _space(plan: Plan) -> str:
         free = naturalsize(item.free_bytes, binary=True)
         lines.append(f"  {printable(item.filesystem)}: {needed} needed, {free} free")
     return "\n".join(lines)
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        printable_lines(text),
-        _WIDTH,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
 from humanize import naturalsize
 
 from pgrescue.config.retention_policy import RetentionPolicy
-from pgrescue.plan.render_text import preflight_lines, step_lines
+from pgrescue.plan.sealed_text import sealed_text, wrapped
 from pgrescue.printable import printable
 from pgrescue.retention.model import Advice, KeptBackup, NotCounted, RemovableBackup, WalCut
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.retention.words import lost_text, number_of
-
-_WIDTH = 96
 
 
 def render_advice(advice: Advice) -> str:
@@ -56,12 +53,7 @@ def policy_text(policy: RetentionPolicy) -> str:
 
 def render_plan(plan: PrunePlan) -> str:
     """The whole plan as plain text."""
-    parts = [
-        summary(plan),
-        "\n".join(preflight_lines(plan)),
-        "Steps\n" + "\n".join(step_lines(n, step) for n, step in enumerate(plan.steps, 1)),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return sealed_text(plan, summary(plan))
 
 
 def summary(plan: PrunePlan) -> str:
@@ -151,11 +143,4 @@ def _size(size: int) -> str:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        printable(text),
-        _WIDTH,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(head, printable(text))

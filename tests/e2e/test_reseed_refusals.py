@@ -131,6 +131,29 @@ def test_its_own_settings_must_let_it_follow(pair: Pair) -> None:
         file.write_text(before)
 
 
+def test_names_that_cannot_be_are_refused(pair: Pair) -> None:
+    """Of what would be set aside and made; a name with a line break no server can keep."""
+    ask = ("reseed", "--source", address(pair.primary), "--dry-run", "--json")
+    broken = replace(known(pair.standby), data_directory=pair.standby.directory / "two\nlines")
+    pair.workspace.configure(broken)
+    refused = pair.workspace.run(*ask)
+    assert refused.returncode == REFUSED
+    assert "line break" in refused.stderr
+    long = replace(known(pair.standby), data_directory=pair.standby.directory / ("d" * 250))
+    pair.workspace.configure(long)
+    assert "host.name" in codes(document(pair.workspace.run(*ask)), "blocker")
+
+
+def test_a_log_inside_the_old_data_is_not_written_on(pair: Pair) -> None:
+    """It is set aside with the rest."""
+    inside = replace(known(pair.standby), log=pair.standby.data / "server.log")
+    pair.workspace.configure(inside)
+    made = document(
+        pair.workspace.run("reseed", "--source", address(pair.primary), "--dry-run", "--json")
+    )
+    assert made["work"]["log"] is None
+
+
 def test_a_slot_must_be_free_and_physical(pair: Pair) -> None:
     primary, standby, source = pair.primary, pair.standby, address(pair.primary)
     primary.sql("select pg_create_logical_replication_slot('decoded', 'test_decoding')")

@@ -73,7 +73,11 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     ),
     "plan/sealed.py": ("tests/e2e/test_plans.py", "tests/refusals/test_preflight.py"),
     "plan/fetch_wal.py": ("tests/plan/test_fetch_wal.py",),
-    "run/deletable.py": ("tests/run/test_deletable.py", "tests/e2e/test_old_data.py"),
+    "run/deletable.py": (
+        "tests/run/test_discardable.py",
+        "tests/run/test_deletable.py",
+        "tests/e2e/test_old_data.py",
+    ),
     "run/deletion.py": (
         "tests/run",
         "tests/faults/test_deletion.py",

@@ -68,9 +68,13 @@ def _no_label(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
     ignored = start.first('ignoring file "tablespace_map"')
     if ignored is not None:
         return ignored
-    if not start.first(*_RECOVERIES):
+    asked = start.first(*_RECOVERIES)
+    if asked is None:
         return None
-    return start.first("database system was not properly shut down")
+    # Before replay begins: later on it tells of a crash of the server that has recovered.
+    begins = start.after(asked).first("redo starts at")
+    recovery = start.before(begins) if begins else start
+    return recovery.after(asked).first("database system was not properly shut down")
 
 
 def _target_before_backup(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:

@@ -1,0 +1,89 @@
+"""What explain must not say: logs that only look like a failure, and what it cannot know."""
+
+from __future__ import annotations
+
+from pgrescue.explain.host import Host, NoHost
+from pgrescue.explain.message import Explanation
+from pgrescue.explain.translate import explain
+
+
+def log(*lines: str) -> list[str]:
+    """Each with the prefix of a server, unless it is what a command printed."""
+    return [line if line.startswith(("cp:", "pg_ctl:")) else f"x [1] {line}" for line in lines]
+
+
+def told(lines: list[str], host: Host | None = None) -> dict[str, Explanation]:
+    """The explanations by their codes; none comes twice."""
+    found = explain(lines, host or NoHost())
+    by_code = {each.code: each for each in found}
+    assert len(by_code) == len(found)
+    return by_code
+
+
+START = "LOG:  starting PostgreSQL 15.8 on x86_64-pc-linux-gnu, compiled by gcc, 64-bit"
+UP = "LOG:  database system was interrupted; last known up at 2026-10-31 02:00:00 UTC"
+RECOVERY = "LOG:  starting archive recovery"
+CRASHED = "LOG:  database system was not properly shut down; automatic recovery in progress"
+OPENED = (
+    "LOG:  selected new timeline ID: 2",
+    "LOG:  archive recovery complete",
+    "LOG:  database system is ready to accept connections",
+)
+RECOVERED = log(
+    START,
+    UP,
+    RECOVERY,
+    'LOG:  restored log file "000000010000000000000005" from archive',
+    "LOG:  redo starts at 0/5000028",
+    "LOG:  consistent recovery state reached at 0/5000100",
+    "cp: cannot stat '/archive/000000010000000000000006': No such file or directory",
+    "LOG:  redo done at 0/5FFFFA0",
+    "LOG:  last completed transaction was at log time 2026-10-31 23:00:00.1+00",
+    *OPENED,
+)
+CRASH = log(
+    UP,
+    CRASHED,
+    "LOG:  redo starts at 0/9000028",
+    "LOG:  invalid record length at 0/9000100: wanted 24, got 0",
+    "LOG:  redo done at 0/90000D8",
+    "LOG:  database system is ready to accept connections",
+)
+REINITIALIZING = log(
+    "LOG:  terminating any other active server processes",
+    "LOG:  all server processes terminated; reinitializing",
+)
+
+
+def test_a_crash_long_after_a_recovery_says_nothing_about_the_backup() -> None:
+    assert told([*RECOVERED, *REINITIALIZING, *CRASH]) == {}
+    # Nor where the line between the two was not logged.
+    assert told([*RECOVERED, *CRASH]) == {}
+
+
+def test_a_start_that_refuses_its_configuration_is_not_the_one_before() -> None:
+    lines = log(
+        START,
+        RECOVERY,
+        'FATAL:  could not restore file "000000010000000000000005" from archive: command not found',
+        "LOG:  database system is shut down",
+        "pg_ctl: could not start server",
+        'LOG:  syntax error in file "/d/postgresql.auto.conf" line 3, near token "x"',
+        'FATAL:  configuration file "/d/postgresql.auto.conf" contains errors',
+    )
+    now, *before = explain(lines, NoHost())
+    assert (now.code, now.start) == ("configuration_syntax", 2)
+    # What pg_ctl says about the end of a server belongs to that server.
+    assert [(each.code, each.start) for each in before] == [("restore_command_not_executable", 1)]
+
+
+def test_words_before_a_start_belong_to_it() -> None:
+    lines = log(
+        START,
+        "LOG:  database system is shut down",
+        "LOG:  a library was loaded",
+        START,
+        "FATAL:  multiple recovery targets specified",
+    )
+    (found,) = explain(lines, NoHost())
+    assert found.start == 2

@@ -14,6 +14,13 @@ REINITIALIZING = "all server processes terminated; reinitializing"
 """What a server says that has lost a process: it recovers, and goes on."""
 
 
+_OPENED = (
+    "selected new timeline ID",
+    "archive recovery complete",
+    "database system is ready to accept connections",
+)
+
+
 @dataclass(slots=True)
 class Message:
     """One message of a server or a tool, with what belongs to it.
@@ -99,3 +106,8 @@ class ServerStart:
         return replace(
             self, messages=tuple(each for each in self.messages if each.number > earlier.number)
         )
+
+    @property
+    def opened(self) -> bool:
+        """Whether it began to write WAL of its own."""
+        return self.first(*_OPENED) is not None

@@ -104,6 +104,7 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="restore_command_fetched_nothing",
             patterns=(),
+            wrong_end=True,
             title="Recovery got not a single WAL file from the archive.",
             cause="The restore_command says 'not there' to everything: a wrong path, an archive "
             "that is not mounted, or the wrong one. The server took that for the end of the WAL "
@@ -121,12 +122,12 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="ended_without_target",
             patterns=(),
+            wrong_end=True,
             title="Recovery never met its target{target}, and the server opened for writing.",
             cause="PostgreSQL 12 does so without a word when the WAL ends first. It has begun a "
             "timeline of its own.",
             evidence=(archived_segment, setting("recovery_target_timeline")),
             next=(
-                "do not let applications write to it",
                 "pgrescue timeline   shows what can be reached",
                 "restore again to a target that exists: pgrescue plan",
             ),
@@ -137,12 +138,12 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="ended_at_gap",
             patterns=(),
+            wrong_end=True,
             title="Recovery ended at a gap in the archive, and the server opened for writing.",
             cause="{file} is missing, though later segments are there. The last commit kept is of "
             "{last_commit}; everything after it is lost in this server.",
             evidence=(archived_segment,),
             next=(
-                "do not let applications write to it",
                 "pgrescue timeline   names the gap",
                 "look for that segment: the old server's pg_wal, a standby, a second archive",
                 "then restore again: pgrescue plan --to latest",
@@ -154,6 +155,7 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="started_without_recovery",
             patterns=(),
+            wrong_end=True,
             title="A backup was started without recovery.signal: it stands where it was taken.",
             cause="The server only replayed what lay in the backup's own pg_wal and opened for "
             "writing. The archive was never asked.",
@@ -169,6 +171,7 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="backup_label_missing",
             patterns=(),
+            wrong_end=True,
             title="The backup was started without its backup_label: its data cannot be trusted.",
             cause="Without it the server begins to replay at the wrong place, and says it is "
             "consistent before it is. Pages can be silently wrong.",

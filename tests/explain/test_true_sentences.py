@@ -87,3 +87,27 @@ def test_words_before_a_start_belong_to_it() -> None:
     )
     (found,) = explain(lines, NoHost())
     assert found.start == 2
+
+
+MISSED = log(
+    "LOG:  starting PostgreSQL 12.3 on x86_64-pc-linux-gnu",
+    UP,
+    "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00",
+    'LOG:  restored log file "000000010000000000000009" from archive',
+    "LOG:  redo starts at 0/9000028",
+    "LOG:  redo done at 0/9FFFF00",
+)
+
+
+def test_a_server_that_opened_may_have_written_to_the_archive() -> None:
+    found = told([*MISSED, *log(*OPENED)])["ended_without_target"]
+    assert "may have archived WAL of its own" in found.unchanged
+    assert found.next[0].startswith("stop it, and look into the archive for files newer")
+    assert "archive are as they were" not in found.unchanged
+
+
+def test_a_server_that_never_opened_has_written_nothing_to_the_archive() -> None:
+    fatal = "FATAL:  recovery ended before configured recovery target was reached"
+    found = told([*MISSED, *log(fatal)])["target_not_reached"]
+    assert "the archive are as they were" in found.unchanged
+    assert not found.next[0].startswith("stop it")

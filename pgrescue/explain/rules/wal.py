@@ -170,6 +170,7 @@ WAL = (
         ),
         title="The archive holds the WAL of another cluster.",
         cause="Its system identifier is {theirs}, the data directory's {ours}.",
+        wrong_end=True,
         evidence=(identifiers,),
         next=(
             "pgrescue doctor   compares the identifiers",
@@ -185,6 +186,7 @@ WAL = (
         ),
         title="The archive's WAL has another {what}.",
         cause="It comes from a cluster that was made with other options of initdb or configure.",
+        wrong_end=True,
         evidence=(identifiers,),
         next=("pgrescue doctor", "point wal_archive at this cluster's archive"),
     ),
@@ -214,6 +216,7 @@ WAL = (
         "before it is sound. The server takes this for the end of the WAL: without a target it "
         "opens for writing, and what came after is lost without a word.",
         evidence=(segment_of_record,),
+        wrong_end=True,
         next=(
             "pgrescue timeline --check   shows every damaged segment",
             _ANOTHER_COPY,

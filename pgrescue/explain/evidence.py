@@ -62,6 +62,15 @@ def backup_label(_facts: Facts, host: Host) -> Iterator[str]:
     yield from archived_segment({"file": label.start_segment}, host)
 
 
+def lost_label(_facts: Facts, host: Host) -> Iterator[str]:
+    """Whether the data directory is a base backup whose backup_label no server has read."""
+    if host.file("backup_manifest") and not host.file("backup_label.old"):
+        yield (
+            "backup_manifest is there: a base backup, and those have a backup_label; but no "
+            "backup_label.old, which recovery leaves behind when it has read one"
+        )
+
+
 def signal_file(_facts: Facts, host: Host) -> Iterator[str]:
     """Whether the data directory asks for recovery at all."""
     if not host.places.get("data"):

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from pgrescue.explain.evidence import archived_segment, backup_label, setting, signal_file
+from pgrescue.explain.evidence import archived_segment, lost_label, setting, signal_file
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
-from pgrescue.explain.rule import Facts, Rule
+from pgrescue.explain.rule import OPENED_UNCHANGED, Facts, Rule
 from pgrescue.postgres.server_log import parse_server_time
 
 _RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
@@ -64,10 +64,18 @@ def _no_signal(start: ServerStart, _facts: Facts, _host: Host) -> Message | None
     return start.first("database system is ready to accept connections")
 
 
-def _no_label(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+def _label_lost(start: ServerStart, facts: Facts, host: Host) -> Message | None:
     ignored = start.first('ignoring file "tablespace_map"')
     if ignored is not None:
         return ignored
+    return _without_label(start) if any(lost_label(facts, host)) else None
+
+
+def _no_label(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    return None if _label_lost(start, facts, host) else _without_label(start)
+
+
+def _without_label(start: ServerStart) -> Message | None:
     asked = start.first(*_RECOVERIES)
     if asked is None:
         return None
@@ -175,10 +183,30 @@ SILENCES: tuple[Silence, ...] = (
             title="The backup was started without its backup_label: its data cannot be trusted.",
             cause="Without it the server begins to replay at the wrong place, and says it is "
             "consistent before it is. Pages can be silently wrong.",
-            evidence=(backup_label,),
+            evidence=(lost_label,),
             next=(
                 "stop this server and do not use its data",
                 "restore again, with backup_label: pgrescue plan",
+            ),
+        ),
+        _label_lost,
+    ),
+    (
+        Rule(
+            code="recovered_without_label",
+            patterns=(),
+            unchanged=OPENED_UNCHANGED,
+            title="Recovery began without a backup_label: right for an atomic snapshot only.",
+            cause="It is right if the data directory is a snapshot of all its volumes at one "
+            "moment (ZFS, LVM, EBS), or what a crashed server left where it lay. If it is a base "
+            "backup or any other copy, its backup_label was lost: the server began to replay at "
+            "the wrong place, and pages can be silently wrong.",
+            next=(
+                "find out how this data directory was made",
+                "if it is an atomic snapshot of all volumes, with pg_wal and every tablespace: "
+                "nothing to do",
+                "otherwise stop the server, do not use its data, and restore again, with "
+                "backup_label: pgrescue plan",
             ),
         ),
         _no_label,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pgrescue.explain.host import Host, NoHost
+from collections.abc import Collection, Mapping
+
+from pgrescue.explain.host import FileSeen, Host, NoHost
 from pgrescue.explain.message import Explanation
 from pgrescue.explain.translate import explain
+from pgrescue.postgres.backup_label import BackupLabel
+from pgrescue.postgres.control_file import ControlFile
+from pgrescue.postgres.history_file import TimelineHistory
 
 
 def log(*lines: str) -> list[str]:
@@ -111,3 +116,85 @@ def test_a_server_that_never_opened_has_written_nothing_to_the_archive() -> None
     found = told([*MISSED, *log(fatal)])["target_not_reached"]
     assert "the archive are as they were" in found.unchanged
     assert not found.next[0].startswith("stop it")
+
+
+class Machine:
+    """One that has some files, archived segments, a pg_control and histories."""
+
+    def __init__(
+        self,
+        *files: str,
+        archived: Collection[str] = (),
+        control: ControlFile | None = None,
+        histories: Mapping[int, TimelineHistory] | None = None,
+    ) -> None:
+        self.places: Mapping[str, str] = {"data": "/srv/d", "archive": "/srv/wal"}
+        self._files, self._archived = files, archived
+        self._control, self._histories = control, histories or {}
+
+    def file(self, path: str) -> FileSeen | None:
+        return _seen(path) if path in self._files else None
+
+    def archived(self, name: str) -> FileSeen | None:
+        return _seen(name) if name in self._archived else None
+
+    def control(self) -> ControlFile | None:
+        return self._control
+
+    def next_archived(self, name: str) -> str | None:
+        return min((other for other in self._archived if other > name), default=None)
+
+    def settings(self, name: str) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def process(self, pid: int) -> str | None:
+        return None
+
+    def free(self, path: str) -> tuple[int, int | None] | None:
+        return None
+
+    def label(self) -> BackupLabel | None:
+        return None
+
+    def histories(self) -> Mapping[int, TimelineHistory]:
+        return self._histories
+
+
+def _seen(path: str) -> FileSeen:
+    return FileSeen(path, 1 << 24, 0o600, "postgres", is_directory=False, kind="")
+
+
+SNAPSHOT = log(
+    START,
+    UP,
+    RECOVERY,
+    CRASHED,
+    "LOG:  redo starts at 0/9000028",
+    'LOG:  restored log file "00000001000000000000000A" from archive',
+    "LOG:  consistent recovery state reached at 0/9FFFFF0",
+    "LOG:  redo done at 0/A000100",
+    *OPENED,
+)
+
+
+def test_without_a_label_it_may_be_a_snapshot_and_both_are_told() -> None:
+    (found,) = told(SNAPSHOT).values()
+    assert found.code == "recovered_without_label"
+    assert "atomic snapshot" in found.title
+    assert "its backup_label was lost" in found.cause
+    assert any("nothing to do" in step for step in found.next)
+
+
+def test_a_base_backup_whose_label_no_server_has_read_is_no_snapshot() -> None:
+    (found,) = told(SNAPSHOT, Machine("backup_manifest")).values()
+    assert found.code == "backup_label_missing"
+    assert "backup_manifest is there" in found.evidence
+    # One that was restored long ago, and is a snapshot of that server now, has both.
+    (found,) = told(SNAPSHOT, Machine("backup_manifest", "backup_label.old")).values()
+    assert found.code == "recovered_without_label"
+
+
+def test_an_ignored_tablespace_map_is_proof_that_there_was_a_label() -> None:
+    ignored = 'LOG:  ignoring file "tablespace_map" because no file "backup_label" exists'
+    (found,) = told([*SNAPSHOT[:3], *log(ignored), *SNAPSHOT[3:]]).values()
+    assert found.code == "backup_label_missing"

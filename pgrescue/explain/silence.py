@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from pgrescue.explain.evidence import archived_segment, lost_label, setting, signal_file
 from pgrescue.explain.host import Host
-from pgrescue.explain.message import Explanation, Message, ServerStart
-from pgrescue.explain.rule import OPENED_UNCHANGED, Facts, Rule
+from pgrescue.explain.message import REINITIALIZING, Explanation, Message, ServerStart
+from pgrescue.explain.rule import OPENED_UNCHANGED, STOP_FIRST, Facts, Rule
 from pgrescue.postgres.server_log import parse_server_time
 
 _RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
@@ -18,6 +18,8 @@ _ENDLESS = 20
 _TARGET_TIME = re.compile(
     r"recovery to (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d(?::?\d\d)?)"
 )
+_VERSION = re.compile(r"starting PostgreSQL (\d+)")
+_LAST_WITH_EXCLUSIVE = 14
 _KNOWN_UP = re.compile(r"last known up at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)")
 """In log_timezone, by its name; what another zone's name means is not in the log."""
 
@@ -56,9 +58,24 @@ def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message 
 
 
 def _no_signal(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    return None if _may_be_exclusive(start) else _with_label_only(start)
+
+
+def _no_signal_or_live(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    return _with_label_only(start) if _may_be_exclusive(start) else None
+
+
+def _may_be_exclusive(start: ServerStart) -> bool:
+    """Whether a running server may have had a backup_label: up to 14, or if that is not known."""
+    begins = start.first("starting PostgreSQL")
+    version = _VERSION.match(begins.text) if begins else None
+    return version is None or int(version[1]) <= _LAST_WITH_EXCLUSIVE
+
+
+def _with_label_only(start: ServerStart) -> Message | None:
     interrupted = start.first("database system was interrupted; last known up at")
     asked = start.first(*_RECOVERIES, "entering standby mode")
-    crashed = start.first("database system was not properly shut down")
+    crashed = start.first("database system was not properly shut down", REINITIALIZING)
     if interrupted is None or asked or crashed or not start.first("redo starts at"):
         return None
     return start.first("database system is ready to accept connections")
@@ -174,6 +191,27 @@ SILENCES: tuple[Silence, ...] = (
             ),
         ),
         _no_signal,
+    ),
+    (
+        Rule(
+            code="started_from_label",
+            patterns=(),
+            unchanged=OPENED_UNCHANGED,
+            title="The server started with a backup_label and without recovery.signal.",
+            cause="Two things look like this. A live primary of PostgreSQL 12 to 14 that crashed "
+            "between pg_start_backup and pg_stop_backup has recovered, and is as it should be. A "
+            "backup that was started without recovery.signal stands where it was taken: the "
+            "archive was never asked.",
+            evidence=(signal_file, setting("restore_command")),
+            next=(
+                "if this is the live primary: nothing to do; the backup that was being taken is "
+                "not one, take it again",
+                f"if this is a backup: {STOP_FIRST}",
+                "then restore again: pgrescue plan --to latest   writes recovery.signal and the "
+                "settings",
+            ),
+        ),
+        _no_signal_or_live,
     ),
     (
         Rule(

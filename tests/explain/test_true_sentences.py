@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import pytest
+
 from pgrescue.explain.host import FileSeen, Host, NoHost
 from pgrescue.explain.message import Explanation
 from pgrescue.explain.translate import explain
@@ -198,3 +200,32 @@ def test_an_ignored_tablespace_map_is_proof_that_there_was_a_label() -> None:
     ignored = 'LOG:  ignoring file "tablespace_map" because no file "backup_label" exists'
     (found,) = told([*SNAPSHOT[:3], *log(ignored), *SNAPSHOT[3:]]).values()
     assert found.code == "backup_label_missing"
+
+
+def from_label(version: str) -> list[str]:
+    return log(
+        f"LOG:  starting PostgreSQL {version} on x86_64-pc-linux-gnu",
+        UP,
+        "LOG:  redo starts at 0/9000028",
+        "LOG:  redo done at 0/90000D8",
+        OPENED[-1],
+    )
+
+
+@pytest.mark.parametrize("version", ["12.22", "13.14", "14.1"])
+def test_a_live_primary_may_have_a_label_up_to_version_14(version: str) -> None:
+    (found,) = told(from_label(version)).values()
+    assert found.code == "started_from_label"
+    assert found.next[0].startswith("if this is the live primary: nothing to do")
+    assert "stop it, and look into the archive" in found.next[1]
+
+
+def test_only_a_backup_has_a_label_since_version_15() -> None:
+    (found,) = told(from_label("15.8")).values()
+    assert found.code == "started_without_recovery"
+    assert found.next[0].startswith("stop it, and look into the archive")
+
+
+def test_a_server_that_lost_a_process_while_it_was_backed_up_is_live() -> None:
+    running = log("LOG:  starting PostgreSQL 13.14 on x86_64-pc-linux-gnu", OPENED[-1])
+    assert told([*running, *REINITIALIZING, *from_label("13.14")[1:]]) == {}

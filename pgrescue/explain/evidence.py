@@ -38,16 +38,41 @@ def archived_segment(facts: Facts, host: Host) -> Iterator[str]:
 
 def segment_of_record(facts: Facts, host: Host) -> Iterator[str]:
     """The segment that holds the LSN in the log, on the timeline that was recovered."""
-    control = host.control()
-    lsn, timeline = facts.get("lsn"), facts.get("timeline")
-    if lsn is None or control is None:
+    lsn = facts.get("lsn")
+    name = segment_at(Lsn.parse(lsn), facts, host) if lsn else None
+    if name is None:
         return
-    number = int(timeline) if timeline else control.current_timeline
-    name = SegmentId.at(Lsn.parse(lsn), number, control.wal_segment_size).name(
-        control.wal_segment_size
-    )
     yield f"{lsn} lies in {name}"
     yield from archived_segment({"file": name}, host)
+
+
+def segment_at(lsn: Lsn, facts: Facts, host: Host) -> str | None:
+    """The segment from which recovery read a position; None where the timeline is not known."""
+    control = host.control()
+    if control is None:
+        return None
+    size = control.wal_segment_size
+    if "restored" in facts:
+        timelines = {SegmentId.parse(facts["restored"], size).timeline}
+    else:
+        timelines = _timelines_at(lsn, facts.get("followed"), control.current_timeline, host)
+    if len(timelines) != 1:
+        return None
+    return SegmentId.at(lsn, timelines.pop(), size).name(size)
+
+
+def _timelines_at(lsn: Lsn, followed: str | None, current: int, host: Host) -> set[int]:
+    """On which a position may lie: the one that was followed, else any that may have been."""
+    histories = host.histories()
+    if followed is not None:
+        history = histories.get(int(followed))
+        return {history.timeline_at(lsn)} if history else set()
+    found = {
+        history.timeline_at(lsn)
+        for history in histories.values()
+        if history.timeline == current or history.left_at(current) is not None
+    }
+    return found | {1} if current == 1 else found
 
 
 def backup_label(_facts: Facts, host: Host) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,8 +12,9 @@ from pgrescue.explain.host import FileSeen, Host, NoHost
 from pgrescue.explain.message import Explanation
 from pgrescue.explain.translate import explain
 from pgrescue.postgres.backup_label import BackupLabel
-from pgrescue.postgres.control_file import ControlFile
-from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.postgres.control_file import ControlFile, StandbyLimits
+from pgrescue.postgres.history_file import Ancestor, TimelineHistory
+from pgrescue.postgres.lsn import Lsn
 
 
 def log(*lines: str) -> list[str]:
@@ -229,3 +232,55 @@ def test_only_a_backup_has_a_label_since_version_15() -> None:
 def test_a_server_that_lost_a_process_while_it_was_backed_up_is_live() -> None:
     running = log("LOG:  starting PostgreSQL 13.14 on x86_64-pc-linux-gnu", OPENED[-1])
     assert told([*running, *REINITIALIZING, *from_label("13.14")[1:]]) == {}
+
+
+CONTROL = ControlFile(
+    system_identifier="7711096547980037623",
+    major=15,
+    catalog_version=202209061,
+    state="in archive recovery",
+    written_at=datetime(2026, 11, 20, tzinfo=UTC),
+    checkpoint_lsn=Lsn.parse("0/9000060"),
+    redo_lsn=Lsn.parse("0/9000028"),
+    timeline=1,
+    next_xid=7,
+    checkpoint_time=datetime(2026, 11, 20, tzinfo=UTC),
+    min_recovery_lsn=Lsn.parse("0/9000028"),
+    min_recovery_timeline=1,
+    wal_segment_size=1 << 24,
+    data_checksums=False,
+    limits=StandbyLimits(100, 8, 10, 0, 64),
+)
+SECOND = TimelineHistory(2, (Ancestor(1, Lsn.parse("0/A000000"), "x"),))
+BAD = "LOG:  incorrect resource manager data checksum in record at 0/B123450"
+MISSED_TARGET = "FATAL:  recovery ended before configured recovery target was reached"
+
+
+def damaged(*before: str, host: Host) -> str:
+    """What is shown for a damaged record."""
+    return told(log(START, UP, RECOVERY, *before, BAD, MISSED_TARGET), host)["wal_damaged"].evidence
+
+
+def test_a_record_lies_in_the_segment_of_the_timeline_that_was_restored() -> None:
+    base = "LOG:  starting backup recovery with redo LSN 0/9000028, checkpoint LSN 0/9000060, on "
+    shown = damaged(
+        f"{base}timeline ID 1",
+        'LOG:  restored log file "00000002000000000000000B" from archive',
+        host=Machine(control=CONTROL),
+    )
+    assert "0/B123450 lies in 00000002000000000000000B" in shown
+
+
+def test_where_nothing_was_restored_the_histories_say_whose_segment_it_is() -> None:
+    followed = 'LOG:  restored log file "00000002.history" from archive'
+    known = Machine(control=CONTROL, histories={2: SECOND})
+    assert "lies in 00000002000000000000000B" in damaged(followed, host=known)
+    assert "lies in 00000001000000000000000B" in damaged(host=Machine(control=CONTROL))
+
+
+def test_a_segment_whose_timeline_is_not_known_is_not_named() -> None:
+    followed = 'LOG:  restored log file "00000002.history" from archive'
+    assert "lies in" not in damaged(followed, host=Machine(control=CONTROL))
+    assert "lies in" not in damaged(host=Machine(control=CONTROL, histories={2: SECOND}))
+    later = replace(CONTROL, timeline=2)
+    assert "lies in" not in damaged(host=Machine(control=later))

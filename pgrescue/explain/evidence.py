@@ -36,6 +36,15 @@ def archived_segment(facts: Facts, host: Host) -> Iterator[str]:
         yield "and nothing later on that timeline: this is where the archive ends"
 
 
+def not_fetched(facts: Facts, host: Host) -> Iterator[str]:
+    """What recovery asked for, did not get, and the archive has."""
+    positions = [Lsn.parse(facts[name]) for name in ("redo_from", "redo_to") if name in facts]
+    wanted = [facts.get("file"), *(segment_at(lsn, facts, host) for lsn in positions)]
+    for name in dict.fromkeys(filter(None, wanted)):
+        if host.archived(name) is not None:
+            yield from archived_segment({"file": name}, host)
+
+
 def segment_of_record(facts: Facts, host: Host) -> Iterator[str]:
     """The segment that holds the LSN in the log, on the timeline that was recovered."""
     lsn = facts.get("lsn")

@@ -6,7 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from pgrescue.explain.evidence import archived_segment, lost_label, setting, signal_file
+from pgrescue.explain.evidence import (
+    archived_segment,
+    lost_label,
+    not_fetched,
+    setting,
+    signal_file,
+)
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import REINITIALIZING, Explanation, Message, ServerStart
 from pgrescue.explain.rule import OPENED_UNCHANGED, STOP_FIRST, Facts, Rule
@@ -49,7 +55,17 @@ def _end_at_gap(start: ServerStart, facts: Facts, host: Host) -> Message | None:
     return start.first("archive recovery complete")
 
 
-def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+def _nothing_fetched(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    # A target behind the backup needs WAL of the archive, whatever the backup itself has.
+    asked = start.first("starting point-in-time recovery") or any(not_fetched(facts, host))
+    return _without_archive(start) if asked else None
+
+
+def _nothing_given(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    return None if _nothing_fetched(start, facts, host) else _without_archive(start)
+
+
+def _without_archive(start: ServerStart) -> Message | None:
     asked = start.first(*_RECOVERIES)
     fetched = start.first('restored log file "0')
     if not asked or fetched or start.first("recovery stopping"):
@@ -132,9 +148,9 @@ SILENCES: tuple[Silence, ...] = (
             wrong_end=True,
             title="Recovery got not a single WAL file from the archive.",
             cause="The restore_command says 'not there' to everything: a wrong path, an archive "
-            "that is not mounted, or the wrong one. The server took that for the end of the WAL "
-            "and stopped where the backup itself ends.",
-            evidence=(setting("restore_command"), archived_segment),
+            "that is not mounted, or one that has nothing of this cluster. The server took that "
+            "for the end of the WAL and stopped where its own pg_wal ends.",
+            evidence=(setting("restore_command"), not_fetched),
             next=(
                 "run it by hand as the server's account for one file that the archive has",
                 "pgrescue plan   tries its restore_command before it is trusted",
@@ -142,6 +158,27 @@ SILENCES: tuple[Silence, ...] = (
             ),
         ),
         _nothing_fetched,
+    ),
+    (
+        Rule(
+            code="archive_gave_nothing",
+            patterns=(),
+            weight="note",
+            unchanged=OPENED_UNCHANGED,
+            title="The archive gave nothing; that is right only if this backup was to be started "
+            "with its own WAL alone.",
+            cause="A backup with its own WAL (-X stream, -X fetch) can be started without an "
+            "archive, and then stands where it was taken. If later changes were wanted, the "
+            "restore_command said 'not there' to all of them: a wrong path, an archive that is "
+            "not mounted, or the wrong one.",
+            evidence=(setting("restore_command"), archived_segment),
+            next=(
+                "if only the backup was wanted: nothing to do",
+                "otherwise restore again: pgrescue plan   tries its restore_command before it is "
+                "trusted",
+            ),
+        ),
+        _nothing_given,
     ),
     (
         Rule(

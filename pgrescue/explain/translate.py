@@ -20,6 +20,8 @@ _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _TARGET = re.compile(r"starting point-in-time recovery to (.*)")
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.*)")
 _HISTORY = re.compile(r'restored log file "([0-9A-F]{8})\.history" from archive')
+_REDO = re.compile(r"redo starts at ([0-9A-F]+/[0-9A-F]+)")
+_REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
 _SYMPTOMS = {
     "target_not_reached": None,
@@ -116,7 +118,10 @@ def _context(start: ServerStart, host: Host) -> dict[str, str]:
             facts["target"] = f", {found[1]}"
         elif found := _LAST_COMMIT.match(text):
             facts["last_commit"] = found[1]
-        elif text.startswith("redo done at"):
+        elif found := _REDO.match(text):
+            facts["redo_from"] = found[1]
+        elif found := _REDO_DONE.match(text):
+            facts["redo_to"] = found[1]
             ended = True  # the last segment is fetched once more, to be finished
         elif (found := _RESTORED.match(text)) and not ended:
             restored = found[1]

@@ -284,3 +284,42 @@ def test_a_segment_whose_timeline_is_not_known_is_not_named() -> None:
     assert "lies in" not in damaged(host=Machine(control=CONTROL, histories={2: SECOND}))
     later = replace(CONTROL, timeline=2)
     assert "lies in" not in damaged(host=Machine(control=later))
+
+
+def alone(recovery: str = RECOVERY) -> list[str]:
+    """A backup that is started with the WAL that it brought along."""
+    return log(
+        START,
+        UP,
+        recovery,
+        "LOG:  redo starts at 0/9000028",
+        "LOG:  consistent recovery state reached at 0/9000138",
+        "LOG:  redo done at 0/9000138",
+    )
+
+
+def test_a_backup_with_its_own_wal_needs_no_archive() -> None:
+    for host in (NoHost(), Machine(control=CONTROL), Machine(control=CONTROL, archived=["x"])):
+        (found,) = told([*alone(), *log(*OPENED)], host).values()
+        assert (found.code, found.weight) == ("archive_gave_nothing", "note")
+        assert "right only if" in found.title
+
+
+def test_what_the_archive_has_and_recovery_did_not_get_is_a_failure() -> None:
+    segment = "000000010000000000000009"
+    (found,) = told(
+        [*alone(), *log(*OPENED)], Machine(control=CONTROL, archived=[segment])
+    ).values()
+    assert (found.code, found.weight) == ("restore_command_fetched_nothing", "failure")
+    assert f"the archive has {segment}" in found.evidence
+    # Or the one that the command itself names.
+    asked = "cp: cannot stat '/mnt/00000001000000000000000A': No such file or directory"
+    host = Machine(archived=["00000001000000000000000A"])
+    (found,) = told([*alone(), *log(asked, *OPENED)], host).values()
+    assert found.code == "restore_command_fetched_nothing"
+
+
+def test_a_target_needs_the_archive() -> None:
+    recovery = "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00"
+    found = told([*alone(recovery), *log(MISSED_TARGET)])
+    assert found["restore_command_fetched_nothing"].weight == "failure"

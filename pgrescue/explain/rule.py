@@ -55,6 +55,8 @@ class Rule:
     """Where the same text is harmless at other levels."""
     only_with_failure: bool = False
     """Harmless by itself: told only where a process of the same start died or the end was odd."""
+    holds: Callable[[ServerStart, Message], bool] | None = None
+    """Whether a message means it, by what else its start says; if not, nothing is told of it."""
     wrong_end: bool = False
     """Recovery ended where it should not: if the server opened for writing, it is stopped first."""
     _compiled: list[re.Pattern[str]] = field(default_factory=list, repr=False, compare=False)

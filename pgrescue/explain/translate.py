@@ -56,6 +56,8 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
             continue
         for rule in CATALOGUE:
             facts = rule.facts_of(message)
+            if facts is not None and rule.holds and not rule.holds(start, message):
+                break
             if facts is not None:
                 groups.setdefault(rule.code, (rule, context | source | facts, []))[2].append(
                     message

@@ -323,3 +323,61 @@ def test_a_target_needs_the_archive() -> None:
     recovery = "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00"
     found = told([*alone(recovery), *log(MISSED_TARGET)])
     assert found["restore_command_fetched_nothing"].weight == "failure"
+
+
+TORN = (
+    "LOG:  incorrect resource manager data checksum in record at 0/9123450",
+    "LOG:  invalid resource manager ID 77 at 0/9123450",
+    "LOG:  record length 4000000 at 0/9123450 too long",
+)
+STANDBY = log(
+    START,
+    "LOG:  database system was shut down in recovery at 2026-11-20 02:59:00 UTC",
+    "LOG:  entering standby mode",
+    "LOG:  redo starts at 0/9000028",
+)
+STREAMING = "LOG:  started streaming WAL from primary at 0/9000000 on timeline 1"
+NINTH = 'LOG:  restored log file "000000010000000000000009" from archive'
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_torn_record_ends_the_recovery_from_a_crash_as_it_should(torn: str) -> None:
+    assert told([*log(START), *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
+    assert told([*RECOVERED, *REINITIALIZING, *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_standby_streams_again_what_is_torn_in_its_own_wal(torn: str) -> None:
+    assert told([*STANDBY, *log(torn, STREAMING)]) == {}
+    assert told([*STANDBY, *log(torn, torn, STREAMING)]) == {}
+    assert told([*STANDBY, *log(NINTH, torn, STREAMING)]) == {}
+    # While the primary is away it waits there.
+    assert told([*STANDBY, *log(torn)]) == {}
+    assert "wal_damaged" in told([*STANDBY, *log(torn, STREAMING, torn, STREAMING)])
+    assert "wal_damaged" in told([*STANDBY, *log(NINTH, torn, NINTH, torn, NINTH)])
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_what_was_archived_broken_is_damage(torn: str) -> None:
+    recovery = log(START, UP, RECOVERY, NINTH, "LOG:  redo starts at 0/9000028", torn)
+    end = log("LOG:  redo done at 0/9123400", NINTH, *OPENED)
+    (found,) = told([*recovery, *end]).values()
+    assert (found.code, found.weight) == ("wal_damaged", "failure")
+    assert found.next[0].startswith("stop it")
+    # Another copy of it, in pg_wal, was whole.
+    tenth = NINTH.replace("9", "A")
+    assert told([*recovery, *log(tenth, "LOG:  redo done at 0/A000100", *OPENED)]) == {}
+    assert told([*recovery, *log("LOG:  redo done at 0/9FFFFA0", *OPENED)]) == {}
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_what_lay_in_pg_wal_only_ends_an_archive_recovery_as_it_should(torn: str) -> None:
+    recovery = log(START, UP, RECOVERY, NINTH.replace("9", "8"), torn)
+    assert told([*recovery, *log("LOG:  redo done at 0/9123400", *OPENED)]) == {}
+    # It is why a target was not met.
+    assert "wal_damaged" in told([*recovery, *log(MISSED_TARGET)])
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_of_a_log_that_was_cut_damage_is_told(torn: str) -> None:
+    assert "wal_damaged" in told(log(torn))

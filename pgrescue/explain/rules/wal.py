@@ -5,6 +5,7 @@ Texts: `xlogreader.c`, `xlogrecovery.c` (12 to 14: `xlog.c`), `timeline.c`.
 
 from __future__ import annotations
 
+from pgrescue.explain.course import ended_at_damage
 from pgrescue.explain.evidence import (
     archived_segment,
     backup_label,
@@ -216,6 +217,7 @@ WAL = (
         "before it is sound. The server takes this for the end of the WAL: without a target it "
         "opens for writing, and what came after is lost without a word.",
         evidence=(segment_of_record,),
+        holds=ended_at_damage,
         wrong_end=True,
         next=(
             "pgrescue timeline --check   shows every damaged segment",

@@ -36,18 +36,52 @@ def archived_segment(facts: Facts, host: Host) -> Iterator[str]:
         yield "and nothing later on that timeline: this is where the archive ends"
 
 
+def not_fetched(facts: Facts, host: Host) -> Iterator[str]:
+    """What recovery asked for, did not get, and the archive has."""
+    positions = [Lsn.parse(facts[name]) for name in ("redo_from", "redo_to") if name in facts]
+    wanted = [facts.get("file"), *(segment_at(lsn, facts, host) for lsn in positions)]
+    for name in dict.fromkeys(filter(None, wanted)):
+        if host.archived(name) is not None:
+            yield from archived_segment({"file": name}, host)
+
+
 def segment_of_record(facts: Facts, host: Host) -> Iterator[str]:
     """The segment that holds the LSN in the log, on the timeline that was recovered."""
-    control = host.control()
-    lsn, timeline = facts.get("lsn"), facts.get("timeline")
-    if lsn is None or control is None:
+    lsn = facts.get("lsn")
+    name = segment_at(Lsn.parse(lsn), facts, host) if lsn else None
+    if name is None:
         return
-    number = int(timeline) if timeline else control.current_timeline
-    name = SegmentId.at(Lsn.parse(lsn), number, control.wal_segment_size).name(
-        control.wal_segment_size
-    )
     yield f"{lsn} lies in {name}"
     yield from archived_segment({"file": name}, host)
+
+
+def segment_at(lsn: Lsn, facts: Facts, host: Host) -> str | None:
+    """The segment from which recovery read a position; None where the timeline is not known."""
+    control = host.control()
+    if control is None:
+        return None
+    size = control.wal_segment_size
+    if "restored" in facts:
+        timelines = {SegmentId.parse(facts["restored"], size).timeline}
+    else:
+        timelines = _timelines_at(lsn, facts.get("followed"), control.current_timeline, host)
+    if len(timelines) != 1:
+        return None
+    return SegmentId.at(lsn, timelines.pop(), size).name(size)
+
+
+def _timelines_at(lsn: Lsn, followed: str | None, current: int, host: Host) -> set[int]:
+    """On which a position may lie: the one that was followed, else any that may have been."""
+    histories = host.histories()
+    if followed is not None:
+        history = histories.get(int(followed))
+        return {history.timeline_at(lsn)} if history else set()
+    found = {
+        history.timeline_at(lsn)
+        for history in histories.values()
+        if history.timeline == current or history.left_at(current) is not None
+    }
+    return found | {1} if current == 1 else found
 
 
 def backup_label(_facts: Facts, host: Host) -> Iterator[str]:
@@ -60,6 +94,15 @@ def backup_label(_facts: Facts, host: Host) -> Iterator[str]:
         f"timeline {label.timeline})"
     )
     yield from archived_segment({"file": label.start_segment}, host)
+
+
+def lost_label(_facts: Facts, host: Host) -> Iterator[str]:
+    """Whether the data directory is a base backup whose backup_label no server has read."""
+    if host.file("backup_manifest") and not host.file("backup_label.old"):
+        yield (
+            "backup_manifest is there: a base backup, and those have a backup_label; but no "
+            "backup_label.old, which recovery leaves behind when it has read one"
+        )
 
 
 def signal_file(_facts: Facts, host: Host) -> Iterator[str]:

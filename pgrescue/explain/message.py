@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Weight = Literal["failure", "consequence", "note"]
 """A cause; what follows from a cause told beside it; what looks bad and is not."""
+
+
+REINITIALIZING = "all server processes terminated; reinitializing"
+"""What a server says that has lost a process: it recovers, and goes on."""
+
+
+_OPENED = (
+    "selected new timeline ID",
+    "archive recovery complete",
+    "database system is ready to accept connections",
+)
 
 
 @dataclass(slots=True)
@@ -71,7 +82,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ServerStart:
-    """The messages of one start of a server, up to the next one."""
+    """The messages of one start of a server, or of one recovery of it, up to the next one."""
 
     number: int
     messages: tuple[Message, ...]
@@ -83,3 +94,20 @@ class ServerStart:
     def all(self, *beginnings: str) -> Iterator[Message]:
         """Every message whose text begins with one of these."""
         return (message for message in self.messages if message.text.startswith(beginnings))
+
+    def before(self, later: Message) -> ServerStart:
+        """This start up to a message of it."""
+        return replace(
+            self, messages=tuple(each for each in self.messages if each.number < later.number)
+        )
+
+    def after(self, earlier: Message) -> ServerStart:
+        """What came after a message of this start."""
+        return replace(
+            self, messages=tuple(each for each in self.messages if each.number > earlier.number)
+        )
+
+    @property
+    def opened(self) -> bool:
+        """Whether it began to write WAL of its own."""
+        return self.first(*_OPENED) is not None

@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pgrescue.explain.message import Message, ServerStart
+from pgrescue.explain.message import REINITIALIZING, Message, ServerStart
 
 _LEVELS = "DEBUG[1-5]|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC"
 _COMPANIONS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "BACKTRACE")
 _LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text>.*)")
 _PID = re.compile(r"\[(\d+)\]")
 _TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): ")
+_SERVER = re.compile(r"(?:[\w./-]*/)?(?:postgres|postmaster): ")
 _CSV = re.compile(rf'^\d{{4}}-\d\d-\d\d [\d:.]+ [^",]*,.*,(?:{_LEVELS}),')
 _CSV_PID, _CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL = 3, 11, 13, 14
 _OF_STATEMENTS = ("statement: ", "duration: ", "execute ", "AUDIT: ")
@@ -44,16 +45,31 @@ def read_messages(lines: Iterable[str]) -> Iterator[Message]:
 def split_starts(messages: Iterable[Message]) -> tuple[ServerStart, ...]:
     """The messages by server start; what comes before the first one is a start of its own.
 
-    A server that refuses its configuration ends before it says "starting PostgreSQL".
+    A server that refuses its configuration ends before it says "starting PostgreSQL"; one that has
+    lost a process recovers without having ended.
     """
     parts: list[list[Message]] = [[]]
+    down = prelude = False
     for message in messages:
-        if message.text.startswith("starting PostgreSQL") and parts[-1]:
+        starts = message.text.startswith("starting PostgreSQL")
+        if parts[-1] and (
+            message.text.startswith(REINITIALIZING)
+            or (starts and not (prelude and not any(each.is_fatal for each in parts[-1])))
+            or (down and _is_servers(message))
+        ):
             parts.append([])
+            down, prelude = False, not starts
+        prelude = prelude and not starts
+        down = down or message.text.startswith("database system is shut down")
         parts[-1].append(message)
     return tuple(
         ServerStart(number, tuple(part)) for number, part in enumerate(parts, start=1) if part
     )
+
+
+def _is_servers(message: Message) -> bool:
+    """Not what a tool or a command says about the server that has just ended."""
+    return message.level not in ("TOOL", "OUTPUT") or bool(_SERVER.match(message.text))
 
 
 def _unless_of_statements(message: Message) -> Iterator[Message]:

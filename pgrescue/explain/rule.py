@@ -20,6 +20,14 @@ RECOVERY_UNCHANGED = (
     "Recovery writes to its own data directory and tablespaces only; the backup and the archive "
     "are as they were."
 )
+OPENED_UNCHANGED = (
+    "The backup is as it was. But the server has opened for writing: with an archive_command that "
+    "it inherited, it may have archived WAL of its own into the archive that it came from."
+)
+STOP_FIRST = (
+    "stop it, and look into the archive for files newer than its start: find {archive!q} -newer "
+    "{data!q}/postmaster.opts"
+)
 START_UNCHANGED = "The server gave up before it wrote to any of its data."
 BACKUP_UNCHANGED = "The server that was backed up, and every earlier backup, are as they were."
 
@@ -47,6 +55,10 @@ class Rule:
     """Where the same text is harmless at other levels."""
     only_with_failure: bool = False
     """Harmless by itself: told only where a process of the same start died or the end was odd."""
+    holds: Callable[[ServerStart, Message], bool] | None = None
+    """Whether a message means it, by what else its start says; if not, nothing is told of it."""
+    wrong_end: bool = False
+    """Recovery ended where it should not: if the server opened for writing, it is stopped first."""
     _compiled: list[re.Pattern[str]] = field(default_factory=list, repr=False, compare=False)
 
     def facts_of(self, message: Message) -> dict[str, str] | None:
@@ -72,13 +84,15 @@ class Rule:
         """The explanation of these messages, which all tell the same."""
         known = {**facts, **host.places}
         known |= {name: value for name, value in facts.items() if value}
+        opened = self.wrong_end and start is not None and start.opened
+        steps = (STOP_FIRST, *self.next) if opened else self.next
         return Explanation(
             code=self.code,
             title=fill(self.title, known),
             cause=fill(self.cause, known),
             evidence="\n".join([*quote_all(messages), *self._answers(facts, host)]),
-            unchanged=self.unchanged,
-            next=tuple(fill(step, known) for step in self.next),
+            unchanged=OPENED_UNCHANGED if opened else self.unchanged,
+            next=tuple(fill(step, known) for step in steps),
             weight=self.weight,
             line=messages[0].number,
             start=start.number if start else None,

@@ -6,10 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from pgrescue.explain.evidence import archived_segment, backup_label, setting, signal_file
+from pgrescue.explain.evidence import (
+    archived_segment,
+    lost_label,
+    not_fetched,
+    setting,
+    signal_file,
+)
 from pgrescue.explain.host import Host
-from pgrescue.explain.message import Explanation, Message, ServerStart
-from pgrescue.explain.rule import Facts, Rule
+from pgrescue.explain.message import REINITIALIZING, Explanation, Message, ServerStart
+from pgrescue.explain.rule import OPENED_UNCHANGED, STOP_FIRST, Facts, Rule
 from pgrescue.postgres.server_log import parse_server_time
 
 _RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
@@ -18,6 +24,8 @@ _ENDLESS = 20
 _TARGET_TIME = re.compile(
     r"recovery to (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d(?::?\d\d)?)"
 )
+_VERSION = re.compile(r"starting PostgreSQL (\d+)")
+_LAST_WITH_EXCLUSIVE = 14
 _KNOWN_UP = re.compile(r"last known up at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)")
 """In log_timezone, by its name; what another zone's name means is not in the log."""
 
@@ -47,7 +55,17 @@ def _end_at_gap(start: ServerStart, facts: Facts, host: Host) -> Message | None:
     return start.first("archive recovery complete")
 
 
-def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+def _nothing_fetched(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    # A target behind the backup needs WAL of the archive, whatever the backup itself has.
+    asked = start.first("starting point-in-time recovery") or any(not_fetched(facts, host))
+    return _without_archive(start) if asked else None
+
+
+def _nothing_given(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    return None if _nothing_fetched(start, facts, host) else _without_archive(start)
+
+
+def _without_archive(start: ServerStart) -> Message | None:
     asked = start.first(*_RECOVERIES)
     fetched = start.first('restored log file "0')
     if not asked or fetched or start.first("recovery stopping"):
@@ -56,21 +74,48 @@ def _nothing_fetched(start: ServerStart, _facts: Facts, _host: Host) -> Message 
 
 
 def _no_signal(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    return None if _may_be_exclusive(start) else _with_label_only(start)
+
+
+def _no_signal_or_live(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+    return _with_label_only(start) if _may_be_exclusive(start) else None
+
+
+def _may_be_exclusive(start: ServerStart) -> bool:
+    """Whether a running server may have had a backup_label: up to 14, or if that is not known."""
+    begins = start.first("starting PostgreSQL")
+    version = _VERSION.match(begins.text) if begins else None
+    return version is None or int(version[1]) <= _LAST_WITH_EXCLUSIVE
+
+
+def _with_label_only(start: ServerStart) -> Message | None:
     interrupted = start.first("database system was interrupted; last known up at")
     asked = start.first(*_RECOVERIES, "entering standby mode")
-    crashed = start.first("database system was not properly shut down")
+    crashed = start.first("database system was not properly shut down", REINITIALIZING)
     if interrupted is None or asked or crashed or not start.first("redo starts at"):
         return None
     return start.first("database system is ready to accept connections")
 
 
-def _no_label(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
+def _label_lost(start: ServerStart, facts: Facts, host: Host) -> Message | None:
     ignored = start.first('ignoring file "tablespace_map"')
     if ignored is not None:
         return ignored
-    if not start.first(*_RECOVERIES):
+    return _without_label(start) if any(lost_label(facts, host)) else None
+
+
+def _no_label(start: ServerStart, facts: Facts, host: Host) -> Message | None:
+    return None if _label_lost(start, facts, host) else _without_label(start)
+
+
+def _without_label(start: ServerStart) -> Message | None:
+    asked = start.first(*_RECOVERIES)
+    if asked is None:
         return None
-    return start.first("database system was not properly shut down")
+    # Before replay begins: later on it tells of a crash of the server that has recovered.
+    begins = start.after(asked).first("redo starts at")
+    recovery = start.before(begins) if begins else start
+    return recovery.after(asked).first("database system was not properly shut down")
 
 
 def _target_before_backup(start: ServerStart, _facts: Facts, _host: Host) -> Message | None:
@@ -100,11 +145,12 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="restore_command_fetched_nothing",
             patterns=(),
+            wrong_end=True,
             title="Recovery got not a single WAL file from the archive.",
             cause="The restore_command says 'not there' to everything: a wrong path, an archive "
-            "that is not mounted, or the wrong one. The server took that for the end of the WAL "
-            "and stopped where the backup itself ends.",
-            evidence=(setting("restore_command"), archived_segment),
+            "that is not mounted, or one that has nothing of this cluster. The server took that "
+            "for the end of the WAL and stopped where its own pg_wal ends.",
+            evidence=(setting("restore_command"), not_fetched),
             next=(
                 "run it by hand as the server's account for one file that the archive has",
                 "pgrescue plan   tries its restore_command before it is trusted",
@@ -115,14 +161,35 @@ SILENCES: tuple[Silence, ...] = (
     ),
     (
         Rule(
+            code="archive_gave_nothing",
+            patterns=(),
+            weight="note",
+            unchanged=OPENED_UNCHANGED,
+            title="The archive gave nothing; that is right only if this backup was to be started "
+            "with its own WAL alone.",
+            cause="A backup with its own WAL (-X stream, -X fetch) can be started without an "
+            "archive, and then stands where it was taken. If later changes were wanted, the "
+            "restore_command said 'not there' to all of them: a wrong path, an archive that is "
+            "not mounted, or the wrong one.",
+            evidence=(setting("restore_command"), archived_segment),
+            next=(
+                "if only the backup was wanted: nothing to do",
+                "otherwise restore again: pgrescue plan   tries its restore_command before it is "
+                "trusted",
+            ),
+        ),
+        _nothing_given,
+    ),
+    (
+        Rule(
             code="ended_without_target",
             patterns=(),
+            wrong_end=True,
             title="Recovery never met its target{target}, and the server opened for writing.",
             cause="PostgreSQL 12 does so without a word when the WAL ends first. It has begun a "
             "timeline of its own.",
             evidence=(archived_segment, setting("recovery_target_timeline")),
             next=(
-                "do not let applications write to it",
                 "pgrescue timeline   shows what can be reached",
                 "restore again to a target that exists: pgrescue plan",
             ),
@@ -133,12 +200,12 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="ended_at_gap",
             patterns=(),
+            wrong_end=True,
             title="Recovery ended at a gap in the archive, and the server opened for writing.",
             cause="{file} is missing, though later segments are there. The last commit kept is of "
             "{last_commit}; everything after it is lost in this server.",
             evidence=(archived_segment,),
             next=(
-                "do not let applications write to it",
                 "pgrescue timeline   names the gap",
                 "look for that segment: the old server's pg_wal, a standby, a second archive",
                 "then restore again: pgrescue plan --to latest",
@@ -150,6 +217,7 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="started_without_recovery",
             patterns=(),
+            wrong_end=True,
             title="A backup was started without recovery.signal: it stands where it was taken.",
             cause="The server only replayed what lay in the backup's own pg_wal and opened for "
             "writing. The archive was never asked.",
@@ -163,15 +231,57 @@ SILENCES: tuple[Silence, ...] = (
     ),
     (
         Rule(
+            code="started_from_label",
+            patterns=(),
+            unchanged=OPENED_UNCHANGED,
+            title="The server started with a backup_label and without recovery.signal.",
+            cause="Two things look like this. A live primary of PostgreSQL 12 to 14 that crashed "
+            "between pg_start_backup and pg_stop_backup has recovered, and is as it should be. A "
+            "backup that was started without recovery.signal stands where it was taken: the "
+            "archive was never asked.",
+            evidence=(signal_file, setting("restore_command")),
+            next=(
+                "if this is the live primary: nothing to do; the backup that was being taken is "
+                "not one, take it again",
+                f"if this is a backup: {STOP_FIRST}",
+                "then restore again: pgrescue plan --to latest   writes recovery.signal and the "
+                "settings",
+            ),
+        ),
+        _no_signal_or_live,
+    ),
+    (
+        Rule(
             code="backup_label_missing",
             patterns=(),
+            wrong_end=True,
             title="The backup was started without its backup_label: its data cannot be trusted.",
             cause="Without it the server begins to replay at the wrong place, and says it is "
             "consistent before it is. Pages can be silently wrong.",
-            evidence=(backup_label,),
+            evidence=(lost_label,),
             next=(
                 "stop this server and do not use its data",
                 "restore again, with backup_label: pgrescue plan",
+            ),
+        ),
+        _label_lost,
+    ),
+    (
+        Rule(
+            code="recovered_without_label",
+            patterns=(),
+            unchanged=OPENED_UNCHANGED,
+            title="Recovery began without a backup_label: right for an atomic snapshot only.",
+            cause="It is right if the data directory is a snapshot of all its volumes at one "
+            "moment (ZFS, LVM, EBS), or what a crashed server left where it lay. If it is a base "
+            "backup or any other copy, its backup_label was lost: the server began to replay at "
+            "the wrong place, and pages can be silently wrong.",
+            next=(
+                "find out how this data directory was made",
+                "if it is an atomic snapshot of all volumes, with pg_wal and every tablespace: "
+                "nothing to do",
+                "otherwise stop the server, do not use its data, and restore again, with "
+                "backup_label: pgrescue plan",
             ),
         ),
         _no_label,

@@ -19,7 +19,9 @@ _SEGMENT = re.compile(r"\b[0-9A-F]{24}\b")
 _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _TARGET = re.compile(r"starting point-in-time recovery to (.*)")
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.*)")
-_TIMELINE = re.compile(r"on timeline ID (\d+)")
+_HISTORY = re.compile(r'restored log file "([0-9A-F]{8})\.history" from archive')
+_REDO = re.compile(r"redo starts at ([0-9A-F]+/[0-9A-F]+)")
+_REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
 _SYMPTOMS = {
     "target_not_reached": None,
@@ -44,13 +46,22 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
     context = _context(start, host)
     groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
     unknown: dict[str, list[Message]] = {}
+    source: dict[str, str] = {}
     for message in start.messages:
+        if named := _RESTORED.match(message.text):
+            source["restored"] = named[1]
+        elif named := _HISTORY.match(message.text):
+            source["followed"] = str(int(named[1], 16))
         if message.is_fatal and message.text.startswith(CLIENT_FATALS) and not _is_known(message):
             continue
         for rule in CATALOGUE:
             facts = rule.facts_of(message)
+            if facts is not None and rule.holds and not rule.holds(start, message):
+                break
             if facts is not None:
-                groups.setdefault(rule.code, (rule, context | facts, []))[2].append(message)
+                groups.setdefault(rule.code, (rule, context | source | facts, []))[2].append(
+                    message
+                )
                 break
         else:
             if message.is_fatal or (
@@ -109,9 +120,10 @@ def _context(start: ServerStart, host: Host) -> dict[str, str]:
             facts["target"] = f", {found[1]}"
         elif found := _LAST_COMMIT.match(text):
             facts["last_commit"] = found[1]
-        elif found := _TIMELINE.search(text):
-            facts["timeline"] = found[1]
-        elif text.startswith("redo done at"):
+        elif found := _REDO.match(text):
+            facts["redo_from"] = found[1]
+        elif found := _REDO_DONE.match(text):
+            facts["redo_to"] = found[1]
             ended = True  # the last segment is fetched once more, to be finished
         elif (found := _RESTORED.match(text)) and not ended:
             restored = found[1]

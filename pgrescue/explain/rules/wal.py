@@ -5,6 +5,7 @@ Texts: `xlogreader.c`, `xlogrecovery.c` (12 to 14: `xlog.c`), `timeline.c`.
 
 from __future__ import annotations
 
+from pgrescue.explain.course import ended_at_damage
 from pgrescue.explain.evidence import (
     archived_segment,
     backup_label,
@@ -170,6 +171,7 @@ WAL = (
         ),
         title="The archive holds the WAL of another cluster.",
         cause="Its system identifier is {theirs}, the data directory's {ours}.",
+        wrong_end=True,
         evidence=(identifiers,),
         next=(
             "pgrescue doctor   compares the identifiers",
@@ -185,6 +187,7 @@ WAL = (
         ),
         title="The archive's WAL has another {what}.",
         cause="It comes from a cluster that was made with other options of initdb or configure.",
+        wrong_end=True,
         evidence=(identifiers,),
         next=("pgrescue doctor", "point wal_archive at this cluster's archive"),
     ),
@@ -214,6 +217,8 @@ WAL = (
         "before it is sound. The server takes this for the end of the WAL: without a target it "
         "opens for writing, and what came after is lost without a word.",
         evidence=(segment_of_record,),
+        holds=ended_at_damage,
+        wrong_end=True,
         next=(
             "pgrescue timeline --check   shows every damaged segment",
             _ANOTHER_COPY,

@@ -1,0 +1,77 @@
+"""Which course a recovery took: whether it ended at damage, or where it was due to end."""
+
+from __future__ import annotations
+
+import re
+
+from pgrescue.explain.message import Message, ServerStart
+from pgrescue.postgres.lsn import Lsn
+
+_ASKED = (
+    "starting archive recovery",
+    "starting point-in-time recovery",
+    "entering standby mode",
+)
+_CRASHED = ("database system was not properly shut down", "database system was interrupted")
+_STREAMING = "started streaming WAL from primary"
+_WENT_ON = ("consistent recovery state reached", "recovery stopping")
+_ENDED_TOO_EARLY = ("recovery ended before configured recovery target", "WAL ends before ")
+_RECORD = re.compile(r".* at ([0-9A-F]+/[0-9A-F]+)")
+_RESTORED = re.compile(r'restored log file "[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})" from archive')
+_SIZES = tuple(1 << power for power in range(20, 31))
+"""Of segments, of which a log does not say which one it is."""
+
+
+def ended_at_damage(start: ServerStart, message: Message) -> bool:
+    """Whether a broken record is damage: not the due end of pg_wal, and nothing was replayed after.
+
+    After a crash the last record may be torn; a standby's own WAL may be, too, and is then streamed
+    again. What came from the archive was whole when it was archived.
+    """
+    if message.level in ("TOOL", "OUTPUT") or message.is_fatal:
+        return True
+    found = _RECORD.match(message.text)
+    if found is None:
+        return True
+    lsn = Lsn.parse(found[1])
+    last = [each for each in start.messages if each.text == message.text][-1]
+    before, after = start.before(last), start.after(last)
+    if _went_on(lsn, last, before, after):
+        return False
+    if after.first(*_ENDED_TOO_EARLY):
+        return True
+    if before.first(*_ASKED):
+        return _was_restored(lsn, before) or _was_streamed(last, before)
+    return before.first(*_CRASHED) is None  # of a log that was cut it is not known how it began
+
+
+def _was_restored(lsn: Lsn, before: ServerStart) -> bool:
+    return any(
+        lsn // size == int(named[1], 16) * (0x1_0000_0000 // size) + int(named[2], 16)
+        for each in before.messages
+        if (named := _RESTORED.match(each.text))
+        for size in _SIZES
+        if int(named[2], 16) < 0x1_0000_0000 // size
+    )
+
+
+def _last_restored(part: ServerStart) -> str:
+    names = [named[1] + named[2] for each in part.messages if (named := _RESTORED.match(each.text))]
+    return max(names, default="")
+
+
+def _went_on(lsn: Lsn, message: Message, before: ServerStart, after: ServerStart) -> bool:
+    done = after.first("redo done at")
+    replayed = _RECORD.match(done.text) if done else None
+    if replayed and Lsn.parse(replayed[1]) >= lsn:
+        return True
+    rest = after.before(done) if done else after
+    if rest.first(*_WENT_ON) or _last_restored(rest) > _last_restored(before):
+        return True
+    return rest.first(_STREAMING) is not None and not _was_streamed(message, before)
+
+
+def _was_streamed(message: Message, before: ServerStart) -> bool:
+    """Whether it was streamed since it was first found broken: the primary's is no better then."""
+    first = next((each for each in before.messages if each.text == message.text), None)
+    return first is not None and before.after(first).first(_STREAMING) is not None

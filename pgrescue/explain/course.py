@@ -16,6 +16,17 @@ _CRASHED = ("database system was not properly shut down", "database system was i
 _STREAMING = "started streaming WAL from primary"
 _WENT_ON = ("consistent recovery state reached", "recovery stopping")
 _ENDED_TOO_EARLY = ("recovery ended before configured recovery target", "WAL ends before ")
+_NO_PAUSE = (
+    "redo done at",
+    "selected new timeline ID",
+    "archive recovery complete",
+    "database system is ready to accept connections",
+    "received fast shutdown request",
+    "received smart shutdown request",
+    "received immediate shutdown request",
+    "shutting down",
+    "database system is shut down",
+)
 _RECORD = re.compile(r".* at ([0-9A-F]+/[0-9A-F]+)")
 _RESTORED = re.compile(r'restored log file "[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})" from archive')
 _SIZES = tuple(1 << power for power in range(20, 31))
@@ -43,6 +54,11 @@ def ended_at_damage(start: ServerStart, message: Message) -> bool:
     if before.first(*_ASKED):
         return _was_restored(lsn, before) or _was_streamed(last, before)
     return before.first(*_CRASHED) is None  # of a log that was cut it is not known how it began
+
+
+def still_waits(start: ServerStart, message: Message) -> bool:
+    """Whether a recovery that has paused is where it was."""
+    return start.is_last and start.after(message).first(*_NO_PAUSE) is None
 
 
 def _was_restored(lsn: Lsn, before: ServerStart) -> bool:

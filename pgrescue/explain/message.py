@@ -20,6 +20,11 @@ _OPENED = (
     "database system is ready to accept connections",
 )
 
+_GAVE_UP = (
+    "shutting down due to startup process failure",
+    "aborting startup due to startup process failure",
+)
+
 
 @dataclass(slots=True)
 class Message:
@@ -86,6 +91,7 @@ class ServerStart:
 
     number: int
     messages: tuple[Message, ...]
+    is_last: bool = True
 
     def first(self, *beginnings: str) -> Message | None:
         """The first message whose text begins with one of these."""
@@ -111,3 +117,24 @@ class ServerStart:
     def opened(self) -> bool:
         """Whether it began to write WAL of its own."""
         return self.first(*_OPENED) is not None
+
+    @property
+    def ready(self) -> Message | None:
+        """Where it began to answer; None if it never did, or then gave up its recovery."""
+        if self.first(*_GAVE_UP):
+            return None
+        return self.first("database system is ready to accept")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it never came up: a server that has run is not one, whatever it says later."""
+        if self.first(*_GAVE_UP):
+            return True
+        if self.first("database system is ready to accept"):
+            return False
+        if self.first("starting PostgreSQL", REINITIALIZING):
+            return True
+        # Refused before it said that it starts: whoever spoke ended so. Of a running server, whose
+        # log was cut, others have spoken too.
+        last = {each.pid: each for each in self.messages if each.level not in ("TOOL", "OUTPUT")}
+        return all(each.is_fatal for each in last.values())

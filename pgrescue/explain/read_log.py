@@ -63,7 +63,9 @@ def split_starts(messages: Iterable[Message]) -> tuple[ServerStart, ...]:
         down = down or message.text.startswith("database system is shut down")
         parts[-1].append(message)
     return tuple(
-        ServerStart(number, tuple(part)) for number, part in enumerate(parts, start=1) if part
+        ServerStart(number, tuple(part), is_last=number == len(parts))
+        for number, part in enumerate(parts, start=1)
+        if part
     )
 
 

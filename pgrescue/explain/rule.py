@@ -56,9 +56,11 @@ class Rule:
     only_with_failure: bool = False
     """Harmless by itself: told only where a process of the same start died or the end was odd."""
     holds: Callable[[ServerStart, Message], bool] | None = None
-    """Whether a message means it, by what else its start says; if not, nothing is told of it."""
+    """Whether a text means it, by what else its start says; if not, nothing is told of it."""
     wrong_end: bool = False
     """Recovery ended where it should not: if the server opened for writing, it is stopped first."""
+    uncertain: bool = False
+    """Such an end may have been wanted: whether the server is stopped is for a person to decide."""
     _compiled: list[re.Pattern[str]] = field(default_factory=list, repr=False, compare=False)
 
     def facts_of(self, message: Message) -> dict[str, str] | None:
@@ -85,7 +87,7 @@ class Rule:
         known = {**facts, **host.places}
         known |= {name: value for name, value in facts.items() if value}
         opened = self.wrong_end and start is not None and start.opened
-        steps = (STOP_FIRST, *self.next) if opened else self.next
+        steps = (STOP_FIRST, *self.next) if opened and not self.uncertain else self.next
         return Explanation(
             code=self.code,
             title=fill(self.title, known),

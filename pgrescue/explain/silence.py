@@ -15,7 +15,7 @@ from pgrescue.explain.evidence import (
 )
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import REINITIALIZING, Explanation, Message, ServerStart
-from pgrescue.explain.rule import OPENED_UNCHANGED, STOP_FIRST, Facts, Rule
+from pgrescue.explain.rule import STOP_FIRST, Facts, Rule
 from pgrescue.postgres.server_log import parse_server_time
 
 _RECOVERIES = ("starting archive recovery", "starting point-in-time recovery")
@@ -164,7 +164,8 @@ SILENCES: tuple[Silence, ...] = (
             code="archive_gave_nothing",
             patterns=(),
             weight="note",
-            unchanged=OPENED_UNCHANGED,
+            wrong_end=True,
+            uncertain=True,
             title="The archive gave nothing; that is right only if this backup was to be started "
             "with its own WAL alone.",
             cause="A backup with its own WAL (-X stream, -X fetch) can be started without an "
@@ -233,7 +234,8 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="started_from_label",
             patterns=(),
-            unchanged=OPENED_UNCHANGED,
+            wrong_end=True,
+            uncertain=True,
             title="The server started with a backup_label and without recovery.signal.",
             cause="Two things look like this. A live primary of PostgreSQL 12 to 14 that crashed "
             "between pg_start_backup and pg_stop_backup has recovered, and is as it should be. A "
@@ -270,7 +272,8 @@ SILENCES: tuple[Silence, ...] = (
         Rule(
             code="recovered_without_label",
             patterns=(),
-            unchanged=OPENED_UNCHANGED,
+            wrong_end=True,
+            uncertain=True,
             title="Recovery began without a backup_label: right for an atomic snapshot only.",
             cause="It is right if the data directory is a snapshot of all its volumes at one "
             "moment (ZFS, LVM, EBS), or what a crashed server left where it lay. If it is a base "

@@ -1,4 +1,7 @@
-"""A whole log explained: what failed, most recent first, causes before what follows from them."""
+"""A whole log explained: what failed, most recent first, causes before what follows from them.
+
+What failed in a start after which the server has come up is told last, and for what it is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import replace
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
 from pgrescue.explain.read_log import read_messages, split_starts
-from pgrescue.explain.rule import RECOVERY_UNCHANGED, Facts, Rule, quote_all
+from pgrescue.explain.rule import OPENED_UNCHANGED, RECOVERY_UNCHANGED, Facts, Rule, quote_all
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
 from pgrescue.postgres.server_log import CLIENT_FATALS
@@ -30,6 +33,23 @@ _SYMPTOMS = {
     "target_before_backup": ("target_before_consistency",),
 }
 """What another failure of the same start explains: one of these, or (None) any."""
+_FORCED = frozenset(
+    {
+        "backup_label_contradicts",
+        "backup_label_invalid",
+        "backup_was_cancelled",
+        "checkpoint_wal_missing",
+        "control_file_damaged",
+        "invalid_pages",
+        "no_valid_checkpoint",
+        "redo_wal_missing",
+        "wal_ends_before_backup_end",
+        "wal_ends_before_consistency",
+        "wal_level_minimal",
+        "wrong_branch_mixed_in",
+    }
+)
+"""After these a server that starts may have been made to, with data that is silently wrong."""
 _ORDER = {"failure": 0, "consequence": 1, "note": 2}
 
 
@@ -37,9 +57,39 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
     """Everything in a log that is known to be a failure, or not known; nothing is made up."""
     starts = split_starts(read_messages(lines))
     found: list[Explanation] = []
+    over: list[Explanation] = []
+    since: Message | None = None
     for start in reversed(starts):
-        found += _explain_start(start, host)
-    return tuple(found)
+        for each in _explain_start(start, host):
+            if since is None or each.weight == "note":
+                found.append(each)
+            elif start.failed and each.code not in _FORCED:
+                over.append(_over(each, since))
+            else:
+                found.append(_started_since(each, since))
+        since = start.ready or since
+    return (*found, *over)
+
+
+def _over(explanation: Explanation, since: Message) -> Explanation:
+    """The failure of a start after which another one did not fail."""
+    return replace(
+        explanation,
+        title=f"An earlier start failed; the server has started since, at line {since.number}: "
+        f"{explanation.title}",
+        next=("nothing to do, if the server that has started is the one that was wanted",),
+        weight="note",
+    )
+
+
+def _started_since(explanation: Explanation, since: Message) -> Explanation:
+    """What another start does not mend, or need not have mended."""
+    more = f" The server has started since, at line {since.number}"
+    if explanation.code in _FORCED:
+        more += "; make sure that nobody forced it (pg_resetwal, a backup_label taken away)"
+    elif explanation.unchanged == OPENED_UNCHANGED:
+        more += "; that alone mends nothing of this"
+    return replace(explanation, cause=f"{explanation.cause}{more}.")
 
 
 def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
@@ -47,6 +97,7 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
     groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
     unknown: dict[str, list[Message]] = {}
     source: dict[str, str] = {}
+    holds: dict[tuple[str, str], bool] = {}
     for message in start.messages:
         if named := _RESTORED.match(message.text):
             source["restored"] = named[1]
@@ -56,8 +107,12 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
             continue
         for rule in CATALOGUE:
             facts = rule.facts_of(message)
-            if facts is not None and rule.holds and not rule.holds(start, message):
-                break
+            if facts is not None and rule.holds:
+                key = (rule.code, message.text)
+                if key not in holds:
+                    holds[key] = rule.holds(start, message)
+                if not holds[key]:
+                    break
             if facts is not None:
                 groups.setdefault(rule.code, (rule, context | source | facts, []))[2].append(
                     message

@@ -190,6 +190,14 @@ def test_without_a_label_it_may_be_a_snapshot_and_both_are_told() -> None:
     assert any("nothing to do" in step for step in found.next)
 
 
+def test_what_has_not_opened_has_not_archived() -> None:
+    for recovery in (SNAPSHOT, [*alone(), *log(*OPENED)]):
+        (found,) = told(recovery).values()
+        assert "may have archived WAL of its own" in found.unchanged
+        (found,) = told(recovery[: -len(OPENED)]).values()
+        assert "the archive are as they were" in found.unchanged
+
+
 def test_a_base_backup_whose_label_no_server_has_read_is_no_snapshot() -> None:
     (found,) = told(SNAPSHOT, Machine("backup_manifest")).values()
     assert found.code == "backup_label_missing"
@@ -381,3 +389,88 @@ def test_what_lay_in_pg_wal_only_ends_an_archive_recovery_as_it_should(torn: str
 @pytest.mark.parametrize("torn", TORN)
 def test_of_a_log_that_was_cut_damage_is_told(torn: str) -> None:
     assert "wal_damaged" in told(log(torn))
+
+
+REFUSED = log(
+    START,
+    RECOVERY,
+    'FATAL:  could not restore file "000000010000000000000005" from archive: command not found',
+    "LOG:  startup process (PID 103) exited with exit code 1",
+    "LOG:  aborting startup due to startup process failure",
+    "LOG:  database system is shut down",
+)
+WELL = log(
+    START,
+    "LOG:  database system was shut down at 2026-11-20 02:59:00 UTC",
+    "LOG:  database system is ready to accept connections",
+)
+
+
+def test_a_start_after_which_the_server_came_up_is_no_present_failure() -> None:
+    (found,) = told([*REFUSED, *WELL]).values()
+    assert (found.code, found.weight) == ("restore_command_not_executable", "note")
+    assert "the server has started since, at line 9" in found.title
+    # Nor where a configuration was refused before anything started.
+    refused = log('FATAL:  configuration file "/d/postgresql.conf" contains errors')
+    assert all(each.weight == "note" for each in explain([*refused, *WELL], NoHost()))
+
+
+def test_a_running_server_whose_log_was_cut_is_no_failed_start() -> None:
+    cut = [
+        "x [1] LOG:  archive command failed with exit code 1",
+        'x [2] FATAL:  role "nobody" does not exist',
+    ]
+    (found,) = told([*cut, *WELL]).values()
+    assert (found.code, found.weight) == ("archiving_fails", "failure")
+    assert found.cause.endswith("The server has started since, at line 5.")
+
+
+def test_a_present_failure_comes_before_one_that_is_over() -> None:
+    now = log('FATAL:  data directory "/d" has invalid permissions')
+    later = [*REFUSED, *WELL, *log("LOG:  database system is shut down"), *now]
+    present, past = explain(later, NoHost())
+    assert (present.code, present.weight) == ("data_directory_permissions", "failure")
+    assert (past.code, past.weight) == ("restore_command_not_executable", "note")
+
+
+def test_until_the_server_has_started_a_failed_start_stays_one() -> None:
+    found = explain([*REFUSED, *REFUSED], NoHost())
+    assert [each.weight for each in found] == ["failure", "failure"]
+    # It answered, and gave up then.
+    read_only = log("LOG:  database system is ready to accept read-only connections")
+    found = explain([*REFUSED, *REFUSED[:2], *read_only, *REFUSED[2:]], NoHost())
+    assert [each.weight for each in found] == ["failure", "failure"]
+
+
+def test_another_start_does_not_mend_what_recovery_left_out() -> None:
+    (found,) = told([*MISSED, *log(*OPENED), *WELL]).values()
+    assert (found.code, found.weight) == ("ended_without_target", "failure")
+    assert "has started since, at line 12; that alone mends nothing" in found.cause
+
+
+def test_a_start_that_may_have_been_forced_leaves_the_failure() -> None:
+    missing = log(START, "FATAL:  could not locate required checkpoint record")
+    (found,) = told([*missing, *WELL]).values()
+    assert (found.code, found.weight) == ("checkpoint_wal_missing", "failure")
+    assert "has started since, at line 5" in found.cause
+    assert "make sure that nobody forced it" in found.cause
+
+
+PAUSED = log(
+    START,
+    UP,
+    "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00",
+    NINTH,
+    "LOG:  redo starts at 0/9000028",
+    "LOG:  consistent recovery state reached at 0/9000138",
+    "LOG:  database system is ready to accept read-only connections",
+    "LOG:  recovery stopping before commit of transaction 7, time 2026-11-19 10:00:01+00",
+    "LOG:  pausing at the end of recovery",
+)
+
+
+def test_a_recovery_waits_until_it_is_told_to_go_on() -> None:
+    assert "paused_at_target" in told(PAUSED)
+    assert told([*PAUSED, *log("LOG:  redo done at 0/9000138", *OPENED)]) == {}
+    assert told([*PAUSED, *log("LOG:  received fast shutdown request")]) == {}
+    assert told([*PAUSED, *WELL]) == {}

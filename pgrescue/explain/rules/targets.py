@@ -5,6 +5,7 @@ Texts: `recoveryStopsBefore`, `FinishWalRecovery` in `xlogrecovery.c` (12 to 14:
 
 from __future__ import annotations
 
+from pgrescue.explain.course import still_waits
 from pgrescue.explain.evidence import archived_segment, limits, named_setting, setting, targets
 from pgrescue.explain.rule import Rule
 
@@ -17,6 +18,7 @@ TARGETS = (
         "on.",
         levels=("LOG",),
         weight="note",
+        holds=still_waits,
         next=(
             "look at the data; then: select pg_wal_replay_resume()   opens it for writing, for "
             "good",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,6 +82,7 @@ def test_a_start_that_refuses_its_configuration_is_not_the_one_before() -> None:
         'LOG:  syntax error in file "/d/postgresql.auto.conf" line 3, near token "x"',
         'FATAL:  configuration file "/d/postgresql.auto.conf" contains errors',
     )
+    assert {each.start for each in explain(lines[:5], NoHost())} == {1}
     now, *before = explain(lines, NoHost())
     assert (now.code, now.start) == ("configuration_syntax", 2)
     # What pg_ctl says about the end of a server belongs to that server.
@@ -351,7 +353,9 @@ NINTH = 'LOG:  restored log file "000000010000000000000009" from archive'
 @pytest.mark.parametrize("torn", TORN)
 def test_a_torn_record_ends_the_recovery_from_a_crash_as_it_should(torn: str) -> None:
     assert told([*log(START), *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
-    assert told([*RECOVERED, *REINITIALIZING, *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
+    # In a segment, too, from which the server itself was once restored.
+    later = [*REINITIALIZING, *CRASH[:-3], *log(torn), *CRASH[-2:]]
+    assert told([*RECOVERED, *(line.replace("0/9", "0/5") for line in later)]) == {}
 
 
 @pytest.mark.parametrize("torn", TORN)
@@ -359,6 +363,7 @@ def test_a_standby_streams_again_what_is_torn_in_its_own_wal(torn: str) -> None:
     assert told([*STANDBY, *log(torn, STREAMING)]) == {}
     assert told([*STANDBY, *log(torn, torn, STREAMING)]) == {}
     assert told([*STANDBY, *log(NINTH, torn, STREAMING)]) == {}
+    assert told([*STANDBY, *log(NINTH, torn, NINTH.replace("9", "A"))]) == {}
     # While the primary is away it waits there.
     assert told([*STANDBY, *log(torn)]) == {}
     assert "wal_damaged" in told([*STANDBY, *log(torn, STREAMING, torn, STREAMING)])
@@ -474,3 +479,16 @@ def test_a_recovery_waits_until_it_is_told_to_go_on() -> None:
     assert told([*PAUSED, *log("LOG:  redo done at 0/9000138", *OPENED)]) == {}
     assert told([*PAUSED, *log("LOG:  received fast shutdown request")]) == {}
     assert told([*PAUSED, *WELL]) == {}
+
+
+def test_a_long_log_of_a_standby_that_reconnects_is_read_in_time() -> None:
+    lines = list(STANDBY)
+    for number in range(1, 1000):
+        lines += log(
+            f"LOG:  incorrect resource manager data checksum in record at 0/9{number:06X}",
+            STREAMING,
+            *["LOG:  checkpoint complete"] * 40,
+        )
+    began = time.monotonic()
+    assert told(lines) == {}
+    assert time.monotonic() - began < 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pgrescue.explain.message import Message, ServerStart
 from pgrescue.postgres.lsn import Lsn
@@ -27,10 +28,31 @@ _NO_PAUSE = (
     "shutting down",
     "database system is shut down",
 )
+_TELLING = (
+    *_ASKED,
+    *_CRASHED,
+    _STREAMING,
+    *_WENT_ON,
+    *_ENDED_TOO_EARLY,
+    *_NO_PAUSE,
+    "restored log",
+)
 _RECORD = re.compile(r".* at ([0-9A-F]+/[0-9A-F]+)")
 _RESTORED = re.compile(r'restored log file "[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})" from archive')
 _SIZES = tuple(1 << power for power in range(20, 31))
 """Of segments, of which a log does not say which one it is."""
+
+
+def course_of(start: ServerStart) -> ServerStart:
+    """The messages that tell the course of a recovery: few, of a log that may be long."""
+    return replace(
+        start,
+        messages=tuple(
+            each
+            for each in start.messages
+            if each.text.startswith(_TELLING) or _RECORD.match(each.text)
+        ),
+    )
 
 
 def ended_at_damage(start: ServerStart, message: Message) -> bool:
@@ -82,9 +104,11 @@ def _went_on(lsn: Lsn, message: Message, before: ServerStart, after: ServerStart
     if replayed and Lsn.parse(replayed[1]) >= lsn:
         return True
     rest = after.before(done) if done else after
-    if rest.first(*_WENT_ON) or _last_restored(rest) > _last_restored(before):
+    if rest.first(*_WENT_ON):
         return True
-    return rest.first(_STREAMING) is not None and not _was_streamed(message, before)
+    if rest.first(_STREAMING) and not _was_streamed(message, before):
+        return True
+    return _last_restored(rest) > _last_restored(before)
 
 
 def _was_streamed(message: Message, before: ServerStart) -> bool:

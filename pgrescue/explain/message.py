@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Literal
 
 Weight = Literal["failure", "consequence", "note"]
@@ -20,6 +22,7 @@ _OPENED = (
     "database system is ready to accept connections",
 )
 
+_number = attrgetter("number")
 _GAVE_UP = (
     "shutting down due to startup process failure",
     "aborting startup due to startup process failure",
@@ -103,15 +106,13 @@ class ServerStart:
 
     def before(self, later: Message) -> ServerStart:
         """This start up to a message of it."""
-        return replace(
-            self, messages=tuple(each for each in self.messages if each.number < later.number)
-        )
+        end = bisect_left(self.messages, later.number, key=_number)
+        return replace(self, messages=self.messages[:end])
 
     def after(self, earlier: Message) -> ServerStart:
         """What came after a message of this start."""
-        return replace(
-            self, messages=tuple(each for each in self.messages if each.number > earlier.number)
-        )
+        begin = bisect_right(self.messages, earlier.number, key=_number)
+        return replace(self, messages=self.messages[begin:])
 
     @property
     def opened(self) -> bool:

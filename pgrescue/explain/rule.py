@@ -56,7 +56,7 @@ class Rule:
     only_with_failure: bool = False
     """Harmless by itself: told only where a process of the same start died or the end was odd."""
     holds: Callable[[ServerStart, Message], bool] | None = None
-    """Whether a text means it, by what else its start says; if not, nothing is told of it."""
+    """Whether a text means it, by the course of its start; if not, nothing is told of it."""
     wrong_end: bool = False
     """Recovery ended where it should not: if the server opened for writing, it is stopped first."""
     uncertain: bool = False

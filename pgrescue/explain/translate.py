@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pgrescue.explain.course import course_of
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
 from pgrescue.explain.read_log import read_messages, split_starts
@@ -97,6 +98,7 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
     groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
     unknown: dict[str, list[Message]] = {}
     source: dict[str, str] = {}
+    course: ServerStart | None = None
     holds: dict[tuple[str, str], bool] = {}
     for message in start.messages:
         if named := _RESTORED.match(message.text):
@@ -110,7 +112,8 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
             if facts is not None and rule.holds:
                 key = (rule.code, message.text)
                 if key not in holds:
-                    holds[key] = rule.holds(start, message)
+                    course = course or course_of(start)
+                    holds[key] = rule.holds(course, message)
                 if not holds[key]:
                     break
             if facts is not None:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pgrescue.explain.course import course_of
 from pgrescue.explain.host import FileSeen, Host, NoHost
 from pgrescue.explain.message import Explanation
+from pgrescue.explain.read_log import read_messages, split_starts
 from pgrescue.explain.translate import explain
 from pgrescue.postgres.backup_label import BackupLabel
 from pgrescue.postgres.control_file import ControlFile, StandbyLimits
@@ -81,6 +83,7 @@ def test_a_start_that_refuses_its_configuration_is_not_the_one_before() -> None:
         'LOG:  syntax error in file "/d/postgresql.auto.conf" line 3, near token "x"',
         'FATAL:  configuration file "/d/postgresql.auto.conf" contains errors',
     )
+    assert {each.start for each in explain(lines[:5], NoHost())} == {1}
     now, *before = explain(lines, NoHost())
     assert (now.code, now.start) == ("configuration_syntax", 2)
     # What pg_ctl says about the end of a server belongs to that server.
@@ -351,7 +354,9 @@ NINTH = 'LOG:  restored log file "000000010000000000000009" from archive'
 @pytest.mark.parametrize("torn", TORN)
 def test_a_torn_record_ends_the_recovery_from_a_crash_as_it_should(torn: str) -> None:
     assert told([*log(START), *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
-    assert told([*RECOVERED, *REINITIALIZING, *CRASH[:-3], *log(torn), *CRASH[-2:]]) == {}
+    # In a segment, too, from which the server itself was once restored.
+    later = [*REINITIALIZING, *CRASH[:-3], *log(torn), *CRASH[-2:]]
+    assert told([*RECOVERED, *(line.replace("0/9", "0/5") for line in later)]) == {}
 
 
 @pytest.mark.parametrize("torn", TORN)
@@ -359,6 +364,7 @@ def test_a_standby_streams_again_what_is_torn_in_its_own_wal(torn: str) -> None:
     assert told([*STANDBY, *log(torn, STREAMING)]) == {}
     assert told([*STANDBY, *log(torn, torn, STREAMING)]) == {}
     assert told([*STANDBY, *log(NINTH, torn, STREAMING)]) == {}
+    assert told([*STANDBY, *log(NINTH, torn, NINTH.replace("9", "A"))]) == {}
     # While the primary is away it waits there.
     assert told([*STANDBY, *log(torn)]) == {}
     assert "wal_damaged" in told([*STANDBY, *log(torn, STREAMING, torn, STREAMING)])
@@ -474,3 +480,16 @@ def test_a_recovery_waits_until_it_is_told_to_go_on() -> None:
     assert told([*PAUSED, *log("LOG:  redo done at 0/9000138", *OPENED)]) == {}
     assert told([*PAUSED, *log("LOG:  received fast shutdown request")]) == {}
     assert told([*PAUSED, *WELL]) == {}
+
+
+def test_of_a_long_log_only_the_course_is_gone_through_for_each_record() -> None:
+    lines = list(STANDBY)
+    for number in range(1, 100):
+        lines += log(
+            f"LOG:  incorrect resource manager data checksum in record at 0/9{number:06X}",
+            STREAMING,
+            *["LOG:  checkpoint complete"] * 100,
+        )
+    assert told(lines) == {}
+    (start,) = split_starts(read_messages(lines))
+    assert len(course_of(start).messages) < len(lines) / 40

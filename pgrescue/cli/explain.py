@@ -34,7 +34,7 @@ Exit code 0, whether or not a failure was found.
 """
 _NEWEST = 64 << 20
 """Of a longer log only the end is read: what happened last is what matters."""
-_WEIGHTS = {"failure": "", "consequence": "follows from it: ", "note": "harmless: "}
+_WEIGHTS = {"failure": "", "consequence": "follows from it: ", "note": "note: "}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lz4.frame
@@ -21,6 +24,7 @@ from tests.support.made_segments import SIZE, WAL, segment
 NAME = "000000010000000000000003"
 CONTENT = segment(NAME)
 NOT_THERE, FAILED = 1, 255
+_NOBODY = 65534
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
@@ -43,10 +47,13 @@ class Place:
         self.command: str | None = None
         self.proven: str | None = None
         self.said = ""
+        self.wal = WAL
+        self.user: int | None = None
+        """Who calls it, if not we."""
 
     def write(self) -> None:
         sources = [str(self.first), str(self.second)]
-        self.script.write_text(fetch_wal_script(sources, self.command, WAL, self.proven))
+        self.script.write_text(fetch_wal_script(sources, self.command, self.wal, self.proven))
 
     def fetch(self, name: str = NAME) -> int:
         self.write()
@@ -55,6 +62,7 @@ class Place:
             check=False,
             capture_output=True,
             text=True,
+            user=self.user,
         )
         self.said = result.stderr
         assert not list(self.destination.parent.glob("*fetch-wal.*")), "a half file stays behind"
@@ -96,9 +104,43 @@ def test_barmans_and_pgbackrests_places_are_searched(
     assert place.destination.read_bytes() == CONTENT
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
-def test_a_sub_directory_that_is_closed_is_a_failure(place: Place) -> None:
-    (place.first / NAME[:16]).mkdir(mode=0)
+@pytest.fixture
+def for_a_stranger() -> Iterator[Place]:
+    """Where an account without rights of its own may write, as the server's is to an archive."""
+    root = Path(tempfile.mkdtemp())
+    try:
+        root.chmod(0o777)
+        made = Place(root)
+        made.user = _NOBODY if os.geteuid() == 0 else None
+        yield made
+    finally:
+        for directory in (root, *root.iterdir()):
+            directory.chmod(0o700)
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o333], ids=["closed", "no search", "no list"])
+@pytest.mark.parametrize("below", ["", NAME[:16]])
+def test_a_directory_that_cannot_be_read_is_a_failure(
+    for_a_stranger: Place, below: str, mode: int
+) -> None:
+    """It may hold what was asked for: recovery must not take that for the end of the WAL."""
+    directory = for_a_stranger.first / below
+    directory.mkdir(exist_ok=True)
+    assert for_a_stranger.fetch() == NOT_THERE
+    directory.chmod(mode)
+    assert for_a_stranger.fetch() == FAILED
+    assert "cannot read the directory" in for_a_stranger.said
+    directory.chmod(0o755)
+
+
+def test_what_is_not_known_of_the_cluster_is_not_compared(place: Place) -> None:
+    """Neither version nor identifier: whatever is WAL of this name and size is taken."""
+    place.wal = replace(WAL, major=None, system_identifier=None)
+    (place.first / NAME).write_bytes(CONTENT)
+    assert place.fetch() == 0
+    place.destination.unlink()
+    (place.first / NAME).write_bytes(bytes(SIZE))
     assert place.fetch() == FAILED
 
 

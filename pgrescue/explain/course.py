@@ -36,6 +36,10 @@ _TELLING = (
     *_ENDED_TOO_EARLY,
     *_NO_PAUSE,
     "restored log",
+    "database system is ready to accept",
+    "pausing at the end of recovery",
+    "recovery has paused",
+    "server started",
 )
 _RECORD = re.compile(r".* at ([0-9A-F]+/[0-9A-F]+)")
 _RESTORED = re.compile(r'restored log file "[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})" from archive')
@@ -76,6 +80,22 @@ def ended_at_damage(start: ServerStart, message: Message) -> bool:
     if before.first(*_ASKED):
         return _was_restored(lsn, before) or _was_streamed(last, before)
     return before.first(*_CRASHED) is None  # of a log that was cut it is not known how it began
+
+
+def kept_it_down(start: ServerStart, message: Message) -> bool:
+    """Whether the server never came up: of one that did, a session or a reload was refused."""
+    return start.first("database system is ready to accept") is None
+
+
+def not_started_anyway(start: ServerStart, message: Message) -> bool:
+    """Whether pg_ctl did not start the server after all."""
+    return start.after(message).first("server started") is None
+
+
+def while_paused(start: ServerStart, message: Message) -> bool:
+    """Whether recovery had paused by then."""
+    paused = start.before(message).first("pausing at the end of recovery", "recovery has paused")
+    return paused is not None
 
 
 def still_waits(start: ServerStart, message: Message) -> bool:

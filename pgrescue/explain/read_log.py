@@ -114,7 +114,10 @@ def _json(number: int, line: str) -> Message | None:
         entry = json.loads(line)
     except ValueError:
         return None
+    if isinstance(entry.get("record"), dict):
+        entry = entry["record"]  # wrapped by whoever runs the server in a container
     pid = entry.get("pid")
+    pid = int(pid) if isinstance(pid, str) and pid.isdigit() else pid
     return Message(
         number,
         str(entry.get("error_severity", "")),

@@ -48,6 +48,8 @@ class Rule:
     next: Sequence[str]
     detail: str = ""
     """For the DETAIL, to find further facts in; it need not be there."""
+    only_with_detail: Sequence[str] = ()
+    """Patterns like the others, for texts that mean this failure only with such a DETAIL."""
     weight: Weight = "failure"
     unchanged: str = RECOVERY_UNCHANGED
     evidence: Sequence[Ask] = ()
@@ -68,14 +70,17 @@ class Rule:
         if self.levels and message.level not in self.levels:
             return None
         if not self._compiled:
-            self._compiled.extend(re.compile(pattern) for pattern in self.patterns)
+            patterns = (*self.patterns, *self.only_with_detail)
+            self._compiled.extend(re.compile(pattern) for pattern in patterns)
         # A server's own words begin its message; further on there may be a user's.
         whole = message.level in ("TOOL", "OUTPUT")
-        for pattern in self._compiled:
+        detail = re.search(self.detail, message.detail) if self.detail else None
+        for number, pattern in enumerate(self._compiled):
+            if number >= len(self.patterns) and detail is None:
+                break
             match = pattern.search(message.text) if whole else pattern.match(message.text)
             if match is not None:
                 named = match.groupdict()
-                detail = re.search(self.detail, message.detail) if self.detail else None
                 named |= detail.groupdict() if detail else {}
                 return {name: value for name, value in named.items() if value is not None}
         return None

@@ -6,14 +6,14 @@ What failed in a start after which the server has come up is told last, and for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pgrescue.explain.course import course_of
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
 from pgrescue.explain.read_log import read_messages, split_starts
-from pgrescue.explain.rule import OPENED_UNCHANGED, RECOVERY_UNCHANGED, Facts, Rule, quote_all
+from pgrescue.explain.rule import OPENED_UNCHANGED, RECOVERY_UNCHANGED, Rule, quote_all
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
 from pgrescue.postgres.server_log import CLIENT_FATALS
@@ -26,6 +26,8 @@ _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.*)")
 _HISTORY = re.compile(r'restored log file "([0-9A-F]{8})\.history" from archive')
 _REDO = re.compile(r"redo starts at ([0-9A-F]+/[0-9A-F]+)")
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
+_OF_A_SERVER = re.compile(r"\[\d+\][^\[\]]*?\b[^\W\d_]+:  \S")
+"""Behind the number of a process: how grave it is, a colon, two blanks."""
 _UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
 _SYMPTOMS = {
     "target_not_reached": None,
@@ -51,13 +53,16 @@ _FORCED = frozenset(
     }
 )
 """After these a server that starts may have been made to, with data that is silently wrong."""
+_Groups = dict[str, tuple[Rule, dict[str, str], list[Message]]]
+"""By a rule's code: what is known, and the messages that tell it."""
 _ORDER = {"failure": 0, "consequence": 1, "note": 2}
 
 
 def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
     """Everything in a log that is known to be a failure, or not known; nothing is made up."""
-    starts = split_starts(read_messages(lines))
-    found: list[Explanation] = []
+    messages = list(read_messages(lines))
+    starts = split_starts(messages)
+    found: list[Explanation] = list(_not_understood(messages))
     over: list[Explanation] = []
     since: Message | None = None
     for start in reversed(starts):
@@ -70,6 +75,23 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
                 found.append(_started_since(each, since))
         since = start.ready or since
     return (*found, *over)
+
+
+def _not_understood(messages: Sequence[Message]) -> Iterator[Explanation]:
+    """What looks like a server's messages, none of which says how grave it is in English."""
+    strange = [each for each in messages if _OF_A_SERVER.search(each.text)]
+    if strange and all(each.level in ("OUTPUT", "TOOL") for each in messages):
+        yield Explanation(
+            code="not_understood",
+            title="These messages could not be read, and nothing is known from them.",
+            cause="They look like a server's, in another language or format; known are English "
+            "texts, as text, CSV or JSON.",
+            evidence="\n".join(quote_all(strange)),
+            unchanged=RECOVERY_UNCHANGED,
+            next=("read it by eye; for the next start set lc_messages = 'C'",),
+            weight="note",
+            line=strange[0].number,
+        )
 
 
 def _over(explanation: Explanation, since: Message) -> Explanation:
@@ -95,7 +117,7 @@ def _started_since(explanation: Explanation, since: Message) -> Explanation:
 
 def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
     context = _context(start, host)
-    groups: dict[str, tuple[Rule, Facts, list[Message]]] = {}
+    groups: _Groups = {}
     unknown: dict[str, list[Message]] = {}
     source: dict[str, str] = {}
     course: ServerStart | None = None
@@ -117,16 +139,14 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
                 if not holds[key]:
                     break
             if facts is not None:
-                groups.setdefault(rule.code, (rule, context | source | facts, []))[2].append(
-                    message
-                )
+                _keep(groups, rule, {**context, **source, **facts}, message)
                 break
         else:
             if message.is_fatal or (
                 message.level == "TOOL" and _UNEXPLAINED_TOOL.search(message.text)
             ):
                 unknown.setdefault(message.text, []).append(message)
-    found = [_unknown(messages, start) for messages in unknown.values()]
+    found = [_weighed_unknown(messages, start) for messages in unknown.values()]
     found += silent_failures(start, context, host)
     told = [
         rule.explain(messages, facts, host, start)
@@ -140,6 +160,24 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
             if rule.only_with_failure
         ]
     return _ordered([*found, *told])
+
+
+def _keep(groups: _Groups, rule: Rule, facts: dict[str, str], message: Message) -> None:
+    """Keep a message with the others of its kind; a later one may name what the first did not."""
+    _, known, messages = groups.setdefault(rule.code, (rule, facts, []))
+    messages.append(message)
+    for name, value in facts.items():
+        known.setdefault(name, value)
+
+
+def _weighed_unknown(messages: list[Message], start: ServerStart) -> Explanation:
+    """Of a server that answers, the end of one session or worker is no failure of the server."""
+    found, opened, last = _unknown(messages, start), start.ready, messages[-1]
+    if opened is None or last.level != "FATAL" or last.pid is None:
+        return found
+    servers = {opened.pid, *(each.pid for each in course_of(start).messages)}
+    others = messages[0].number > opened.number and not any(m.pid in servers for m in messages)
+    return replace(found, weight="note") if others else found
 
 
 def _is_known(message: Message) -> bool:

@@ -30,7 +30,22 @@ CLIENT_FATALS = (
     "no pg_hba.conf entry",
     'role "',
     'database "',
-    "terminating connection",
+    "terminating ",
+    "canceling authentication",
+    "could not connect to the primary server",
+    "could not receive data from WAL stream",
+    "could not send data to WAL stream",
+    "could not send end-of-streaming message",
+    "streaming replication receiver",
+    "unsupported frontend protocol",
+    "too many connections for ",
+    "permission denied for database",
+    "no PostgreSQL user name specified",
+    "pg_hba.conf rejects ",
+    *(
+        f"{method} authentication failed"
+        for method in ("Ident", "GSSAPI", "SSPI", "PAM", "BSD", "LDAP", "RADIUS", "certificate")
+    ),
     "sorry, too many clients",
     "remaining connection slots",
     "connection to client lost",

@@ -53,6 +53,7 @@ BACKUP_TOOLS = (
         title="pg_hba.conf lets no such connection in.",
         cause="A backup needs a line of its own for replication: the database is spelled "
         "'replication', 'all' does not include it.",
+        levels=("TOOL",),
         next=(
             "add to pg_hba.conf: host replication ROLE ADDRESS scram-sha-256",
             "select pg_reload_conf()",
@@ -110,13 +111,11 @@ BACKUP_TOOLS = (
         code="wal_lost_during_backup",
         patterns=(
             r"could not find WAL file",
-            r"could not receive data from WAL stream",
-            r"background process terminated unexpectedly",
-            r"child (?:process|thread) exited with (?:error|exit code)",
             r"requested WAL segment (?P<file>[0-9A-F]{24}) has already been removed",
         ),
         title="WAL that the backup needs was recycled before it was sent.",
-        cause="The server kept it for too short, or the connection broke.",
+        cause="The server kept it for too short.",
+        levels=("TOOL",),
         next=("take it again with --wal-method stream",),
         unchanged=BACKUP_UNCHANGED,
     ),
@@ -125,6 +124,9 @@ BACKUP_TOOLS = (
         patterns=(
             r"server closed the connection unexpectedly",
             r"could not read COPY data",
+            r"could not receive data from WAL stream",
+            r"background process terminated unexpectedly",
+            r"child (?:process|thread) exited with (?:error|exit code)",
             r"unexpected termination of replication stream",
             r"terminating connection due to",
             r"SSL SYSCALL error",

@@ -132,15 +132,19 @@ DATA = (
     Rule(
         code="tablespace_missing",
         patterns=(r'could not open directory "(?P<path>pg_tblspc/(?P<oid>\d+)[^"]*)"',),
+        only_with_detail=(r'database "[^"]+" does not exist',),
+        detail=r'The database subdirectory "(?P<path>pg_tblspc/(?P<oid>\d+)[^"]*)" is missing',
         title="A tablespace is missing: {path}.",
-        cause="The link in pg_tblspc leads nowhere, or its directory was not unpacked. The server "
-        "starts all the same, and every table in it fails when it is read.",
+        cause="The link in pg_tblspc leads nowhere: its file system is not mounted, or its "
+        "directory was not unpacked. The server starts all the same, and every table in it fails "
+        "when it is read.",
         evidence=(place("path"),),
         levels=("LOG", "FATAL", "WARNING"),
         next=(
-            "stop the server; what it wrote since is not worth keeping",
-            "ls -l {data!q}/pg_tblspc   shows where the links lead",
-            "restore again, with every tablespace: pgrescue plan [--tablespace OLD=NEW]",
+            "is its file system mounted? ls -l {data!q}/pg_tblspc   shows where the links lead",
+            "if it is not: stop the server, mount it, start the server again",
+            "if this is a restored copy whose tablespace was not unpacked: restore again, with "
+            "every tablespace: pgrescue plan [--tablespace OLD=NEW]",
         ),
     ),
     Rule(
@@ -214,19 +218,18 @@ DATA = (
     ),
     Rule(
         code="database_half_dropped",
-        patterns=(
-            r'cannot connect to invalid database "(?P<database>[^"]+)"',
-            r'database "(?P<database>[^"]+)" does not exist',
-        ),
-        detail=r"(?:The database subdirectory \"(?P<path>[^\"]+)\" is missing|It seems to have "
-        r"just been dropped)",
-        title="The database {database} was half dropped when recovery stopped.",
-        cause="DROP DATABASE deletes the files before its commit: a target right before the commit "
-        "is too late.",
+        patterns=(r'cannot connect to invalid database "(?P<database>[^"]+)"',),
+        only_with_detail=(r'database "(?P<database>[^"]+)" does not exist',),
+        detail=r'The database subdirectory "(?P<path>[^"]+)" is missing',
+        title="The database {database} is half dropped: it has its name, but no longer its files.",
+        cause="DROP DATABASE deletes the files before its commit. In a recovery, a target right "
+        "before that commit is too late; on a server that was not recovered, a DROP DATABASE was "
+        "interrupted.",
         levels=("FATAL",),
         next=(
             "pgrescue incidents   names the target before the files were deleted",
-            "restore again to that: pgrescue plan --to-lsn LSN --exclusive",
+            "if they are wanted back: restore again to that: pgrescue plan --to-lsn LSN "
+            "--exclusive",
         ),
     ),
     Rule(

@@ -6,10 +6,25 @@ Texts: `src/backend/port/sysv_shmem.c`, `src/backend/libpq/pqcomm.c`,
 
 from __future__ import annotations
 
+from pgrescue.explain.course import kept_it_down, not_started_anyway
 from pgrescue.explain.evidence import place, process, setting, space
 from pgrescue.explain.rule import START_UNCHANGED, Rule
 
 MACHINE = (
+    Rule(
+        code="shared_memory_full",
+        patterns=(
+            r'could not \w+ shared memory segment "(?P<segment>[^"]+)".*: No space left on device',
+        ),
+        title="There is no room left in /dev/shm.",
+        cause="What parallel processes share lies there and not on the data's disk; a container "
+        "gives it 64 MB unless it is told otherwise.",
+        next=(
+            "df -h /dev/shm",
+            "of a container: start it with --shm-size=1g",
+            "or for now: max_parallel_workers_per_gather = 0",
+        ),
+    ),
     Rule(
         code="disk_full",
         patterns=(
@@ -64,17 +79,49 @@ MACHINE = (
         patterns=(
             r'lock file "(?P<path>[^"]*\.s\.PGSQL\.(?P<port>\d+)\.lock)" already exists',
             r'could not bind .*address "(?P<address>[^"]*)": Address already in use',
-            r"could not create any (?:TCP/IP sockets|Unix-domain sockets)",
         ),
         title="Another server is using this port.",
         cause="It is probably the original, still running, or a clone started before.",
         evidence=(setting("port"), setting("unix_socket_directories")),
         unchanged=START_UNCHANGED,
         levels=("FATAL", "LOG", "WARNING"),
+        holds=kept_it_down,
         next=(
             "see who: ss -ltnp; ss -lxp | grep PGSQL",
             "for a clone choose another port: pgrescue plan --into DIR --port N",
         ),
+    ),
+    Rule(
+        code="address_not_here",
+        patterns=(
+            r'could not bind .*address "(?P<address>[^"]*)": Cannot assign requested address',
+            r'could not translate host name "(?P<address>[^"]*)", service ',
+            r'could not create lock file "(?P<address>[^"]*)/\.s\.PGSQL\.\d+\.lock": '
+            r"(?:No such file or directory|Permission denied)",
+        ),
+        title="The server is to listen at {address}, which is not of this machine.",
+        cause="The setting comes from another machine, or the directory for the socket is missing "
+        "or closed here.",
+        evidence=(setting("listen_addresses"), setting("unix_socket_directories")),
+        unchanged=START_UNCHANGED,
+        levels=("FATAL", "LOG", "WARNING"),
+        holds=kept_it_down,
+        next=(
+            "correct listen_addresses or unix_socket_directories, such as listen_addresses = "
+            "'localhost'",
+            "{again}",
+        ),
+    ),
+    Rule(
+        code="listens_nowhere",
+        patterns=(r"could not create any (?:TCP/IP|Unix-domain) sockets",),
+        title="The server can listen nowhere.",
+        cause="The messages before it say why, for each address.",
+        evidence=(setting("listen_addresses"), setting("unix_socket_directories")),
+        unchanged=START_UNCHANGED,
+        weight="consequence",
+        levels=("FATAL",),
+        next=("{again} once that is mended",),
     ),
     Rule(
         code="pid_file",
@@ -89,6 +136,7 @@ MACHINE = (
         "now belongs to another process.",
         evidence=(process, place("path")),
         unchanged=START_UNCHANGED,
+        holds=not_started_anyway,
         next=(
             "see what the process is: ps -fp {pid}",
             "if it is a server on this directory: leave it, or stop it by its service",
@@ -112,17 +160,39 @@ MACHINE = (
     ),
     Rule(
         code="killed",
-        patterns=(
-            r"(?:server|startup|checkpointer|background writer|walwriter) process \(PID "
-            r"(?P<pid>\d+)\)"
-            r"(?:.*)was terminated by signal 9",
-        ),
-        title="A process of the server was killed by signal 9.",
+        patterns=(r"(?P<what>.+) \(PID (?P<pid>\d+)\) was terminated by signal 9\b",),
+        title="A process of the server was killed by signal 9: {what}.",
         cause="By hand, or by the kernel because memory ran out.",
         evidence=(setting("shared_buffers"), setting("work_mem")),
+        levels=("LOG",),
         next=(
             "dmesg | grep -i 'out of memory'",
             "{again}: recovery goes on where it was",
         ),
+    ),
+    Rule(
+        code="crashed",
+        patterns=(
+            r"(?P<what>.+) \(PID (?P<pid>\d+)\) was terminated by signal (?P<signal>4|7|8|10|11)\b",
+        ),
+        title="A process of the server crashed by signal {signal}: {what}.",
+        cause="Signal 11 is a defect of the server or of an extension, or of the memory; signal 7 "
+        "a file or huge page that went away under it: a disk or memory that fails.",
+        evidence=(setting("shared_preload_libraries"),),
+        levels=("LOG",),
+        next=(
+            "dmesg | tail -50",
+            "install the newest minor release of the server and of its extensions",
+            "without the extensions, if it comes again: shared_preload_libraries = ''",
+        ),
+    ),
+    Rule(
+        code="aborted",
+        patterns=(r"(?P<what>.+) \(PID (?P<pid>\d+)\) was terminated by signal 6\b",),
+        title="A process of the server gave up by itself (signal 6): {what}.",
+        cause="The PANIC before it says why; without one a library has aborted it.",
+        weight="consequence",
+        levels=("LOG",),
+        next=("look at what stands before it in the log",),
     ),
 )

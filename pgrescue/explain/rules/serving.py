@@ -5,6 +5,7 @@ Texts: `src/backend/postmaster/postmaster.c`, `src/backend/tcop/postgres.c`, `db
 
 from __future__ import annotations
 
+from pgrescue.explain.course import while_paused
 from pgrescue.explain.evidence import setting
 from pgrescue.explain.rule import RECOVERY_UNCHANGED, Rule
 
@@ -35,7 +36,7 @@ SERVING = (
             "look at the table in a clone that is promoted: pgrescue plan --into DIR --action "
             "promote",
         ),
-        only_with_failure=False,
+        holds=while_paused,
     ),
     Rule(
         code="recovery_conflict",
@@ -77,7 +78,6 @@ SERVING = (
         code="startup_process_failed",
         patterns=(
             r"startup process \(PID \d+\) exited with exit code (?P<code>\d+)",
-            r"startup process \(PID \d+\) was terminated by signal (?P<code>\d+)",
             r"shutting down due to startup process failure",
             r"aborting startup due to startup process failure",
         ),

@@ -5,6 +5,7 @@ Texts: `src/backend/utils/misc/guc.c`, `guc-file.l`, `xlogrecovery.c`, `postmast
 
 from __future__ import annotations
 
+from pgrescue.explain.course import kept_it_down
 from pgrescue.explain.evidence import limits, named_setting, place, setting, targets
 from pgrescue.explain.rule import START_UNCHANGED, Rule
 
@@ -32,13 +33,15 @@ SETTINGS = (
         code="recovery_conf",
         patterns=(r'using recovery command file "(?P<path>[^"]+)" is not supported',),
         title="A recovery.conf from PostgreSQL 11 or before is in the way.",
-        cause="Since 12 its settings belong into postgresql.conf, beside an empty recovery.signal.",
+        cause="Since 12 its settings belong into postgresql.conf, beside an empty recovery.signal, "
+        "or standby.signal where it had standby_mode = on.",
         evidence=(place("path"),),
         unchanged=START_UNCHANGED,
         next=(
             "move its settings to {data!q}/postgresql.auto.conf and the file itself away: "
             "mv {data!q}/recovery.conf {data!q}/recovery.conf.old",
-            "touch {data!q}/recovery.signal, and " + _AGAIN,
+            "for a standby (standby_mode = on): touch {data!q}/standby.signal, and " + _AGAIN,
+            "for a recovery: touch {data!q}/recovery.signal, and " + _AGAIN,
         ),
     ),
     Rule(
@@ -50,6 +53,19 @@ SETTINGS = (
         evidence=(targets,),
         unchanged=START_UNCHANGED,
         next=("empty all but one of them, e.g. recovery_target_name = ''", _AGAIN),
+    ),
+    Rule(
+        code="reload_refused",
+        patterns=(
+            r'configuration file "(?P<path>[^"]+)" contains errors; unaffected changes were '
+            r"applied",
+            r"pg_hba\.conf was not reloaded|(?P<what>SSL) configuration was not reloaded",
+        ),
+        title="A reload found an error in the configuration.",
+        cause="The server runs on with the values it had; at its next start it would refuse them.",
+        weight="note",
+        levels=("LOG",),
+        next=("correct what the lines before this one name", "select pg_reload_conf()"),
     ),
     Rule(
         code="invalid_setting",
@@ -64,7 +80,8 @@ SETTINGS = (
         "numeric offset such as +01, not Z, not a zone's abbreviation.",
         evidence=(named_setting,),
         unchanged=START_UNCHANGED,
-        levels=("LOG", "FATAL", "ERROR"),
+        holds=kept_it_down,
+        levels=("LOG", "FATAL"),
         next=("correct {setting}, and " + _AGAIN,),
     ),
     Rule(
@@ -78,6 +95,7 @@ SETTINGS = (
         "that is not installed here: {path}, line {number}.",
         evidence=(named_setting,),
         unchanged=START_UNCHANGED,
+        holds=kept_it_down,
         levels=("LOG", "FATAL"),
         next=("put a # before it in {path!q}, and " + _AGAIN,),
     ),
@@ -91,6 +109,7 @@ SETTINGS = (
         cause="At line {number}: {near}",
         evidence=(place("path"),),
         unchanged=START_UNCHANGED,
+        holds=kept_it_down,
         levels=("LOG", "FATAL"),
         next=("correct {path!q}, and " + _AGAIN,),
     ),
@@ -110,7 +129,6 @@ SETTINGS = (
             r'could not access the server configuration file "(?P<path>[^"]+)"',
             r"(?P<path>\S+) does not know where to find the (?:server configuration file|"
             r'"hba" configuration file|database system data)',
-            r'could not load (?P<path>\S*pg_hba\.conf|"[^"]*pg_hba\.conf")',
         ),
         title="The server has no configuration file: {path}.",
         cause="On Debian the configuration lies in /etc/postgresql, outside of the data directory "
@@ -122,6 +140,22 @@ SETTINGS = (
             "-c config_file=/etc/postgresql/VERSION/NAME/postgresql.conf",
             "a restore by pgrescue finds it by itself: pgrescue plan",
         ),
+    ),
+    Rule(
+        code="hba_errors",
+        patterns=(
+            r"invalid (?:authentication method|connection type|IP address|IP mask|CIDR mask) .*",
+            r"(?:end-of-line before|multiple values specified|missing entry) .*",
+            r'could not load (?:"(?P<path>[^"]*pg_hba\.conf)"|(?P<bare>\S*pg_hba\.conf))',
+        ),
+        title="The server refuses its pg_hba.conf.",
+        cause="A line of it is wrong, or the file is missing; its messages say which. Without it "
+        "nobody could log in.",
+        evidence=(place("path"),),
+        unchanged=START_UNCHANGED,
+        levels=("LOG", "FATAL"),
+        holds=kept_it_down,
+        next=("correct that line of pg_hba.conf, and " + _AGAIN,),
     ),
     Rule(
         code="setting_lower_than_primary",
@@ -144,16 +178,21 @@ SETTINGS = (
     Rule(
         code="slot_needs_wal_level",
         patterns=(
-            r'(?P<kind>logical|physical) replication slot "(?P<slot>[^"]+)" exists, but '
+            # The server takes nothing else for a slot's name.
+            r'(?P<kind>logical|physical) replication slot "(?P<slot>[a-z0-9_]+)" exists, but '
             r'"?wal_level"? < "?(?P<wanted>\w+)"?',
         ),
-        title="A replication slot was copied with the data and needs wal_level = {wanted}.",
-        cause="{slot} came with a copy of the files. A restored cluster has no use for the "
-        "original's slots.",
+        title="The replication slot {slot} needs wal_level = {wanted}.",
+        cause="Either this is the original and its wal_level was lowered, or it is a copy of its "
+        "files, and the slot came with them.",
         evidence=(setting("wal_level"), place("slots")),
+        unchanged=START_UNCHANGED,
         next=(
-            "set wal_level = {wanted}, start, then: "
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots",
+            "if this is the original: set wal_level = {wanted}, and " + _AGAIN + "; whoever reads "
+            "from the slot goes on",
+            "if this is a copy, which has no use for the original's slots: set wal_level = "
+            "{wanted}, start, then: select pg_drop_replication_slot(slot_name) from "
+            "pg_replication_slots where slot_name = '{slot}'",
         ),
     ),
     Rule(
@@ -186,9 +225,13 @@ SETTINGS = (
         "owner or mode.",
         evidence=(place("path"),),
         unchanged=START_UNCHANGED,
+        holds=kept_it_down,
         levels=("FATAL", "LOG"),
         next=(
-            "put them there, owned by the server's account: chmod 0600 {path!q}",
+            "put them there, so that the server's account can read them",
+            "a private key: either owned by that account, mode 0600; or by root, mode 0640, in a "
+            "group of that account, as Debian's ssl-cert-snakeoil.key of the group ssl-cert is: "
+            "id {account!q}",
             "or start with ssl = off for now",
         ),
     ),

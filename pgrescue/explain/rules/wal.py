@@ -300,7 +300,10 @@ WAL = (
     ),
     Rule(
         code="wal_removed",
-        patterns=(r"requested WAL segment (?P<file>[0-9A-F]{24}) has already been removed",),
+        patterns=(
+            r"(?:could not receive data from WAL stream: ERROR:  )?requested WAL segment "
+            r"(?P<file>[0-9A-F]{24}) has already been removed",
+        ),
         title="The primary no longer has the segment {file}.",
         cause="The standby or the backup was away for longer than the primary keeps WAL, and no "
         "replication slot held it back. At a fork it can also mean that a transaction prepared "

@@ -78,9 +78,11 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
 
 
 def _not_understood(messages: Sequence[Message]) -> Iterator[Explanation]:
-    """What looks like a server's messages, none of which says how grave it is in English."""
-    strange = [each for each in messages if _OF_A_SERVER.search(each.text)]
-    if strange and all(each.level in ("OUTPUT", "TOOL") for each in messages):
+    """What looks like a server's messages, and does not say in English how grave it is."""
+    strange = [
+        each for each in messages if each.level == "OUTPUT" and _OF_A_SERVER.search(each.text)
+    ]
+    if strange:
         yield Explanation(
             code="not_understood",
             title="These messages could not be read, and nothing is known from them.",

@@ -310,7 +310,7 @@ def test_a_damaged_page_is_named_by_whichever_message_names_it() -> None:
     ],
 )
 def test_another_language_is_said_not_to_be_understood(line: str) -> None:
-    found = one(line)
+    found = one("x [100] LOG:  in German, too, that is its name", line)
     assert found.code == "not_understood"
     assert "nothing is known" in found.title
 

@@ -52,6 +52,8 @@ CLIENT_FATALS = (
 )
 """FATAL lines that end a client's connection, not the server."""
 
+_OF_ONE_START = frozenset({"shut_down_at_target", "too_low", "failures", "_failing", "_too_low"})
+
 
 @dataclass(slots=True)
 class RecoveryLog:
@@ -63,6 +65,8 @@ class RecoveryLog:
     redo_done: Lsn | None = None
     last_commit_time: datetime | None = None
     new_timeline: int | None = None
+    complete: bool = False
+    """Whether recovery has ended and the server opened: a later start only goes on from there."""
     shut_down_at_target: bool = False
     too_low: tuple[str, ...] = ()
     """Why replay waits: a setting is lower than the primary's became within the WAL (14+)."""
@@ -86,13 +90,14 @@ class RecoveryLog:
             self.too_low = (*self.too_low, text)
         if self._failing:
             self.failures = (*self.failures, f"{level}: {text}")
-        elif level == "LOG":
+        elif level == "LOG" and not self.complete:
             self._read_log(text)
 
     def _forget(self) -> None:
-        """Back to the beginning: another server has started."""
+        """Back to the beginning: another server has started; a recovery that has ended stays so."""
         for field in fields(self):
-            setattr(self, field.name, field.default)
+            if not self.complete or field.name in _OF_ONE_START:
+                setattr(self, field.name, field.default)
 
     def _read_log(self, text: str) -> None:
         if stop := _STOP.search(text):
@@ -107,6 +112,22 @@ class RecoveryLog:
             self.new_timeline = int(timeline[1])
         elif text.startswith("shutdown at recovery target"):
             self.shut_down_at_target = True
+        elif text.startswith("archive recovery complete"):
+            self.complete = True
+
+
+def ended_before(path: Path, begin: int, end: int) -> RecoveryLog | None:
+    """The recovery that a part of a log tells of, if it has ended there; without its failures."""
+    said = RecoveryLog()
+    try:
+        with path.open("rb") as file:
+            file.seek(begin)
+            for line in file.read(max(end - begin, 0)).split(b"\n"):
+                said.read_line(line.decode(errors="replace"))
+    except OSError:
+        return None
+    said.read_line("LOG:  starting PostgreSQL")
+    return said if said.complete else None
 
 
 class LogFollower:

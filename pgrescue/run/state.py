@@ -130,6 +130,8 @@ class RunState:
     """Replication slots that were made, or were about to be, at the server that was copied."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
+    recovery_position: int | None = None
+    """The same of its first start, which has begun the recovery."""
     boot_id: str = ""
     """The boot in which the last runner has worked; `tools` are of that one."""
     replaces: bool = True
@@ -295,7 +297,12 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
             left = tuple(tool for tool in state.tools if tool.pid != record.pid)
             return replace(state, tools=left)
         case records.ServerStarting():
-            return replace(state, log_position=record.position)
+            first = state.recovery_position
+            return replace(
+                state,
+                log_position=record.position,
+                recovery_position=record.position if first is None else first,
+            )
         case _:
             return _after_file_change(state, record)
 

@@ -12,7 +12,7 @@ from pgrescue.postgres.backup_label import LabelTime, parse_backup_label
 from pgrescue.postgres.history_file import parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import parse_pid_file
-from pgrescue.postgres.server_log import LogFollower, RecoveryLog
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
 from pgrescue.postgres.tablespace_map import format_tablespace_map, parse_tablespace_map
 from pgrescue.wal.archive import WalArchive, history_of, newest_timeline
 from pgrescue.wal.segment import SegmentId
@@ -173,6 +173,30 @@ def test_a_failure_is_kept_with_its_detail_and_hint() -> None:
     log.read_line("x LOG:  startup process exited")
     log.read_line("x DETAIL:  of something else")
     assert len(log.failures) == 2
+
+
+def test_a_recovery_that_has_ended_is_not_forgotten_at_the_next_start(tmp_path: Path) -> None:
+    """A server that is killed once it has opened recovers from its crash only."""
+    recovery = (
+        "x LOG:  starting PostgreSQL 15.8\n"
+        "x LOG:  redo done at 0/D00028 system usage: CPU: user: 0.00 s\n"
+        "x LOG:  selected new timeline ID: 2\n"
+    )
+    path = tmp_path / "log"
+    path.write_text(recovery)
+    assert ended_before(path, 0, len(recovery)) is None, "it would recover once more"
+    opened = f"{recovery}x LOG:  archive recovery complete\nx FATAL:  something\n"
+    path.write_text(opened)
+    assert ended_before(path, 0, len(recovery)) is None
+    before = ended_before(path, 0, len(opened))
+    assert before is not None
+    assert before.failures == ()
+    with path.open("a") as file:
+        file.write("x LOG:  starting PostgreSQL 15.8\nx LOG:  redo done at 0/D00118 system\n")
+        file.write("x FATAL:  something else\n")
+    said = LogFollower(path, len(opened), before).poll()
+    assert (said.redo_done, said.new_timeline) == (Lsn.parse("0/D00028"), 2)
+    assert said.failures == ("FATAL: something else",)
 
 
 def test_a_line_that_is_not_finished_is_read_later(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import psycopg
 
-from pgrescue.errors import StepFailed, TargetNotReached
+from pgrescue.errors import InvalidFormat, StepFailed, TargetNotReached
+from pgrescue.plan.model import Work
 from pgrescue.plan.work import has_stop_target, log_of
 from pgrescue.postgres.data_directory import collected_logs, read_control_file
+from pgrescue.postgres.history_file import parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import (
     Postmaster,
@@ -21,7 +23,7 @@ from pgrescue.postgres.postmaster import (
     server_processes,
 )
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
-from pgrescue.postgres.server_log import LogFollower, RecoveryLog
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.arrival import arrival, surprise
 from pgrescue.run.explained import server_failed
@@ -42,7 +44,12 @@ class Watch:
     def __init__(self, execution: RestoreExecution) -> None:
         self._execution = execution
         self._data = Path(execution.work.data_directory)
-        self._follower = LogFollower(Path(log_of(execution.work)), execution.state().log_position)
+        state, path = execution.state(), Path(log_of(execution.work))
+        # Killed once it had opened, it does not recover again: how far it came was said before.
+        before = ended_before(path, state.recovery_position or 0, state.log_position)
+        self.had_ended = before is not None
+        """Whether an earlier start of this run's has ended the recovery."""
+        self._follower = LogFollower(path, state.log_position, before)
         self._collected: LogFollower | None = None
         self._segment = ""
         self._last_change = time.monotonic()
@@ -169,9 +176,10 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
     timeline = status.timeline or log.new_timeline or execution.plan.stop.timeline
     # The end of an archive recovery chooses a new timeline; that of a crash recovery does not.
     was_open = not status.in_recovery and log.new_timeline is None
-    _journal_reached(
-        execution, status.replayed, status.last_commit, log, timeline, was_open=was_open
-    )
+    lsn, moment = status.replayed, status.last_commit
+    if watch.had_ended:
+        lsn, moment = _left_at(work, log), log.last_commit_time
+    _journal_reached(execution, lsn, moment, log, timeline, was_open=was_open)
     if work.at_the_end == "pause" and not status.in_recovery:
         execution.note(
             "The server did not pause at the target but opened for writing: it was not ready for "
@@ -179,6 +187,21 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
         )
     where = f"at {status.replayed}" if status.replayed else ""
     return " ".join(part for part in (log.stop or "recovery has ended", where) if part)
+
+
+def _left_at(work: Work, log: RecoveryLog) -> Lsn | None:
+    """Where the recovery that has ended left the WAL it came along, by the new timeline's history.
+
+    "redo done at" in the log is the beginning of the last record, not its end.
+    """
+    if log.new_timeline is None:
+        return log.redo_done
+    path = Path(work.data_directory, "pg_wal", f"{log.new_timeline:08X}.history")
+    try:
+        history = parse_history_file(log.new_timeline, path.read_text(errors="replace"))
+    except (OSError, InvalidFormat):
+        return log.redo_done
+    return history.ancestors[-1].switch_lsn if history.ancestors else log.redo_done
 
 
 def _journal_reached(

@@ -178,6 +178,7 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
     was_open = not status.in_recovery and log.new_timeline is None
     lsn, moment = status.replayed, status.last_commit
     if watch.had_ended:
+        _check_it_is_on_its_new_timeline(execution, log, status)
         lsn, moment = _left_at(work, log), log.last_commit_time
     _journal_reached(execution, lsn, moment, log, timeline, was_open=was_open)
     if work.at_the_end == "pause" and not status.in_recovery:
@@ -187,6 +188,28 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
         )
     where = f"at {status.replayed}" if status.replayed else ""
     return " ".join(part for part in (log.stop or "recovery has ended", where) if part)
+
+
+def _check_it_is_on_its_new_timeline(
+    execution: RestoreExecution, log: RecoveryLog, status: RecoveryStatus
+) -> None:
+    """Raise `StepFailed` for a server that was killed between choosing a timeline and being on it.
+
+    PostgreSQL removes its signal files before it writes the record that begins the new timeline
+    (`StartupXLOG`): killed there, it opens on the old one, where others' WAL goes on already.
+    """
+    wanted, found = log.new_timeline, status.timeline
+    if wanted is None or found is None or found >= wanted:
+        return
+    raise StepFailed(
+        f"The server has opened on timeline {found}, not on its new one, {wanted}.",
+        "It was killed in the moment in which it ended its recovery. Its data is what was wanted, "
+        f"but what it writes from now on would be a second history of timeline {found}.",
+        next_steps=(
+            f"pgrescue undo {execution.directory.id}",
+            "then restore again, with a new plan",
+        ),
+    )
 
 
 def _left_at(work: Work, log: RecoveryLog) -> Lsn | None:

@@ -99,7 +99,7 @@ MACHINE = (
             r'could not create lock file "(?P<address>[^"]*)/\.s\.PGSQL\.\d+\.lock": '
             r"(?:No such file or directory|Permission denied)",
         ),
-        title="The server is to listen at {address}, which is not of this machine.",
+        title="The server cannot listen at {address}: it is not there on this machine.",
         cause="The setting comes from another machine, or the directory for the socket is missing "
         "or closed here.",
         evidence=(setting("listen_addresses"), setting("unix_socket_directories")),

@@ -168,7 +168,10 @@ def settle_tablespace(
     for version in source.iterdir():
         target = Path(item.destination, version.name)
         make_anew(execution, str(target))
-        os.rename(version, target)
+        # One by one: the directory itself stays the one that the journal knows.
+        for entry in sorted(version.iterdir()):
+            os.rename(entry, target / entry.name)
+        version.rmdir()
     source.rmdir()
     link = data / "pg_tblspc" / str(item.oid)
     link.unlink()

@@ -33,6 +33,10 @@ def verify(execution: RestoreExecution) -> str:
         raise StepFailed(
             "The server that answers is another one.",
             f"Its system identifier is {identifier}, the backup's {work.system_identifier}.",
+            next_steps=(
+                "see who listens there: ss -ltnp; ss -lxp | grep PGSQL",
+                f"pgrescue resume {execution.directory.id}",
+            ),
         )
     for database in databases:
         if not database.usable:
@@ -101,7 +105,14 @@ def promote(execution: RestoreExecution) -> str:
         if probe.recovery(work.major).in_recovery:
             probe.resume_replay()
     except psycopg.Error as error:
-        raise StepFailed("The server could not be told to go on.", str(error).strip()) from error
+        raise StepFailed(
+            "The server could not be told to go on.",
+            str(error).strip(),
+            next_steps=(
+                f"pgrescue resume {execution.directory.id}   starts it again if it is down",
+                f"pgrescue undo {execution.directory.id}",
+            ),
+        ) from error
     return _until_open(execution)
 
 

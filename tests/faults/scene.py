@@ -63,7 +63,8 @@ _SHOWN = """
 select n from epochs order by n;
 select pg_is_in_recovery();
 select timeline_id from pg_control_checkpoint() where not pg_is_in_recovery();
-select name, setting from pg_settings where source = 'configuration file' order by 1;
+select name, setting from pg_settings
+where source = 'configuration file' and not pending_restart order by 1;
 select pg_tablespace_location(oid) from pg_tablespace order by 1;
 """
 _ELSEWHERE = "select count(*), sum(n) from elsewhere;"

@@ -52,13 +52,16 @@ _ALWAYS = ("set_aside", "combine", "promote")
 """Steps that no kind goes without where every other step is played."""
 
 
-def _steps(*turns: int) -> list[object]:
-    """The steps of all kinds, `begin` and `end` as well; with one turn, every other one."""
+def _steps(*turns: int, end: bool = True) -> list[object]:
+    """The steps of all kinds, `begin` and `end` as well; with one turn, every other one.
+
+    Without `end` for reboots: what then starts a restored server is its service.
+    """
     return [
         pytest.param(kind, step, marks=pytest.mark.slow, id=f"{kind}-{step}")
         for row, kind in enumerate(KINDS)
         for column, step in enumerate(("begin", *KINDS[kind].steps, "end"))
-        if step in _ALWAYS or (row + column) % 2 in turns
+        if (step in _ALWAYS or (row + column) % 2 in turns) and (end or step != "end")
     ]
 
 
@@ -162,7 +165,7 @@ def test_asked_to_stop(scene_of: SceneOf, kind: str, step: str) -> None:
     hold(scene, chosen(of_step(scene, step), 1, kind, step, "term"), "term", then)
 
 
-@pytest.mark.parametrize(("kind", "step"), _steps(0))
+@pytest.mark.parametrize(("kind", "step"), _steps(0, end=False))
 def test_rebooted(scene_of: SceneOf, kind: str, step: str) -> None:
     scene = scene_of(kind)
     then = one_of_both(kind, step, "reboot")
@@ -213,7 +216,8 @@ def test_killed_while_undoing(scene_of: SceneOf, kind: str) -> None:
         scene.strike(case, None)
         scene.undo(case, blow)
         if case.status["state"] != "undone":
-            scene.resume(case) if number % 2 else scene.undo(case)
+            goes_on = number % 2 and case.status["state"] == "interrupted"
+            scene.resume(case) if goes_on else scene.undo(case)
         wrong += [f"{blow.name}: {problem}" for problem in _undone(scene, case)]
     assert not wrong, "\n".join(wrong)
 

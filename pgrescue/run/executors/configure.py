@@ -113,10 +113,10 @@ def tidy(execution: RestoreExecution) -> str:
     if after == before:
         # ALTER SYSTEM has rewritten the file meanwhile and dropped the marker lines.
         after = without_settings(before, recovery)
-    if after == before:
-        return "nothing was left"
-    execution.write_owned(path, after)
+    if after != before:
+        execution.write_owned(path, after)
+    # Even where nothing is left to remove: who removed it may have been killed before this.
     postmaster = find_postmaster(Path(work.data_directory))
     if postmaster is not None:
         os.kill(postmaster.pid, signal.SIGHUP)
-    return "recovery settings removed"
+    return "recovery settings removed" if after != before else "nothing was left"

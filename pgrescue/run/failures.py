@@ -11,12 +11,14 @@ def failure_of(problem: PgRescueError, *, kept: str = "", step_begun: bool = Tru
 
     `kept` says where the old data is by then, if there is any.
     """
-    untrue = step_begun and problem.unchanged == NOTHING_CHANGED
-    unchanged = "" if untrue else problem.unchanged
+    if problem.unchanged == NOTHING_CHANGED:
+        told = [kept if step_begun else NOTHING_CHANGED]
+    else:
+        told = [problem.unchanged, kept]
     return Failure(
         title=problem.title,
         cause=problem.cause,
-        evidence="\n".join(filter(None, (problem.evidence, unchanged, kept if step_begun else ""))),
+        evidence="\n".join(filter(None, (problem.evidence, *told))),
         next=problem.next_steps,
         exit_code=int(problem.exit_code),
     )

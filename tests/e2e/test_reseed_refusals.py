@@ -179,7 +179,7 @@ def test_what_has_changed_at_the_source_is_seen_before_anything_is_stopped(
     run = start(load_plan(pair.workspace.state / "plans" / f"{plan['id']}.json"))
     last = wait_for_end(pair.workspace, run.id)
     assert last["state"] == "failed"
-    assert "Nothing was stopped" in last["error"]["evidence"]
+    assert "Nothing has been moved" in last["error"]["evidence"]
     assert pair.standby.is_running()
     pair.workspace.run("undo", run.id, "--yes")
     slots = "select slot_name from pg_replication_slots where slot_name = 'theirs'"

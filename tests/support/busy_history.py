@@ -344,6 +344,10 @@ def _fork_target(history: BusyHistory, origin: int, number: int) -> dict[str, st
         if ending.is_commit and ending.lsn > after and not _prepared_nearby(history, ending)
     ]
     chosen = commits[len(commits) * 2 // 3]
+    if origin == 1:
+        # Whole segments lie before it and behind it: where commits are dense differs every time.
+        middle = after + SEGMENTS_AFTER_THE_BACKUP // 2 * SEGMENT_SIZE
+        chosen = next((ending for ending in commits if ending.lsn >= middle), chosen)
     # Exclusive: an inclusive time would stop at the next ending, where more may be prepared.
     before = {"recovery_target_inclusive": "off"}
     match number % 3:

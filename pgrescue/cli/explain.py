@@ -159,7 +159,9 @@ def _count(found: tuple[Explanation, ...]) -> str:
     failures = sum(each.weight == "failure" for each in found)
     if not found:
         return "no failure that pgrescue knows, and none that ended a process"
-    return f"{failures} failures" if failures != 1 else "1 failure"
+    count = f"{failures} failures" if failures != 1 else "1 failure"
+    strange = any(each.code == "not_understood" for each in found)
+    return f"{count}, and messages that could not be read" if strange else count
 
 
 def _text(explanation: Explanation) -> str:

@@ -32,7 +32,6 @@ LIMIT_SECONDS = 30.0
 """How long one call may take; recovery itself would wait for ever."""
 _SAID_BYTES = 300
 _PLACE = "pg_wal/RECOVERYXLOG"
-_SCRATCH = "pgrescue-restore-command-"
 _PLACEHOLDER = re.compile(r"%([fpr%])")
 
 
@@ -92,12 +91,9 @@ def try_restore_command(
     """Ask for files that must be there, and then for one that cannot be.
 
     After a call that hangs nothing more is asked. Changes nothing but a scratch directory below
-    `root` (None: where temporary files go), which is removed,
-    with what a trial that was killed has left in one.
+    `root` (None: where temporary files go), which is removed.
     """
-    for left in Path(root).glob(f"{_SCRATCH}*") if root is not None else ():
-        shutil.rmtree(left)  # of a trial that was killed
-    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=root))
+    scratch = Path(tempfile.mkdtemp(prefix="pgrescue-restore-command-", dir=root))
     try:
         (scratch / "pg_wal").mkdir()
         for place in (scratch, scratch / "pg_wal"):

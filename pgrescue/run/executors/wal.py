@@ -11,7 +11,7 @@ from pgrescue.plan.command_trial import Attempt
 from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import restore_command_for
 from pgrescue.plan.work import expected_wal, fetch_wal_text
-from pgrescue.run.deletion import clear_own
+from pgrescue.run.deletion import clear_own, make_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 from pgrescue.survey.command_trial import try_restore_command
@@ -48,14 +48,17 @@ def _try(execution: RestoreExecution, script: Path) -> None:
     work = execution.work
     wanted = [name for name in (work.first_wal, work.last_wal) if name is not None]
     there = tuple(dict.fromkeys(wanted))
+    place = f"{work.staging}/trial"
+    make_anew(execution, place)  # of what a trial that was killed has left in it, too
     trial = try_restore_command(
         restore_command_for(str(script)),
         work.owner,
         expected_wal(work),
         there,
         _TRIAL_SECONDS,
-        work.staging,
+        place,
     )
+    os.rmdir(place)
     for number, attempt in enumerate(trial.there):
         if attempt.answer == "fetched":
             continue

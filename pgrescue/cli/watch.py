@@ -86,6 +86,11 @@ def closing(state: RunState) -> str:
             lines.append(f"  Next: pgrescue discard {run}  deletes it, once you are sure")
         case "interrupted" | "aborted":
             lines.append(f"  Next: pgrescue resume {run}  or  pgrescue undo {run}")
+        case "undone" if state.kind == "restore":
+            lines += ["  The old data is back in its place."] if state.replaces else []
+            lines += [f"  What was restored lies in {printable(path)}." for path in state.retired]
+            if state.retired:
+                lines.append(f"  Next: pgrescue discard {run}  deletes it, once you are sure")
         case _:
             pass
     return "\n".join(lines)

@@ -86,3 +86,14 @@ def test_notes_of_an_undo_are_told_apart() -> None:
     )
     assert "its server did not start" in closing(state)
     assert "of the restore" not in closing(state)
+
+
+def test_after_an_undo_it_is_told_what_lies_where() -> None:
+    _, state = plan_and_state(MOVES)
+    ended = closing(replace(state, state="undone", purpose="undo", retired=("/srv/new",)))
+    assert "The old data is back in its place" in ended
+    assert "/srv/new" in ended
+    assert "pgrescue discard" in ended
+    _, nothing_before = plan_and_state(())
+    ended = closing(replace(nothing_before, state="undone", purpose="undo", retired=("/srv/new",)))
+    assert "old data" not in ended

@@ -28,6 +28,9 @@ STOP_FIRST = (
     "stop it, and look into the archive for files newer than its start: find {archive!q} -newer "
     "{data!q}/postmaster.opts"
 )
+EXAMINED = 2000
+"""Characters of a message that are looked at: no wording is longer, and patterns that look for
+names take the square of a line's length."""
 START_UNCHANGED = "The server gave up before it wrote to any of its data."
 BACKUP_UNCHANGED = "The server that was backed up, and every earlier backup, are as they were."
 
@@ -74,11 +77,12 @@ class Rule:
             self._compiled.extend(re.compile(pattern) for pattern in patterns)
         # A server's own words begin its message; further on there may be a user's.
         whole = message.level in ("TOOL", "OUTPUT")
-        detail = re.search(self.detail, message.detail) if self.detail else None
+        text = message.text[:EXAMINED]
+        detail = re.search(self.detail, message.detail[:EXAMINED]) if self.detail else None
         for number, pattern in enumerate(self._compiled):
             if number >= len(self.patterns) and detail is None:
                 break
-            match = pattern.search(message.text) if whole else pattern.match(message.text)
+            match = pattern.search(text) if whole else pattern.match(text)
             if match is not None:
                 named = match.groupdict()
                 named |= detail.groupdict() if detail else {}

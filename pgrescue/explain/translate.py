@@ -13,7 +13,7 @@ from pgrescue.explain.course import course_of
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart
 from pgrescue.explain.read_log import read_messages, split_starts
-from pgrescue.explain.rule import OPENED_UNCHANGED, RECOVERY_UNCHANGED, Rule, quote_all
+from pgrescue.explain.rule import EXAMINED, OPENED_UNCHANGED, RECOVERY_UNCHANGED, Rule, quote_all
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
 from pgrescue.postgres.server_log import CLIENT_FATALS
@@ -80,7 +80,9 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
 def _not_understood(messages: Sequence[Message]) -> Iterator[Explanation]:
     """What looks like a server's messages, and does not say in English how grave it is."""
     strange = [
-        each for each in messages if each.level == "OUTPUT" and _OF_A_SERVER.search(each.text)
+        each
+        for each in messages
+        if each.level == "OUTPUT" and _OF_A_SERVER.search(each.text[:EXAMINED])
     ]
     if strange:
         yield Explanation(
@@ -145,7 +147,7 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
                 break
         else:
             if message.is_fatal or (
-                message.level == "TOOL" and _UNEXPLAINED_TOOL.search(message.text)
+                message.level == "TOOL" and _UNEXPLAINED_TOOL.search(message.text[:EXAMINED])
             ):
                 unknown.setdefault(message.text, []).append(message)
     found = [_weighed_unknown(messages, start) for messages in unknown.values()]

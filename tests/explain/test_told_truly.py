@@ -321,3 +321,9 @@ def test_a_record_that_somebody_has_wrapped_is_read() -> None:
         '"message":"could not locate a valid checkpoint record"}}'
     )
     assert one(wrapped).code == "no_valid_checkpoint"
+
+
+@pytest.mark.parametrize("part", ["a", "x (PID ", '"', "a:"])
+def test_a_line_without_end_holds_nothing_up(part: str) -> None:
+    """Looked at whole, it would take hours."""
+    assert codes(f"[12] {part * 1_000_000}") == []

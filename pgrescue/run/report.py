@@ -13,7 +13,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.retention.words import lost_text
 from pgrescue.run import records
 from pgrescue.run.journal import read_journal
-from pgrescue.run.kept import place_of_old_data
+from pgrescue.run.old_data_whereabouts import place_of_old_data
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.run_directory import RunDirectory, write_file
 from pgrescue.run.state import RunState, fold

@@ -19,7 +19,7 @@ from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job, check_facts
-from pgrescue.run.kept import old_data_now
+from pgrescue.run.old_data_whereabouts import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.room import OutOfRoom, watched

@@ -198,9 +198,10 @@ def space(group: str) -> Ask:
         path = facts.get(group, "")
         free = host.free(path)
         if free is not None:
-            where, (size, inodes) = path or "the data directory", free
+            where, (size, inodes, quota) = path or "the data directory", free
             files = "" if inodes is None else f" and {inodes:,} inodes"
-            yield f"{where} has {size:,} bytes{files} free"
+            by = f" (by the quota of {quota})" if quota else ""
+            yield f"{where} has {size:,} bytes{files} free{by}"
 
     return ask
 

@@ -46,8 +46,9 @@ class Host(Protocol):
     def process(self, pid: int) -> str | None:
         """The command of a living process."""
 
-    def free(self, path: str) -> tuple[int, int | None] | None:
-        """Free bytes and inodes of a path's file system; None for these where it counts none."""
+    def free(self, path: str) -> tuple[int, int | None, str] | None:
+        """Bytes and inodes that the server can still use on a path's file system (None where it
+        counts no inodes), and whose quota it is that leaves no more."""
 
     def control(self) -> ControlFile | None:
         """The data directory's pg_control."""

@@ -157,6 +157,10 @@ class FilesystemFacts:
     """What tells it from others: bind mounts of one file system share its space."""
     free_inodes: int | None = None
     """None where the file system makes inodes as they are needed."""
+    quota: str = ""
+    """Whose quota leaves less than the file system has free; empty if none does."""
+    writer: Account | None = None
+    """Whose quotas count; None where nobody's do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,15 @@ class Space:
     """None where the filesystem makes inodes as they are needed."""
     paths: tuple[str, ...] = ()
     """The directories on it that are filled."""
+    quota: str = ""
+    """Whose quota leaves less than the filesystem has free; empty if none does."""
+    writer: Account | None = None
+    """Whose quotas count; None where nobody's do."""
+
+    @property
+    def by_quota(self) -> str:
+        """What to add to the free space where it is a quota that sets the limit."""
+        return f" (by the quota of {self.quota})" if self.quota else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,5 +62,5 @@ def _space(plan: Plan) -> str:
     for item in plan.space:
         needed = naturalsize(item.needed_bytes, binary=True)
         free = naturalsize(item.free_bytes, binary=True)
-        lines.append(f"  {printable(item.filesystem)}: {needed} needed, {free} free")
+        lines.append(f"  {printable(item.filesystem)}: {needed} needed, {free} free{item.by_quota}")
     return "\n".join(lines)

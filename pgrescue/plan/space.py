@@ -65,6 +65,8 @@ class Needs:
                 needed_inodes=need.inodes,
                 free_inodes=need.filesystem.free_inodes,
                 paths=tuple(need.paths),
+                quota=need.filesystem.quota,
+                writer=need.filesystem.writer,
             )
             for need in sorted(self._needs.values(), key=lambda need: need.filesystem.mount_point)
         )

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from humanize import naturalsize
@@ -18,6 +17,7 @@ from pgrescue.plan.model import Space
 from pgrescue.plan.space import RESERVE_BYTES, RESERVE_INODES
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.survey.filesystem import existing_ancestor
+from pgrescue.survey.free_space import Free, free_at
 
 _INTERVAL_SECONDS = 1.0
 _FILLING = frozenset(
@@ -32,20 +32,6 @@ _FULL_WORDS = tuple(os.strerror(number) for number in _FULL)
 
 class OutOfRoom(StepFailed):
     """A filesystem is full, or will be in a moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Free:
-    bytes: int
-    inodes: int | None
-
-    @property
-    def is_low(self) -> bool:
-        return self.bytes < RESERVE_BYTES or self.lacks_inodes
-
-    @property
-    def lacks_inodes(self) -> bool:
-        return self.inodes is not None and self.inodes < RESERVE_INODES
 
 
 class Room:
@@ -63,7 +49,7 @@ class Room:
             return
         self._looked = now
         for item in self._execution.plan.space:
-            if (free := _free(item)).is_low:
+            if _is_low(free := _free(item)):
                 raise self._error(item, free, "")
 
     def behind(self, problem: OSError | StepFailed) -> OutOfRoom | None:
@@ -71,33 +57,35 @@ class Room:
         looked = [(item, _free(item)) for item in self._execution.plan.space]
         if isinstance(problem, OutOfRoom | TargetNotReached) or not looked:
             return None
-        item, free = min(looked, key=lambda pair: (not pair[1].is_low, pair[1].bytes))
+        item, free = min(looked, key=lambda pair: (not _is_low(pair[1]), pair[1].bytes))
         # The server does not say why its restore_command failed.
-        if not _says_full(problem) and not (isinstance(problem, StepFailed) and free.is_low):
+        if not _says_full(problem) and not (isinstance(problem, StepFailed) and _is_low(free)):
             return None
         if isinstance(problem, StepFailed):
             return self._error(item, free, f"{problem.title} {problem.cause}")
         return self._error(item, free, str(problem))
 
-    def _error(self, item: Space, free: _Free, evidence: str) -> OutOfRoom:
+    def _error(self, item: Space, free: Free, evidence: str) -> OutOfRoom:
         run = self._execution.directory.id
         made_bytes, made_files = self._made_on(item)
-        if free.lacks_inodes:
-            assert free.inodes is not None
+        if free.inodes is not None and free.inodes < RESERVE_INODES:
             missing = max(
                 item.needed_inodes - made_files - free.inodes, RESERVE_INODES - free.inodes
             )
             what = f"{missing:,} inodes"
-            there = f"{free.inodes:,} inodes are free"
+            there = f"{free.inodes:,} inodes"
         else:
             missing = max(item.needed_bytes - made_bytes - free.bytes, RESERVE_BYTES - free.bytes)
             what = f"{missing} bytes ({naturalsize(missing, binary=True)})"
-            there = f"{free.bytes} bytes are free"
+            there = f"{free.bytes} bytes"
             if missing <= 0:
-                what, there = "an unknown amount", f"{there}, so it may be a quota"
+                what = "an unknown amount"
+                there = f"{there} (so it may be a quota that cannot be asked for)"
+        if free.quota:
+            there = f"{there} (by the quota of {free.quota})"
         return OutOfRoom(
             f"{item.filesystem} has no room for the step '{self._step}'.",
-            f"Only {there} there; the restore needs {what} more. {evidence}".strip(),
+            f"Only {there} are free there; the restore needs {what} more. {evidence}".strip(),
             next_steps=(
                 f"make room for {what} more on {item.filesystem}, then: pgrescue resume {run}",
                 f"pgrescue undo {run}",
@@ -152,9 +140,13 @@ def _place(item: Space) -> Path:
     return existing_ancestor(Path(item.paths[0] if item.paths else item.filesystem))
 
 
-def _free(item: Space) -> _Free:
-    found = os.statvfs(_place(item))
-    return _Free(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
+def _free(item: Space) -> Free:
+    return free_at(_place(item), item.writer)
+
+
+def _is_low(free: Free) -> bool:
+    few_inodes = free.inodes is not None and free.inodes < RESERVE_INODES
+    return free.bytes < RESERVE_BYTES or few_inodes
 
 
 def _below(root: Path) -> Iterator[Path]:

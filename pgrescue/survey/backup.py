@@ -20,7 +20,8 @@ from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.postgres.account import Account, can_access, can_enter
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.survey.cluster import owner_of
-from pgrescue.survey.filesystem import existing_ancestor, filesystem_facts, path_facts
+from pgrescue.survey.filesystem import existing_ancestor, path_facts
+from pgrescue.survey.free_space import filesystem_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import client_major, compression_refusal, programs_for
 from pgrescue.survey.source import look_at_source
@@ -56,7 +57,7 @@ def survey_backup(
         root=path_facts(root),
         destination=place,
         partial=path_facts(Path(partial_path(place.real_path))),
-        filesystem=filesystem_facts(root),
+        filesystem=filesystem_facts(root, owner),
         writable=_writable(owner, root),
         backups=tuple(backups),
         parent=_parent(backups, request, source),

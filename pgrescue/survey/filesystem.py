@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from pgrescue.plan.checks.context import is_inside
-from pgrescue.plan.facts import FilesystemFacts, PathFacts
+from pgrescue.plan.facts import PathFacts
 from pgrescue.plan.layout import STAYS
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -55,11 +56,22 @@ def path_facts(path: Path) -> PathFacts:
 
 def mount_points() -> list[str]:
     """Where something is mounted, bind mounts too (`/proc/self/mountinfo`, proc(5))."""
+    return [fields[4] for fields in _mounts()]
+
+
+def mounted_from(device: int) -> str:
+    """What is mounted, mostly a block device, by the `st_dev` of its files; empty if unknown."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return next((fields[fields.index("-") + 2] for fields in _mounts() if fields[2] == number), "")
+
+
+def _mounts() -> Iterator[list[str]]:
     try:
         lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     except OSError:
-        return []
-    return [_OCTAL.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines]
+        return
+    for line in lines:
+        yield [_OCTAL.sub(lambda code: chr(int(code[1], 8)), field) for field in line.split(" ")]
 
 
 def is_mount_point(path: Path) -> bool:
@@ -81,23 +93,6 @@ def _is_empty(path: Path) -> bool:
         return False
 
 
-def filesystem_facts(path: Path) -> FilesystemFacts:
-    """Free space where a path is, or where its nearest existing ancestor is.
-
-    As for everybody but root: what a file system keeps for root, the server's account cannot use.
-    """
-    place = existing_ancestor(path)
-    space = os.statvfs(place)
-    return FilesystemFacts(
-        path=str(path),
-        mount_point=str(_mount_point(place)),
-        free_bytes=space.f_bavail * space.f_frsize,
-        # A quota of a directory, as XFS has them, is a smaller file system to statvfs.
-        device=f"{place.stat().st_dev}:{space.f_blocks}",
-        free_inodes=space.f_favail if space.f_files else None,
-    )
-
-
 def existing_ancestor(path: Path) -> Path:
     """The path itself if it exists, else the nearest directory above that does."""
     place = Path(os.path.realpath(path))
@@ -106,7 +101,8 @@ def existing_ancestor(path: Path) -> Path:
     return place
 
 
-def _mount_point(place: Path) -> Path:
+def mount_point_of(place: Path) -> Path:
+    """Where the filesystem of an existing path is mounted."""
     while not os.path.ismount(place):
         place = place.parent
     return place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,12 +11,13 @@ from pathlib import Path
 from pgrescue.compression import HEADS
 from pgrescue.errors import InvalidFormat
 from pgrescue.explain.host import FileSeen
+from pgrescue.postgres.account import Account, account_by_uid
 from pgrescue.postgres.backup_label import BackupLabel, parse_backup_label
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.data_directory import read_assignments, read_control_file
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.postmaster import is_alive, process_title
-from pgrescue.survey.filesystem import existing_ancestor
+from pgrescue.survey.free_space import free_at
 from pgrescue.wal.archive import ArchivedFile, WalArchive, scan_archive
 from pgrescue.wal.page import LONG_HEADER_SIZE, parse_segment_header
 
@@ -95,14 +95,20 @@ class ClusterHost:
         """The command of a living process."""
         return process_title(pid) or "one without a command line" if is_alive(pid) else None
 
-    def free(self, path: str) -> tuple[int, int | None] | None:
-        """Free bytes and inodes of a path's file system; None for these where it counts none."""
+    def free(self, path: str) -> tuple[int, int | None, str] | None:
+        """What is free for the server on a path's file system, as the protocol has it."""
         try:
-            space = os.statvfs(existing_ancestor(self._data / path))
+            free = free_at(self._data / path, self._owner())
         except (OSError, ValueError):
             return None
-        inodes = space.f_favail if space.f_files else None
-        return space.f_bavail * space.f_frsize, inodes
+        return free.bytes, free.inodes, free.quota
+
+    def _owner(self) -> Account | None:
+        try:
+            status = self._data.stat()
+        except FileNotFoundError:
+            return None
+        return account_by_uid(status.st_uid, status.st_gid)
 
     def control(self) -> ControlFile | None:
         """The data directory's pg_control."""

@@ -13,7 +13,7 @@ from pgrescue.plan.facts import ClusterFacts, FilesystemFacts, UnfinishedRun
 from pgrescue.plan.layout import moves_of, tag_of
 from pgrescue.reseed.model import ReseedFacts, ReseedRequest, place_of
 from pgrescue.survey.cluster import cluster_facts
-from pgrescue.survey.filesystem import filesystem_facts
+from pgrescue.survey.free_space import filesystem_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.own_configuration import own_configuration
 from pgrescue.survey.programs import client_major, programs_for
@@ -47,7 +47,7 @@ def survey_reseed(
         source=source,
         programs=programs,
         client_major=client_major(programs.bin_directory),
-        filesystem=filesystem_facts(directory),
+        filesystem=filesystem_facts(directory, found.owner),
         filesystems=_filesystems(found, source, request),
         own=own_configuration(directory, found.config_directory),
         unfinished=tuple(unfinished),
@@ -87,7 +87,7 @@ def _filesystems(
     places = [place_of(item, request, cluster) for item in tablespaces]
     if cluster.wal_directory is not None:
         places.append(cluster.wal_directory.real_path)
-    return {place: filesystem_facts(Path(place)) for place in places}
+    return {place: filesystem_facts(Path(place), cluster.owner) for place in places}
 
 
 def _is_itself(config: ClusterConfig, cluster: ClusterFacts, source: SourceFacts) -> bool:

@@ -13,7 +13,8 @@ from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.survey.cluster import linked_wal_directory, tablespaces_of
-from pgrescue.survey.filesystem import filesystem_facts, path_facts
+from pgrescue.survey.filesystem import path_facts
+from pgrescue.survey.free_space import free_at
 from pgrescue.survey.manager import manager_state
 
 SERVER = "server"
@@ -116,7 +117,7 @@ def shortages(space: Sequence[Space]) -> list[str]:
     """File systems that had room for the plan and have it no more, a sentence each."""
     found = []
     for item in space:
-        free = filesystem_facts(Path(item.filesystem)).free_bytes
+        free = free_at(Path(item.filesystem), item.writer).bytes
         if free < item.needed_bytes <= item.free_bytes:
             found.append(
                 f"{item.filesystem} had {item.free_bytes} bytes free, has {free}, and needs "

@@ -43,7 +43,8 @@ from pgrescue.survey.archive import (
 )
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.command_trial import trial_of
-from pgrescue.survey.filesystem import bytes_below, count_files, filesystem_facts, path_facts
+from pgrescue.survey.filesystem import bytes_below, count_files, path_facts
+from pgrescue.survey.free_space import filesystem_facts
 from pgrescue.survey.host import host_facts
 from pgrescue.survey.programs import programs_for
 from pgrescue.survey.surroundings import (
@@ -133,10 +134,12 @@ def survey(
         state_directory=str(state_directory()),
     )
     staging = staging_directory(facts.destination, tag)
-    paths = [destination.real_path, staging, *places.values(), facts.state_directory]
+    paths = [destination.real_path, staging, *places.values()]
     if found.wal_directory is not None and request.into is None:
         paths.append(found.wal_directory.real_path)
-    return replace(facts, filesystems={path: filesystem_facts(Path(path)) for path in paths})
+    filesystems = {path: filesystem_facts(Path(path), found.owner) for path in paths}
+    filesystems[facts.state_directory] = filesystem_facts(Path(facts.state_directory), None)
+    return replace(facts, filesystems=filesystems)
 
 
 def _refuse_strangers(host: HostFacts, cluster: ClusterFacts) -> None:

@@ -99,6 +99,7 @@ def space_text(plan: Plan) -> str:
     rows += [
         f"{item.filesystem:<36} {size(item.needed_bytes):>12} {size(item.free_bytes):>12}"
         + ("  NOT ENOUGH" if item.needed_bytes > item.free_bytes else "")
+        + (f"\n  free{item.by_quota}" if item.quota else "")
         for item in plan.space
     ]
     restored = f"The restored data directory will have about {size(plan.work.restore_bytes)}."

@@ -158,7 +158,7 @@ class Machine:
     def process(self, pid: int) -> str | None:
         return None
 
-    def free(self, path: str) -> tuple[int, int | None] | None:
+    def free(self, path: str) -> tuple[int, int | None, str] | None:
         return None
 
     def label(self) -> BackupLabel | None:

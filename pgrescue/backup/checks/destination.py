@@ -60,11 +60,12 @@ def space(asked: Asked) -> Iterator[Finding]:
     """The estimate fits, with room to spare."""
     filesystem, estimate = asked.facts.filesystem, asked.estimate
     needed, free = estimate.disk_bytes, filesystem.free_bytes
+    by = f" (by the quota of {filesystem.quota})" if filesystem.quota else ""
     basis = "as earlier backups" if estimate.from_past else "as is usual"
     message = (
         f"{size_text(needed)} are needed in {filesystem.mount_point} (database "
         f"{size_text(estimate.read_bytes)}, kept {basis} in {estimate.ratio:.0%} of that), "
-        f"{size_text(free)} are free."
+        f"{size_text(free)} are free{by}."
     )
     if needed > free:
         fix = "make room, choose another --destination, or a stronger --compress"

@@ -74,20 +74,23 @@ def room(space: Sequence[Space]) -> list[Finding]:
     """The same for what any plan needs."""
     findings: list[Finding] = []
     for item in space:
-        needed, free = _size(item.needed_bytes), _size(item.free_bytes)
+        needed = _size(item.needed_bytes)
+        free = f"{_size(item.free_bytes)} free{item.by_quota}"
         if item.needed_bytes > item.free_bytes:
             findings += blocker(
                 "host.space",
-                f"{item.filesystem} needs {needed} and has {free} free: "
+                f"{item.filesystem} needs {needed} and has {free}: "
                 f"{_size(item.needed_bytes - item.free_bytes)} too little.",
-                f"free space on {item.filesystem}; the old data stays there until it is discarded",
+                f"free space on {item.filesystem}; the old data stays there until it is discarded"
+                + _or_more(item),
             )
         elif item.free_bytes - item.needed_bytes < item.needed_bytes // 10:
             findings += warning(
-                "host.space", f"{item.filesystem} needs {needed} of {free} free: it is tight."
+                "host.space",
+                f"{item.filesystem} needs {needed} of {free}: it is tight.",
             )
         else:
-            findings += ok("host.space", f"{item.filesystem}: {needed} needed, {free} free.")
+            findings += ok("host.space", f"{item.filesystem}: {needed} needed, {free}.")
     return findings
 
 
@@ -103,12 +106,16 @@ def inode_shortages(space: Sequence[Space]) -> list[Finding]:
         if item.free_inodes is not None and item.needed_inodes > item.free_inodes:
             findings += blocker(
                 "host.inodes",
-                f"{item.filesystem} has {item.free_inodes:,} free inodes, and the restore makes "
-                f"about {item.needed_inodes:,} files and directories: "
+                f"{item.filesystem} has {item.free_inodes:,} free inodes{item.by_quota}, and the "
+                f"restore makes about {item.needed_inodes:,} files and directories: "
                 f"{item.needed_inodes - item.free_inodes:,} too few.",
-                f"remove files from {item.filesystem}: df -i {item.filesystem}",
+                f"remove files from {item.filesystem}: df -i {item.filesystem}" + _or_more(item),
             )
     return findings
+
+
+def _or_more(item: Space) -> str:
+    return f"; or raise the quota of {item.quota}" if item.quota else ""
 
 
 def _size(size: int) -> str:

@@ -113,6 +113,20 @@ def test_crash_right_after_a_standby_was_promoted(victim: Source) -> None:
     assert victim.place.rows() == victim.log.expected("latest") == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_standby_is_not_called_restored_before_it_has_replayed_all(any_victim: Source) -> None:
+    """It answers queries long before that."""
+    victim = any_victim
+    victim.sandbox.sql(
+        "create table scattered (key uuid primary key);"
+        "insert into scattered select gen_random_uuid() from generate_series(1, 400000)"
+    )
+    last = victim.log.mark("after much to replay")
+    reached = finished(victim.restore("--standby", "--to", "latest"))["reached"]
+    assert reached["xid"] == last.xid
+    assert victim.place.rows() == victim.log.expected("latest")
+    assert victim.place.in_recovery()
+
+
 def read_timeline(source: Source) -> int:
     """The timeline of the last checkpoint that has been completed."""
     content = (source.sandbox.data / "global" / "pg_control").read_bytes()

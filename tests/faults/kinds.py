@@ -14,6 +14,7 @@ from tests.support.cluster import Workspace
 from tests.support.source import Source
 
 Form = Literal["tar", "plain"]
+End = Literal["open", "pause", "shutdown", "standby"]
 _FORMS: Mapping[Form, tuple[str, ...]] = {"tar": ("-Ft", "-z", "-Xs"), "plain": ("-Fp", "-Xs")}
 _QUIET = {"autovacuum": "off", "checkpoint_timeout": "1d", "jit": "off"}
 _TABLE = "create table elsewhere tablespace {} as select n from generate_series(1, 9000) n"
@@ -34,7 +35,8 @@ class Kind:
     linked_wal: bool = False
     stays: bool = False
     """The data directory cannot be renamed: a mount point, or its parent is closed to us."""
-    pause: bool = False
+    end: End = "open"
+    """How the restored server is left; a pause is resumed, so that it is open in the end, too."""
     running: bool = False
     """The old server runs; else it was stopped, so that its bytes stand still."""
 
@@ -44,7 +46,7 @@ class Kind:
         names = [] if self.clone else ["stop", "rescue_wal", "set_aside"]
         names += ["extract", "combine"] if self.chain else ["extract"]
         names += ["place_wal", "configure", "complete", "start", "replay", "verify"]
-        names += ["promote", "tidy"] if self.pause else ["tidy"]
+        names += {"open": ["tidy"], "pause": ["promote", "tidy"]}.get(self.end, [])
         return (*names, "delete_old") if self.delete else tuple(names)
 
     @property
@@ -65,7 +67,9 @@ KINDS = {
         Kind("chain", chain=True, tablespaces=True, origin="embedded"),
         Kind("linked pg_wal", linked_wal=True),
         Kind("directory that stays", stays=True, form="plain", origin="embedded"),
-        Kind("pause", pause=True, running=True),
+        Kind("pause", end="pause", running=True),
+        Kind("shutdown", end="shutdown"),
+        Kind("standby", end="standby", form="plain", running=True),
         Kind("running server", running=True, tablespaces=True, origin="embedded"),
     )
 }

@@ -211,7 +211,8 @@ class Scene:
         """How a finished run has left things, in a form that any other run of it must equal."""
         status, tag = case.status, case.plan.work.tag
         query = _SHOWN + (_ELSEWHERE if self.kind.tablespaces else "")
-        shown = self.place.sql(query)
+        is_running = self.place.is_running
+        shown = [line.replace(tag, "TAG") for line in self.place.sql(query)] if is_running else []
         self._stop_everything()
         facts: Facts = {
             "state": status["state"],
@@ -219,6 +220,7 @@ class Scene:
             "steps": {step["id"]: step["state"] for step in status["steps"]},
             "reached": status["reached"],
             "set aside": str(status["set_aside"]).replace(tag, "TAG"),
+            "runs": is_running,
             "rows and settings": shown,
         }
         for root in (self.sandbox.directory, self._clones):
@@ -267,11 +269,13 @@ class Scene:
     def _plan(self) -> Plan:
         config = load_config(self.workspace.config)
         options = TargetOptions(to="latest")
-        if self.kind.pause:
-            options = TargetOptions(before_xid=str(self.source.log.epochs[-1].xid))
+        if self.kind.end in ("pause", "shutdown"):
+            last = str(self.source.log.epochs[-1].xid)
+            options = TargetOptions(before_xid=last, action=self.kind.end)
         request = RestoreRequest(
             target=parse_target(options, "UTC"),
             old_data="delete" if self.kind.delete else "keep",
+            standby=self.kind.end == "standby",
         )
         if self.kind.clone:
             request = replace(request, into=str(self.place.data), port=self._port)

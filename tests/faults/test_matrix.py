@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.server, pytest.mark.faults]
 THENS: tuple[Then, ...] = ("resume", "undo")
 _WHOLE = ("tar",)
 """Kinds whose every record is both resumed and undone."""
-_THINNED = ("clone of plain", "plain, old data deleted")
+_THINNED = ("clone of plain", "plain, old data deleted", "shutdown", "standby")
 _CHOSEN = 1
 """Acts of a step that are no records, for each kind."""
 
@@ -192,7 +192,7 @@ def test_children_killed(scene_of: SceneOf, kind: str, then: Then) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("then", THENS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.end != "shutdown"])
 def test_restored_server_killed(scene_of: SceneOf, kind: str, then: Then) -> None:
     """The postmaster, as soon as it is watched, and when it is looked at or promoted."""
     scene = scene_of(kind)

@@ -87,7 +87,7 @@ def gone_on(scene: Scene, case: Case) -> list[str]:
 
 
 def _said(facts: Facts) -> Facts:
-    return {name: facts[name] for name in ("state", "error", "steps", "rows and settings")}
+    return {name: facts[name] for name in ("state", "error", "steps", "runs", "rows and settings")}
 
 
 def gone_back(scene: Scene, case: Case) -> list[str]:

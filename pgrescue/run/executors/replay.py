@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from pgrescue.errors import InvalidFormat, StepFailed, TargetNotReached
-from pgrescue.plan.model import Work
+from pgrescue.plan.model import Stop, Work
 from pgrescue.plan.work import has_stop_target, log_of
 from pgrescue.postgres.data_directory import collected_logs, read_control_file
 from pgrescue.postgres.history_file import parse_history_file
@@ -25,7 +25,7 @@ from pgrescue.postgres.postmaster import (
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.executors.arrival import arrival, surprise
+from pgrescue.run.executors.arrival import arrival, is_foretold, surprise
 from pgrescue.run.explained import server_failed
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
@@ -36,6 +36,9 @@ _GRACE_SECONDS = 5.0
 """A server that is going down is given this long to write why."""
 _REFUSED_SECONDS = 20.0
 """How long a server that says it is ready may refuse us before that is taken for final."""
+_STILL_SECONDS = 30.0
+"""A standby asks for missing WAL every five seconds (wal_retrieve_retry_interval): one that has
+replayed nothing for so long has all that there is."""
 
 
 class Watch:
@@ -55,6 +58,8 @@ class Watch:
         self._last_change = time.monotonic()
         self._silence_noted = False
         self._refused_since: float | None = None
+        self._replayed: Lsn | None = None
+        self._replayed_since = time.monotonic()
 
     @property
     def log(self) -> RecoveryLog:
@@ -83,6 +88,13 @@ class Watch:
             return None
         self._refused_since = None
         return status
+
+    def stands_still(self, status: RecoveryStatus) -> bool:
+        """Whether replay has not moved for long; to be asked again and again."""
+        now = time.monotonic()
+        if status.replayed != self._replayed:
+            self._replayed, self._replayed_since = status.replayed, now
+        return now - self._replayed_since > _STILL_SECONDS
 
     def _refused(self, postmaster: Postmaster, error: psycopg.Error) -> None:
         """Raise `StepFailed` if a server that is open keeps refusing us: waiting would not help."""
@@ -145,18 +157,25 @@ def replay(execution: RestoreExecution) -> str:
         watch.report(postmaster, status)
         if status is not None and status.paused and watch.log.stop is None and watch.log.too_low:
             raise _paused_half_way(execution, watch.log)
-        if status is not None and _is_there(execution, status):
+        if status is not None and _is_there(execution, watch, status):
             return _arrived(execution, watch, status)
         execution.wait(_POLL_SECONDS)
 
 
-def _is_there(execution: RestoreExecution, status: RecoveryStatus) -> bool:
+def _is_there(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) -> bool:
     work = execution.work
     if not status.in_recovery:
         return True
     if work.signal_file == "standby.signal" and not has_stop_target(work):
-        return True
+        return _has_caught_up(execution.plan.stop, status) or watch.stands_still(status)
     return status.paused and work.at_the_end == "pause"
+
+
+def _has_caught_up(stop: Stop, status: RecoveryStatus) -> bool:
+    """Whether a standby, which is open long before, has replayed what the plan saw."""
+    if stop.replayed_to is None or status.replayed is None:
+        return True
+    return status.replayed >= stop.replayed_to or is_foretold(stop, status.replayed)
 
 
 def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) -> str:

@@ -307,6 +307,7 @@ class Laboratory:
 
     def __init__(self, place: Path) -> None:
         self.root = place / "tree"
+        self._compiled = place / "compiled"
         ignored = shutil.ignore_patterns(".*", "__pycache__", "*.pyc")
         shutil.copytree(ROOT, self.root, ignore=ignored)
         place.chmod(0o755)  # the server's account reads the scripts in it
@@ -314,6 +315,7 @@ class Laboratory:
     def passes(self, module: str, timeout: float) -> bool:
         """Whether the tests of a module pass; one that hangs has noticed something."""
         # Compiled files are told apart by their time, to the second: too coarse for mutants.
+        shutil.rmtree(self._compiled, ignore_errors=True)
         process = subprocess.Popen(
             (
                 sys.executable,
@@ -326,7 +328,11 @@ class Laboratory:
                 *COVERED_BY[module],
             ),
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.root),
+                "PYTHONPYCACHEPREFIX": str(self._compiled),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """Take the guards of the safety code out, one at a time, and see whether a test notices.
 
+    python scripts/mutate.py --guards
     python scripts/mutate.py --module run/old_data.py
     python scripts/mutate.py --limit 40 --seed 7
 
@@ -107,6 +108,20 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/faults/test_two_runs.py",
         "tests/e2e/test_interruptions.py::test_second_restore_waits_its_turn",
     ),
+    "run/job.py": (
+        "tests/e2e/test_plans.py",
+        "tests/faults/test_two_runs.py",
+        "tests/refusals/test_wrong_state.py",
+        "tests/services/test_owner.py",
+    ),
+    "run/owner.py": ("tests/services/test_owner.py", "tests/faults/test_line.py"),
+    "run/room.py": ("tests/faults/test_full_disk.py",),
+    "run/run_directory.py": (
+        "tests/refusals/test_wrong_state.py",
+        "tests/faults/test_state_directory.py",
+        "tests/e2e/test_plans.py",
+    ),
+    "survey/quota.py": ("tests/survey/test_quota.py",),
     "survey/seen.py": ("tests/e2e/test_plans.py", "tests/faults/test_two_runs.py"),
     "postgres/postmaster.py": (
         "tests/postgres/test_formats.py",
@@ -154,6 +169,8 @@ class Mutant:
     end: int
     text: str
     what: str
+    takes_out: bool = False
+    """Whether a whole guard is gone: what it refuses is let through."""
 
     def applied(self, source: bytes) -> bytes:
         """The module with this one change."""
@@ -175,7 +192,9 @@ class Finder(ast.NodeVisitor):
         if "TYPE_CHECKING" in ast.dump(node.test):
             return
         for forced in ("False", "True"):
-            self._replace(node.test, forced, f"`if {self._text(node.test)}` forced to {forced}")
+            what = f"`if {self._text(node.test)}` forced to {forced}"
+            takes_out = _refuses(node.orelse if forced == "True" else node.body)
+            self._replace(node.test, forced, what, takes_out=takes_out)
         self._within(node.test)
         for part in (*node.body, *node.orelse):
             # Without its condition a lone `raise` is gone already.
@@ -184,9 +203,9 @@ class Finder(ast.NodeVisitor):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """A table of checks: without a row, its check is never asked."""
-        if self._text(node.target) == "CHECKS" and isinstance(node.value, ast.Tuple):
+        if self._text(node.target).endswith("CHECKS") and isinstance(node.value, ast.Tuple):
             for row in node.value.elts:
-                self._replace(row, "*()", f"row `{self._text(row)}` removed")
+                self._replace(row, "*()", f"row `{self._text(row)}` removed", takes_out=True)
         else:
             self.generic_visit(node)
 
@@ -229,7 +248,8 @@ class Finder(ast.NodeVisitor):
                 at = begin + len(script[: found.start()].encode())
                 line = node.lineno + script.count("\n", 0, found.start())
                 end = at + len(found[0].encode())
-                self._put(at, end, instead, line, f"`{found[0]}` becomes `{instead}`")
+                what = f"`{found[0]}` becomes `{instead}`"
+                self._put(at, end, instead, line, what, takes_out=not instead)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not):
@@ -238,7 +258,7 @@ class Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self._replace(node, "pass", f"`{self._text(node)}` removed")
+        self._replace(node, "pass", f"`{self._text(node)}` removed", takes_out=True)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """What is in a message is no guard, and before Python 3.12 has no position."""
@@ -262,15 +282,32 @@ class Finder(ast.NodeVisitor):
         assert node.end_col_offset is not None
         return self._starts[node.end_lineno - 1] + node.end_col_offset
 
-    def _replace(self, node: ast.expr | ast.stmt, text: str, what: str) -> None:
+    def _replace(
+        self, node: ast.expr | ast.stmt, text: str, what: str, *, takes_out: bool = False
+    ) -> None:
         begin = self._starts[node.lineno - 1] + node.col_offset
-        self._put(begin, self._after(node), text, node.lineno, what)
+        self._put(begin, self._after(node), text, node.lineno, what, takes_out=takes_out)
 
-    def _put(self, begin: int, end: int, text: str, line: int, what: str) -> None:
-        self.found.append(Mutant(self._module, line, begin, end, text, _short(what)))
+    def _put(
+        self, begin: int, end: int, text: str, line: int, what: str, *, takes_out: bool = False
+    ) -> None:
+        mutant = Mutant(self._module, line, begin, end, text, _short(what), takes_out)
+        self.found.append(mutant)
 
     def _text(self, node: ast.AST) -> str:
         return ast.unparse(node)
+
+
+def _refuses(body: Sequence[ast.stmt]) -> bool:
+    """Whether a branch, as far as no other condition is asked in it, ends in a refusal."""
+    for statement in body:
+        if isinstance(statement, ast.Raise):
+            return True
+        if not isinstance(statement, ast.If | ast.For | ast.While | ast.Try | ast.With):
+            text = ast.unparse(statement)
+            if "blocker" in text or "Obstacle(" in text:
+                return True
+    return False
 
 
 def _short(what: str) -> str:
@@ -374,6 +411,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     modules = options.module or list(COVERED_BY)
     mutants = [mutant for module in modules for mutant in mutants_of(module)]
+    if options.guards:
+        mutants = [mutant for mutant in mutants if mutant.takes_out]
     if options.limit is not None and options.limit < len(mutants):
         mutants = random.Random(options.seed).sample(mutants, options.limit)
         mutants.sort(key=lambda mutant: (modules.index(mutant.module), mutant.begin))
@@ -430,6 +469,7 @@ def _options() -> argparse.ArgumentParser:
         metavar="MODULE",
         help="a module below pgrescue/, repeatable (default: all): " + ", ".join(COVERED_BY),
     )
+    parser.add_argument("--guards", action="store_true", help="only take out whole guards")
     parser.add_argument("--limit", type=int, metavar="N", help="no more than N mutants, by chance")
     parser.add_argument("--seed", type=int, default=1, help="chooses them (default: 1)")
     parser.add_argument(

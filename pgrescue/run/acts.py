@@ -13,6 +13,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.deletable import Deletable, discardable_paths, obstacle
 from pgrescue.run.journal import read_journal
+from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.launch import launch, request_abort
 from pgrescue.run.owner import ask_to_abort, check_owner
 from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
@@ -80,6 +81,8 @@ def resume_run(run: RunDirectory, *, taking_over: bool = False) -> None:
             f"The run {run.id} has ended: {state.state}.",
             next_steps=("pgrescue runs lists those that go on",),
         )
+    if state.purpose != "discard":
+        check_no_later_run(run.id, state)
     launch(run, state.purpose)
 
 
@@ -95,7 +98,7 @@ def undo_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     state = run.state()
     check_owner(state, taking_over=taking_over)
     _check_it_can_be_undone(run, state)
-    _check_nothing_lies_upon_it(run, state)
+    check_no_later_run(run.id, state)
     launch(run, "undo")
 
 
@@ -129,23 +132,6 @@ def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
             f"It has become a backup already: {plan.work.destination}.",
             "The run ended between the renaming and the entry in its journal.",
             next_steps=(f"pgrescue resume {run.id}   completes it",),
-        )
-
-
-def _check_nothing_lies_upon_it(run: RunDirectory, state: RunState) -> None:
-    newer = [
-        other.id
-        for other in list_runs()
-        if state.kind != "prune"  # what a removal set aside lies beside that of others
-        and other.id > run.id
-        and other.state().data_directory == state.data_directory
-        and other.state().asides
-    ]
-    if newer:
-        raise Refused(
-            f"A later run, {newer[-1]}, has set aside what this one restored.",
-            "Undoing this one first would mix the two.",
-            next_steps=(f"pgrescue undo {newer[-1]}",),
         )
 
 

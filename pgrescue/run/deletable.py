@@ -9,6 +9,7 @@ from pathlib import Path
 
 from humanize import intcomma, naturaldelta, naturalsize
 
+from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
@@ -72,6 +73,12 @@ def counted(item: Deletable) -> Deletable:
     return replace(item, files=files, size_bytes=size)
 
 
+def _set_aside_inside(place: Path) -> Path | None:
+    """What another run has set aside in a directory that could not be renamed then."""
+    inside = [one for one in (place / INSIDE).glob("*/*") if one.is_dir() and any(one.iterdir())]
+    return min(inside, default=None)
+
+
 def obstacle(state: RunState, path: str) -> Obstacle | None:
     """What forbids to delete something that a run made or set aside; None for what is gone, too."""
     place = Path(path)
@@ -92,6 +99,12 @@ def obstacle(state: RunState, path: str) -> Obstacle | None:
             f"It leads to {real}, and the journal does not tell whether that is the directory "
             "which was set aside.",
             ("look at it, and delete it by hand",),
+        )
+    if is_kept := _set_aside_inside(place):
+        return Obstacle(
+            f"{is_kept} is inside of it.",
+            "An earlier run has set that aside there, and its own journal is what tells of it.",
+            ("pgrescue runs", f"once it is moved away: pgrescue discard {state.run}"),
         )
     if mounted := mounts_inside(real, itself=True):
         return Obstacle(

@@ -14,7 +14,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletable import obstacle
 from pgrescue.run.execution import Execution
-from pgrescue.run.records import Deleted
+from pgrescue.run.records import Deleted, Deleting
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.filesystem import mounts_inside
 
@@ -35,6 +35,7 @@ def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
     check_deletable(execution, (path,))
     place = Path(path)
     if place.exists():
+        execution.journal.append(Deleting(path=path))
         shutil.rmtree(place)
         sync_directory(place.parent)
     _remove_empty_parents(place)

@@ -19,6 +19,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.retention.prune_model import PrunePlan, PruneWork
 from pgrescue.run.journal import Journal, read_journal
+from pgrescue.run.ownership import create_anew, give
 from pgrescue.run.programs import Programs, Running
 from pgrescue.run.records import (
     MadeDirectory,
@@ -162,17 +163,14 @@ class Execution(Generic[P]):
             self.give_to_owner(parent, self.plan.directory_mode)
 
     def give_to_owner(self, path: Path, mode: int) -> None:
-        """Set owner and permissions as PostgreSQL demands them."""
-        if os.geteuid() == 0:
-            os.chown(path, self.plan.owner.uid, self.plan.owner.gid, follow_symlinks=False)
-        path.chmod(mode)
+        """Set owner and permissions as PostgreSQL demands them; never through a link."""
+        give(path, self.plan.owner, mode)
 
     def write_owned(self, path: Path, text: str, mode: int | None = None) -> None:
         """Write a small file for the server's account, whole or not at all, and sync it."""
         temporary = path.with_name(f"{path.name}.pgrescue-new")
-        temporary.unlink(missing_ok=True)
         file_mode = mode if mode is not None else self.plan.directory_mode & 0o666
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file_mode)
+        fd = create_anew(temporary, file_mode)
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
@@ -210,6 +208,9 @@ class PruneExecution(Execution[PrunePlan]):
 
 class RestoreExecution(Execution[Plan]):
     """The execution of a restore."""
+
+    accepts_less: bool = False
+    """Whether somebody has seen that recovery ended early, and goes on with what there is."""
 
     @property
     def work(self) -> Work:

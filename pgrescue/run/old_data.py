@@ -7,7 +7,7 @@ The only place in the program that moves anything of a cluster; what is set asid
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
@@ -91,41 +91,69 @@ def put_back(execution: RestoreExecution) -> str:
     """Undo `set_aside`: what was restored makes way, the old data returns to its place."""
     asides = execution.state().asides
     check_still_there(execution)
+    check_what_was_made(execution, old_may_be_back=True)
     _point_link(execution, to_aside=False)
     for item in reversed(asides):
         if item.done and Path(item.aside).exists():
             _make_way(execution, item)
         _return(execution, item)
-    returned = (execution.work.staging, *(item.path for item in asides))
+    # What is there now has been set aside before, and has returned in this try or an earlier one.
+    returned = (execution.work.staging, *(move.path for move in execution.work.moves))
     for path in execution.state().made:
-        if Path(path).exists() and not any(is_inside(path, place) for place in returned):
+        if not any(is_inside(path, place) for place in returned):
             stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
-            _retire(execution, path, contents_only=stays)
+            _clear_away(execution, path, contents_only=stays)
     return f"{len(asides)} put back"
 
 
-def return_all(execution: Execution[SealedPlan], *, begun_before: bool) -> str:
+def return_all(
+    execution: Execution[SealedPlan], names: Mapping[str, Sequence[str]], *, begun_before: bool
+) -> str:
     """Undo of `move_away` for what nothing was put in the place of; overwrites nothing.
 
-    `begun_before`: an earlier try died, so that some of it may be back already. Raises
-    `StepFailed`, before anything is renamed, if a place is taken or something is gone.
+    `names`: the entries that were moved, by where they were set aside; `begun_before`: an earlier
+    try died, so that some of it may be back already. Raises `StepFailed`, before anything is
+    renamed, if a place is taken or something is gone.
     """
     asides = execution.state().asides
     for item in asides:
-        _check_way_back(execution, item, begun_before=begun_before)
+        returned = begun_before and _has_returned(execution.state(), item, names.get(item.aside))
+        _check_way_back(execution, item, returned=returned)
     for item in reversed(asides):
         _return(execution, item)
     remove_emptied(execution)
     return f"{len(asides)} put back"
 
 
-def _check_way_back(
-    execution: Execution[SealedPlan], item: SetAside, *, begun_before: bool
-) -> None:
+def check_what_was_made(execution: RestoreExecution, *, old_may_be_back: bool) -> None:
+    """Raise `StepFailed` if something else is where this run has restored: it is not touched.
+
+    `old_may_be_back`: unless it is the old data, which somebody has brought back by hand.
+    """
+    state, run = execution.state(), execution.directory.id
+    returned = {move.path for move in execution.work.moves} - {item.path for item in state.asides}
+    for path in state.made:
+        if path in returned or not os.path.lexists(path) or not state.is_another(path):
+            continue
+        by_hand = any(state.has_come_from(item.aside, path) for item in state.asides)
+        if by_hand and old_may_be_back:
+            continue
+        raise StepFailed(
+            f"{path} is not what the run {run} has restored there.",
+            "Another directory has taken its place since; nothing in it is touched, and no server "
+            "that runs on it is stopped.",
+            next_steps=(
+                f"look at it, and where the old data is: pgrescue status {run}",
+                f"once it is moved away: pgrescue undo {run}",
+            ),
+        )
+
+
+def _check_way_back(execution: Execution[SealedPlan], item: SetAside, *, returned: bool) -> None:
     path, aside = Path(item.path), Path(item.aside)
     run = execution.directory.id
     if not aside.exists():
-        if item.done and not begun_before:
+        if item.done and not returned:
             raise StepFailed(
                 f"What was set aside is not at {aside} any more.",
                 "Somebody has moved or deleted it since.",
@@ -160,8 +188,12 @@ def check_still_there(execution: RestoreExecution) -> None:
     """Raise `StepFailed` if something that was set aside is gone: there is nothing to put back."""
     state = execution.state()
     for item in state.asides:
-        begun = any(path.startswith(item.path) for path in state.retired)
-        if item.done and not begun and not Path(item.aside).exists() and _is_ours(state, item.path):
+        if not item.done or Path(item.aside).exists():
+            continue
+        # Entries return to a directory that stays only after all that was restored is out of it.
+        retired = _retired_name(execution, item.path, contents_only=item.contents_only)
+        names = os.listdir(item.path) if retired in state.retired_whole else ()
+        if not _has_returned(state, item, names):
             raise StepFailed(
                 f"The old data is not at {item.aside} any more.",
                 "It was set aside there; somebody has moved or deleted it since.",
@@ -171,22 +203,44 @@ def check_still_there(execution: RestoreExecution) -> None:
             )
 
 
-def _is_ours(state: RunState, path: str) -> bool:
-    """Whether what is at a path is this run's own, or nothing."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return True
-    return (path, status.st_dev, status.st_ino) in state.identities
+def _has_returned(state: RunState, item: SetAside, names: Sequence[str] | None) -> bool:
+    """Whether what is in the place of something is that very thing, returned without a record.
+
+    `names`: of the entries, where only these were moved.
+    """
+    if not os.path.lexists(item.path):
+        return False
+    if item.contents_only:
+        return any(
+            os.path.lexists(Path(item.path, name)) for name in names or () if name not in STAYS
+        )
+    return not state.is_known(item.aside) or state.has_come_from(item.aside, item.path)
 
 
 def _make_way(execution: RestoreExecution, item: SetAside) -> None:
     """Retire what was restored, once: what is there afterwards is the old data coming back."""
     retired = _retired_name(execution, item.path, contents_only=item.contents_only)
-    if retired in execution.state().retired_whole:
+    if retired not in execution.state().retired_whole:
+        _clear_away(execution, item.path, contents_only=item.contents_only)
+
+
+def _clear_away(execution: RestoreExecution, path: str, *, contents_only: bool) -> None:
+    """Retire what is at a path. Also of nothing it is told that it is done with: what comes there
+    from now on makes way no more, however often the undo is tried."""
+    if _holds_something(Path(path), contents_only):
+        _retire(execution, path, contents_only=contents_only)
         return
-    if _holds_something(Path(item.path), item.contents_only):
-        _retire(execution, item.path, contents_only=item.contents_only)
+    retired = _retired_name(execution, path, contents_only=contents_only)
+    # An earlier try may have died between the rename and its record.
+    status = os.lstat(retired) if os.path.lexists(retired) else None
+    execution.journal.append(
+        Retired(
+            path=path,
+            retired=retired,
+            device=status.st_dev if status else None,
+            inode=status.st_ino if status else None,
+        )
+    )
 
 
 def _retired_name(execution: RestoreExecution, path: str, *, contents_only: bool) -> str:

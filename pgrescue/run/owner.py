@@ -12,14 +12,25 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.records import TakenOver
 from pgrescue.run.run_directory import RunDirectory, write_file
 from pgrescue.run.state import RunState
-from pgrescue.survey.host import operator
+from pgrescue.survey.host import host_name, operator
 
 _ASKED_BY = "abort-asked-by"
 
 
 def check_owner(state: RunState, *, taking_over: bool) -> None:
-    """Raise `Refused` if the run is somebody else's and is not to be taken over."""
-    if state.owner == operator() or taking_over:
+    """Raise `Refused` if the run is somebody else's, or another machine's, unless taken over."""
+    if taking_over:
+        return
+    if state.host != host_name():
+        raise Refused(
+            f"The run {state.run} is about the machine {state.host}; this is {host_name()}.",
+            "The paths in it are that machine's, whatever lies at the same paths here.",
+            next_steps=(
+                f"on {state.host}: pgrescue status {state.run}",
+                "if this is the same machine under a new name: the same command with --take-over",
+            ),
+        )
+    if state.owner == operator():
         return
     raise Refused(
         f"The run {state.run} belongs to {state.owner}.",

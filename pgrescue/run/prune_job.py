@@ -110,7 +110,8 @@ class PruneJob(Job[PruneExecution]):
 
     def _undo(self, before: RunState) -> FinalState:
         begun = before.begun("undo_move")
-        put_back = partial(old_data.return_all, self.execution, begun_before=begun)
+        names = {group.aside: group.names for group in self.execution.work.wal}
+        put_back = partial(old_data.return_all, self.execution, names, begun_before=begun)
         self.execution.do("undo_move", "Put back what was set aside", put_back)
         return "undone"
 

@@ -151,13 +151,19 @@ class Retiring(Record, frozen=True, tag="retiring"):
 
 
 class Retired(Record, frozen=True, tag="retired"):
-    """That rename is complete."""
+    """That rename is complete, or there was nothing to rename: what comes to `path` now is old."""
 
     path: str
     retired: str
     device: int | None = None
     inode: int | None = None
     """Of what is at `retired` now."""
+
+
+class Deleting(Record, frozen=True, tag="deleting"):
+    """About to delete something for good that nothing forbids to delete: there is no way back."""
+
+    path: str
 
 
 class Deleted(Record, frozen=True, tag="deleted"):
@@ -254,6 +260,7 @@ AnyRecord = (
     | Retiring
     | Retired
     | MadeDirectory
+    | Deleting
     | Deleted
     | Progress
     | Reached
@@ -274,5 +281,6 @@ ANNOUNCEMENTS = (
     ServerStarting,
     Moving,
     Retiring,
+    Deleting,
 )
 """Records after which something is done; the others tell what has been done."""

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pgrescue.errors import PgRescueError
+from pgrescue.errors import PgRescueError, TargetNotReached
 from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
@@ -19,6 +19,7 @@ from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
 from pgrescue.run.failures import failure_of
 from pgrescue.run.job import Job, check_facts
+from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.old_data_whereabouts import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
@@ -28,6 +29,7 @@ from pgrescue.run.state import RunState
 from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
 _SERVER_STEPS = ("start", "replay")
+_BEFORE_IT_MOVES = ("stop", "rescue_wal")
 _FILLING_STEPS = ("extract", "receive")
 """The first steps that write, once everything old is away."""
 
@@ -37,13 +39,11 @@ class RestoreJob(Job[RestoreExecution]):
 
     def work(self, purpose: Purpose, before: RunState) -> FinalState:
         """Do what the runner was started for."""
-        match purpose:
-            case "undo":
-                return self._undo(before)
-            case "discard":
-                return self._discard(before)
-            case _:
-                return self._restore(before)
+        if purpose == "discard":
+            return self._discard(before)
+        if before.step is not None:
+            check_no_later_run(self.execution.directory.id, before)
+        return self._undo(before) if purpose == "undo" else self._restore(before)
 
     def after_abort(self) -> Failure | None:
         """Leave no half-recovered server running behind an aborted run; never stop the old one."""
@@ -79,13 +79,17 @@ class RestoreJob(Job[RestoreExecution]):
             check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
         if not any(before.begun(step) for step in _FILLING_STEPS):
             check_places(execution)
+        old_data.check_what_was_made(execution, old_may_be_back=False)
         if execution.work.seed is not None and not before.asides:
             see_source(execution, execution.work.seed)
+        execution.accepts_less = before.error is not None and (
+            before.error.exit_code == TargetNotReached.exit_code
+        )
         goes_on = before.state == "waiting" or before.past_pause
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:
             again = (step.id in _SERVER_STEPS and not replayed) or (
-                step.id == "stop" and not self._old_data_is_away(before)
+                step.id in _BEFORE_IT_MOVES and self._old_server_may_have_run(before)
             )
             if before.done(step.id) and not again:
                 continue
@@ -94,10 +98,15 @@ class RestoreJob(Job[RestoreExecution]):
             self._do(step)
         return "succeeded"
 
-    def _old_data_is_away(self, before: RunState) -> bool:
-        """Until then a server may have been started on it while no runner was at work."""
+    def _old_server_may_have_run(self, before: RunState) -> bool:
+        """Until it is away, somebody may have started it while no runner was at work.
+
+        Then it has written more WAL, too, unless its `pg_wal` had moved.
+        """
+        work = self.execution.work
         filling = any(before.begun(step) for step in _FILLING_STEPS)
-        return filling or old_data.is_away(before, self.execution.work.data_directory)
+        has_moved = work.old_wal is not None and not Path(work.old_wal).is_dir()
+        return not (filling or has_moved or old_data.is_away(before, work.data_directory))
 
     def _do(self, step: Step) -> None:
         execution = self.execution
@@ -125,6 +134,7 @@ class RestoreJob(Job[RestoreExecution]):
     def _undo(self, before: RunState) -> FinalState:
         execution = self.execution
         old_data.check_still_there(execution)
+        old_data.check_what_was_made(execution, old_may_be_back=True)
         if before.asides or before.begun("start"):
             execution.do("undo_stop", "Stop the restored server", partial(stop, execution))
         put_back = partial(old_data.put_back, execution)

@@ -91,6 +91,8 @@ class RunState:
 
     run: str
     plan: str
+    host: str
+    """The machine that its plan was made for."""
     cluster: str
     data_directory: str
     operator: str
@@ -172,6 +174,11 @@ class RunState:
         status = os.lstat(path)
         return self.is_known(path) and (path, status.st_dev, status.st_ino) not in self.identities
 
+    def has_come_from(self, aside: str, path: str) -> bool:
+        """Whether what is at a path is what this run has once put at another."""
+        status = os.lstat(path)
+        return (aside, status.st_dev, status.st_ino) in self.identities
+
     def is_known(self, path: str) -> bool:
         """Whether the journal tells what this run made or put at a path."""
         return any(item[0] == path for item in self.identities)
@@ -186,6 +193,7 @@ def fold(plan: SealedPlan, journal: Iterable[AnyRecord]) -> RunState:
     state = RunState(
         run="",
         plan=plan.id,
+        host=plan.host,
         cluster=plan.cluster,
         data_directory=plan.place,
         operator=plan.operator,
@@ -266,14 +274,7 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
     match record:
         case records.StepBegan():
             steps = _with_step(state.steps, record.step, record.title, "running", None, None)
-            deletes = record.step == "delete_old" or record.step.startswith("discard ")
-            return replace(
-                state,
-                step=record.step,
-                steps=steps,
-                progress=None,
-                deletion_begun=state.deletion_begun or deletes,
-            )
+            return replace(state, step=record.step, steps=steps, progress=None)
         case records.StepEnded():
             steps = _with_step(state.steps, record.step, "", "done", record.seconds, record.result)
             return replace(state, steps=steps, progress=None)
@@ -342,13 +343,14 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
         case records.Retired():
             return replace(
                 state,
+                made=tuple(path for path in state.made if path != record.path),
                 retired_whole=(*state.retired_whole, record.retired),
                 identities=_known(state, record.retired, record.device, record.inode),
             )
         case records.Retiring():
-            made = tuple(path for path in state.made if path != record.path)
-            retired = tuple(dict.fromkeys((*state.retired, record.retired)))
-            return replace(state, made=made, retired=retired)
+            return replace(state, retired=tuple(dict.fromkeys((*state.retired, record.retired))))
+        case records.Deleting():
+            return replace(state, deletion_begun=True)
         case records.Deleted():
             return replace(
                 state,

@@ -16,6 +16,7 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Work
 from pgrescue.postgres.manifest import CHANGEABLE, Manifest
+from pgrescue.run.ownership import give
 
 _DAMAGED: tuple[type[Exception], ...] = (TruncatedArchive, DamagedArchive, *DECOMPRESSION_ERRORS)
 
@@ -61,7 +62,6 @@ class Unpacker:
         self._manifest = manifest
         self._report = report
         self._planned = planned
-        self._chown = os.geteuid() == 0
         self.written = Written()
 
     def write_all(self, entries: Iterator[SourceFile], destination: Destination) -> None:
@@ -102,7 +102,7 @@ class Unpacker:
                 place.mkdir(mode=self._work.mode)
             except FileExistsError as error:
                 raise _mismatch(place.name, "it is in the backup twice") from error
-            self._give(place)
+            give(place, self._work.owner, self._work.mode)
 
     def _write(self, entry: SourceFile, place: Path, listed: str) -> None:
         self._check_size(listed, entry.size)
@@ -116,7 +116,7 @@ class Unpacker:
             raise _mismatch(listed, "it is in the backup twice") from error
         size = 0
         with FileIO(fd, "wb") as file:
-            if self._chown:
+            if os.geteuid() == 0:
                 os.fchown(fd, self._work.owner.uid, self._work.owner.gid)
             for chunk in entry.chunks:
                 size += len(chunk)
@@ -152,11 +152,6 @@ class Unpacker:
         if self._manifest is not None or self._planned is None:
             return None
         return self._planned - self.written.data_bytes
-
-    def _give(self, place: Path) -> None:
-        if self._chown:
-            os.chown(place, self._work.owner.uid, self._work.owner.gid)
-        place.chmod(self._work.mode)
 
 
 def _write_whole(file: FileIO, chunk: bytes) -> None:

@@ -34,9 +34,13 @@ def host_name() -> str:
 
 
 def operator() -> str:
-    """Who is at the keyboard, also behind sudo and su."""
+    """Who is at the keyboard, also behind sudo and su.
+
+    The environment is only believed where sudo sets it: anybody can write there whom they like.
+    """
+    behind = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
     try:
-        return os.environ.get("SUDO_USER") or _login_name() or getpass.getuser()
+        return behind or _login_name() or getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
 

@@ -44,7 +44,7 @@ def test_exactly_that_plan(victim: Source) -> None:
 def test_altered_plan_is_refused(any_victim: Source) -> None:
     plan = keep_plan(any_victim, "--to-xid", str(any_victim.log.epochs[2].xid))
     reviewed = plan.read_text()
-    for alter in (another_target, another_command, another_place):
+    for alter in (another_target, another_command, another_place, one_more, one_less):
         content = json.loads(reviewed)
         alter(content)
         plan.write_text(json.dumps(content))
@@ -64,6 +64,15 @@ def another_command(content: dict[str, Any]) -> None:
 
 def another_place(content: dict[str, Any]) -> None:
     content["work"]["data_directory"] = "/srv/somewhere/else"
+
+
+def one_more(content: dict[str, Any]) -> None:
+    content["steps"][0]["approved_by"] = "anna"
+
+
+def one_less(content: dict[str, Any]) -> None:
+    """One that has a default, which it was planned with."""
+    del content["work"]["neighbours"]
 
 
 def test_something_else_is_no_plan(any_victim: Source) -> None:

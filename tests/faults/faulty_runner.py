@@ -65,6 +65,11 @@ class Fault:
                 _await_program(pid)
                 os.killpg(pid, signal.SIGSTOP)
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "ask to stop with the program held":
+                _await_program(pid)
+                os.killpg(pid, signal.SIGSTOP)
+                self._has_struck = True
+                os.kill(os.getpid(), signal.SIGTERM)
             case "kill the program":
                 self._has_struck = True
                 os.killpg(pid, signal.SIGKILL)

@@ -14,6 +14,7 @@ import pytest
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import servers_below, wait_until
 from tests.faults import remembering_client
+from tests.faults.faulty import created, run_with
 from tests.support.cluster import Workspace
 from tests.support.command import ROOT, document, finished
 from tests.support.source import Source, step_results
@@ -196,3 +197,23 @@ def test_a_segment_that_cannot_be_read_forbids_the_plan(
     kept.rename(newest)
     assert finished(source.restore("--to", "latest"))["state"] == "succeeded"
     assert source.place.rows() == source.log.expected("latest")
+
+
+@pytest.mark.parametrize("archived", [True, False])
+def test_commits_of_a_server_that_was_started_between_two_runners_are_not_lost(
+    victim: Source, archived: bool
+) -> None:
+    """A copy of its WAL was made before; the segment goes on in the archive, or in `pg_wal`."""
+    workspace, run = victim.workspace, created(victim)
+    run_with(run, {"what": "die", "when": "after", "event": "step_began", "word": "set_aside"})
+    assert not victim.place.is_running
+    victim.sandbox.start()
+    victim.log.mark("while no runner was at work")
+    if archived:
+        victim.sandbox.switch_wal()
+    victim.sandbox.crash()
+    workspace.run("resume", run.id, "--yes", check=True)
+    assert victim.place.rows() == victim.log.expected("latest")
+    (tail,) = victim.sandbox.directory.glob("data.pgrescue-*-wal/tail")
+    stale = set(os.listdir(tail)) & set(os.listdir(victim.sandbox.wal))
+    assert not stale, "a copy of what the archive has by now, maybe with more in it"

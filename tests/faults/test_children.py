@@ -125,6 +125,20 @@ def test_after_a_reboot_the_numbers_are_those_of_strangers(victim: Source, reboo
 
 
 @pytest.mark.slow
+def test_pg_combinebackup_is_ended_when_the_run_is_asked_to_stop(chained: Source) -> None:
+    """It may take hours."""
+    workspace = chained.workspace
+    run = created(chained, "--backup", chained.id_of("increment"))
+    fault = {"what": "ask to stop with the program held", "word": "pg_combinebackup"}
+    run_with(run, fault)
+    seen = status(workspace, run.id)
+    assert (seen["state"], seen["step"]) == ("aborted", "combine")
+    assert ours(workspace) == []
+    workspace.run("resume", run.id, "--yes", check=True)
+    assert chained.place.rows() == chained.log.expected("latest")
+
+
+@pytest.mark.slow
 def test_pg_combinebackup_is_killed(chained: Source) -> None:
     workspace = chained.workspace
     run = created(chained, "--backup", chained.id_of("increment"))

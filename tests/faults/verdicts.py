@@ -97,7 +97,7 @@ def gone_back(scene: Scene, case: Case) -> list[str]:
     begun = {one["step"] for one in told if one["event"] == "step_began"}
     restored = scene.status_by_command(case)["set_aside"]
     if not scene.undo(case):
-        if "delete_old" in begun:
+        if "deleting" in events:
             return gone_on(scene, case) if "finished" not in events else []
         wrong = scene.unlike_before() if not scene.kind.running else not_running_again(scene)
         if {"moving", "making_directory"} & events or "stop" in begun:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pgrescue.run.journal import Journal
-from pgrescue.run.records import Finished, Started, StepBegan
+from pgrescue.run.records import Deleting, Finished, Started, StepBegan
 from tests.refusals.conftest import Scene
 from tests.support.command import document
 from tests.support.files import differences, file_tree
@@ -61,6 +61,38 @@ def test_runs_are_undone_from_the_last_one_back(scene: Scene) -> None:
     assert scene.log.rows_visible() == [1, 2, 3, 4]
 
 
+def test_an_earlier_run_does_not_go_on_in_what_a_later_one_has_restored(scene: Scene) -> None:
+    """It would promote the other's server, tidy its settings, and take itself for restored."""
+    scene.restore("--to-xid", str(scene.log.epochs[1].xid)).check_returncode()
+    first = _state(scene)
+    assert first["state"] == "waiting"
+    scene.restore("--action", "promote").check_returncode()
+    second = _state(scene)["run"]
+    says_so = (second, f"pgrescue undo {second}", first["set_aside"])
+    refused(scene.run("resume", "--yes", first["run"]), REFUSED, *says_so)
+    refused(scene.run("undo", "--yes", first["run"]), REFUSED, *says_so)
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+    scene.run("discard", "--yes", second).check_returncode()
+    refused(scene.run("resume", "--yes", first["run"]), REFUSED, second, first["set_aside"])
+    refused(scene.run("undo", "--yes", first["run"]), REFUSED, second, first["set_aside"])
+    assert scene.log.rows_visible() == [1, 2, 3, 4]
+    assert Path(first["set_aside"]).exists()
+
+
+def test_a_run_whose_place_somebody_else_has_taken_touches_nothing(scene: Scene) -> None:
+    scene.restore("--to-xid", str(scene.log.epochs[1].xid)).check_returncode()
+    data = scene.sandbox.data
+    scene.sandbox.stop()
+    data.rename(data.with_name("restored"))
+    shutil.copytree(data.with_name("restored"), data, symlinks=True)
+    for path in (data, *data.rglob("*")):
+        os.chown(path, scene.sandbox.account.uid, scene.sandbox.account.gid, follow_symlinks=False)
+    before = file_tree(data)
+    for command in ("resume", "undo"):
+        refused(scene.run(command, "--yes"), 4, "is not what the run", "nothing in it is touched")
+    assert differences(before, file_tree(data)) == []
+
+
 def test_what_was_discarded_cannot_be_undone(scene: Scene) -> None:
     scene.restore("--action", "promote").check_returncode()
     scene.run("discard", "--yes").check_returncode()
@@ -86,6 +118,7 @@ def _fail_half_way(scene: Scene, run: str, aside: Path) -> None:
     journal = Journal(scene.workspace.state / "runs" / run / "journal.jsonl")
     journal.append(Started(purpose="discard", pid=1, process_start=0, boot_id="another"))
     journal.append(StepBegan(step=f"discard {aside}", title=f"Delete {aside}"))
+    journal.append(Deleting(path=str(aside)))
     shutil.rmtree(aside / "base" / "1")
     journal.append(Finished(state="failed"))
     journal.close()

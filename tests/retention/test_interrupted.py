@@ -190,9 +190,10 @@ def test_an_undo_does_not_overwrite_wal(source: Source) -> None:
 def test_an_undo_says_when_what_was_set_aside_is_gone(source: Source) -> None:
     last = finished(prune(source, "--keep-count", "1"))
     shutil.rmtree(_aside_wal(source))
-    said = refused(source.workspace.run("undo", str(last["run"]), "--yes", "--json"), 4, "not at")
-    assert str(source.sandbox.wal) in said["title"]
-    assert set(listed(source)) == {"third"}, "half of it is not put back"
+    for _ in range(2):
+        undo = source.workspace.run("undo", str(last["run"]), "--yes", "--json")
+        assert str(source.sandbox.wal) in refused(undo, 4, "not at")["title"]
+        assert set(listed(source)) == {"third"}, "half of it is not put back"
 
 
 def test_deleting_never_goes_through_a_link(source: Source) -> None:

@@ -64,6 +64,17 @@ def test_the_very_directory_is_deleted(aside: Aside) -> None:
     assert not aside.path.exists()
 
 
+def test_what_an_earlier_run_has_set_aside_in_it_is_not(tmp_path: Path) -> None:
+    """The directory could not be renamed then, and can be now."""
+    aside = Aside(tmp_path, contents_only=False)
+    kept = aside.path / ".pgrescue" / "earlier" / "old" / "base"
+    kept.mkdir(parents=True)
+    with pytest.raises(StepFailed, match="earlier/old is inside of it"):
+        aside.delete()
+    assert kept.exists()
+    assert not aside.execution().state().deletion_begun
+
+
 def test_another_directory_in_its_place_is_not(aside: Aside) -> None:
     aside.path.rename(aside.path.with_name("somewhere"))
     aside.path.mkdir()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pgrescue.errors import Refused
 from pgrescue.plan.model import Plan
 from pgrescue.run import records
-from pgrescue.run.journal import Journal, read_journal
+from pgrescue.run.journal import Journal, read_closely, read_journal
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.state import fold
 
@@ -37,6 +38,28 @@ def _write(path: Path, story: tuple[AnyRecord, ...] = STORY) -> bytes:
         journal.append(record)
     journal.close()
     return path.read_bytes()
+
+
+def test_damage_before_the_end_is_told_and_nothing_is_cut_off(tmp_path: Path) -> None:
+    """What follows tells where the old data is."""
+    path = tmp_path / "j"
+    lines = _write(path).splitlines(keepends=True)
+    lines[2] = b"\0" * (len(lines[2]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))
+    assert read_closely(path).damaged == 3
+    with pytest.raises(Refused, match=r"damaged: .* line 3"):
+        Journal(path)
+    assert path.read_bytes() == b"".join(lines)
+
+
+def test_records_that_only_a_newer_version_knows_are_not_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    newer = b'{"event": "sent_to_the_moon", "seq": %d}\n' % (len(STORY) + 1)
+    before = _write(path) + newer
+    path.write_bytes(before)
+    Journal(path).append(STORY[1])
+    assert path.read_bytes().startswith(before)
+    assert read_journal(path)[-1].seq == len(STORY) + 2
 
 
 def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -304,3 +305,105 @@ def test_a_directory_that_somebody_filled_is_not_taken_over(scene: Scene) -> Non
     with pytest.raises(StepFailed, match="not empty"):
         scene.execution().make_directory(str(scene.data))
     assert scene.tree() == scene.before
+
+
+@pytest.mark.parametrize("records", range(4))
+def test_an_undo_of_a_clone_killed_before_any_record_is_done_again(
+    tmp_path: Path, records: int
+) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    clone = tmp_path / "clone"
+    scene.plan = make_plan(str(clone))
+    scene.execution().make_directory(str(clone))
+    (clone / "base").write_text("new")
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(Journal, "append", _dying(Journal.append, records))
+        old_data.put_back(scene.execution())
+    old_data.put_back(scene.execution())
+    state = scene.execution().state()
+    assert not clone.exists()
+    assert [(Path(path) / "base").read_text() for path in state.retired] == ["new"]
+    assert state.is_known(state.retired[0])
+
+
+def _dying(append: Callable[[Journal, AnyRecord], None], records: int) -> Callable[..., None]:
+    left = iter(range(records))
+
+    def dying(journal: Journal, record: AnyRecord) -> None:
+        if next(left, None) is None:
+            raise _Killed
+        append(journal, record)
+
+    return dying
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_an_undo_killed_while_the_old_data_returns_to_an_empty_place(
+    scene: Scene, renames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was restored yet, as after a failure at the beginning: what is there is the old."""
+    (scene.data / "PG_VERSION").write_text("15")
+    (scene.data / "postgresql.conf").write_text("port = 1")
+    before = scene.tree()
+    old_data.set_aside(scene.execution())
+    scene.execution().make_directory(str(scene.data))
+    left, rename = iter(range(renames)), os.rename
+
+    def dying(source: Path, destination: Path) -> None:
+        if next(left, None) is None:
+            raise _Killed
+        rename(source, destination)
+
+    with monkeypatch.context() as patch, suppress(_Killed):
+        patch.setattr(os, "rename", dying)
+        old_data.put_back(scene.execution())
+    old_data.put_back(scene.execution())
+    assert scene.tree() == before
+
+
+def test_an_undo_that_is_repeated_leaves_the_returned_data_alone(scene: Scene) -> None:
+    """As after an abort, a kill or a reboot while the old server starts."""
+    old_data.set_aside(scene.execution())
+    scene.execution().make_directory(str(scene.data))
+    for _ in range(3):
+        old_data.put_back(scene.execution())
+        assert scene.tree() == scene.before
+
+
+def test_an_undo_does_not_move_what_somebody_has_put_in_the_place_of_the_restored(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    scene.data.rename(tmp_path / "restored")
+    scene.data.mkdir()
+    (scene.data / "precious").write_text("another cluster")
+    with pytest.raises(StepFailed, match="is not what the run"):
+        old_data.check_what_was_made(scene.execution(), old_may_be_back=True)
+    with pytest.raises(StepFailed, match="is not what the run"):
+        old_data.put_back(scene.execution())
+    assert (scene.data / "precious").read_text() == "another cluster"
+    assert (scene.aside / "base" / "1").read_text() == "old"
+
+
+def test_old_data_that_was_brought_back_by_hand_is_taken_for_that(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    scene.data.rename(tmp_path / "restored")
+    scene.aside.rename(scene.data)
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+    assert scene.execution().state().asides == ()
+
+
+def test_old_data_that_is_gone_is_missed_though_something_is_in_its_place(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.aside.rename(tmp_path / "moved away")
+    scene.data.mkdir()
+    (scene.data / "precious").write_text("another cluster")
+    with pytest.raises(StepFailed, match="any more"):
+        old_data.put_back(scene.execution())
+    assert scene.execution().state().asides

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from io import BufferedReader
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_copy_that_reads_otherwise_is_refused(
 
     def spoiled(file: BufferedReader, name: str) -> object:
         """As if one byte had changed on its way to the disk."""
-        path = Path(file.name)
+        path = Path(os.readlink(f"/proc/self/fd/{file.fileno()}"))
         content = bytearray(path.read_bytes())
         content[70_000] ^= 1
         path.write_bytes(content)
@@ -57,8 +58,35 @@ def test_a_copy_that_reads_otherwise_is_refused(
 
 def test_a_source_that_cannot_be_read_is_named(execution: RestoreExecution, tmp_path: Path) -> None:
     """/proc/self/mem gives an input/output error at its beginning."""
-    source = tmp_path / "00000001000000000000002A"
-    source.symlink_to("/proc/self/mem")
-    with pytest.raises(StepFailed, match=f"{source.name} cannot be read: Input/output error"):
-        copy_owned(execution, source, tmp_path / "copy")
+    with pytest.raises(StepFailed, match="mem cannot be read: Input/output error"):
+        copy_owned(execution, Path("/proc/self/mem"), tmp_path / "copy")
     assert not list(tmp_path.glob("copy*"))
+
+
+def test_a_link_is_neither_read_nor_written_through(
+    execution: RestoreExecution, tmp_path: Path
+) -> None:
+    """Root copies from and to directories in which the server's account may plant any link."""
+    secret, planted = tmp_path / "secret", tmp_path / "00000099.history"
+    secret.write_text("root's own")
+    planted.symlink_to(secret)
+    with pytest.raises(StepFailed, match="cannot be read"):
+        copy_owned(execution, planted, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    (tmp_path / "copy.pgrescue-new").symlink_to(secret)
+    source = tmp_path / "source"
+    source.write_bytes(CONTENT)
+    copy_owned(execution, source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == CONTENT
+    assert secret.read_text() == "root's own"
+
+
+def test_owner_and_mode_are_not_given_to_what_a_link_leads_to(
+    execution: RestoreExecution, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o755)
+    (tmp_path / "base").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic link"):
+        execution.give_to_owner(tmp_path / "base", 0o700)
+    assert other.stat().st_mode & 0o777 == 0o755

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pgrescue.errors import Refused
+from pgrescue.run.owner import check_owner
+from pgrescue.run.state import fold
+from pgrescue.survey.host import host_name, operator
+from tests.run.conftest import make_plan
 from tests.services.conftest import Stage
 from tests.support.cluster import cluster_config
 from tests.support.command import ROOT, Completed, document, finished, run_pgrescue
@@ -19,6 +24,7 @@ from tests.support.refused import refused
 from tests.support.runs import journal, wait_for_end, wait_for_step
 
 pytestmark = pytest.mark.server
+by_sudo = pytest.mark.skipif(os.geteuid() != 0, reason="only sudo's own word counts, to root")
 
 REFUSED = 3
 
@@ -31,6 +37,23 @@ def run_as(operator: str, stage: Stage, *args: str) -> Completed:
     )
 
 
+def test_an_ordinary_user_is_not_whom_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "anna")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert operator() != "anna"
+
+
+def test_a_run_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state directory that two machines share, or that was copied."""
+    plan = make_plan("/srv/main")
+    state = fold(replace(plan, host="db2", operator=operator()), [])
+    with pytest.raises(Refused, match="about the machine db2"):
+        check_owner(state, taking_over=False)
+    check_owner(state, taking_over=True)
+    check_owner(replace(state, host=host_name()), taking_over=False)
+
+
+@by_sudo
 def test_only_the_owner_acts(stage: Stage) -> None:
     epoch = stage.log.epochs[2]
     target = ("--to-xid", str(epoch.xid))
@@ -65,6 +88,7 @@ def test_only_the_owner_acts(stage: Stage) -> None:
 
 
 @pytest.mark.slow
+@by_sudo
 def test_stopping_a_run_at_work_takes_the_owner_too(stage: Stage) -> None:
     service = ServiceScript(stage.sandbox)
     go = stage.workspace.path / "go"

@@ -16,6 +16,7 @@ from tests.support.cluster import cluster_config
 from tests.support.command import document, finished
 from tests.support.files import differences, file_tree
 from tests.support.people import plain_user, run_as, unavailable
+from tests.support.places import free_port
 from tests.support.refused import refused, unchanged
 
 pytestmark = pytest.mark.server
@@ -85,6 +86,26 @@ def test_root_leaves_everything_to_the_owner(stage: Stage, group: bool) -> None:
     _belongs_to(stage.sandbox.account, stage.sandbox.data, *modes)
     (staging,) = stage.sandbox.directory.glob("data.pgrescue-*-wal")
     _belongs_to(stage.sandbox.account, staging, *modes)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="for root only")
+def test_what_is_made_on_the_way_to_a_tablespace_is_open_to_the_owner(stage: Stage) -> None:
+    """As root with the umask of a careful administrator."""
+    stage.sandbox.create_tablespace("fast")
+    stage.sandbox.sql("create table elsewhere tablespace fast as select 1 n")
+    stage.sandbox.base_backup("with a tablespace", "-Ft")
+    clone = stage.sandbox.directory / "clone"
+    before = os.umask(0o077)
+    try:
+        options = ("--into", str(clone), "--port", str(free_port()), "--to", "immediate")
+        done = stage.workspace.run(
+            "restore", *options, "--action", "promote", "--yes", "--json", check=True
+        )
+    finally:
+        os.umask(before)
+    assert finished(done)["state"] == "succeeded"
+    made = Path(f"{clone}.tablespaces")
+    assert (made.stat().st_uid, made.stat().st_mode & 0o777) == (stage.sandbox.account.uid, 0o700)
 
 
 def test_owner_needs_no_root(stage: Stage, owner: Account) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pgrescue.plan.model import Stop
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.records import Reached
+from pgrescue.run.state import ReachedPoint
 
 _PAGE = 8192
 _LONGEST_PAGE_HEADER = 40
@@ -41,6 +42,16 @@ def surprise(stop: Stop, lsn: Lsn, *, was_running: bool) -> str | None:
             "and its end the old server wrote more."
         )
     return f"Recovery went up to {lsn}; the plan foretold {stop.replayed_to}."
+
+
+def falls_short(stop: Stop, reached: ReachedPoint) -> bool:
+    """Whether recovery to the end of the WAL has missed a transaction that the plan saw there."""
+    if stop.kind != "end_of_wal" or stop.replayed_to is None or reached.lsn is None:
+        return False
+    if reached.lsn >= stop.replayed_to or is_foretold(stop, reached.lsn):
+        return False
+    kept = stop.last_kept
+    return kept is not None and (reached.time is None or reached.time < kept.time)
 
 
 def is_foretold(stop: Stop, lsn: Lsn) -> bool:

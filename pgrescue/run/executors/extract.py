@@ -21,16 +21,18 @@ from pgrescue.plan.work import (
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
+from pgrescue.postgres.service import Command
 from pgrescue.run.deletion import make_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import tool_failed
+from pgrescue.run.programs import Completed
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
 HELD_BACK = "pg_control"
 """Name under which `pg_control` waits in the staging directory."""
 _WAL_DIRECTORIES = ("archive_status", "summaries")
-_COMBINE_TIMEOUT_SECONDS = 7 * 24 * 3600.0
+_POLL_SECONDS = 0.1
 
 
 def extract(execution: RestoreExecution) -> str:
@@ -122,7 +124,7 @@ def combine(execution: RestoreExecution) -> str:
     for item in work.chain[-1].tablespaces:
         tablespace_root(execution, item)
         make_anew(execution, combined_tablespace(work, item))
-    completed = execution.programs.run(combine_command(work), _COMBINE_TIMEOUT_SECONDS)
+    completed = _run_to_the_end(execution, combine_command(work))
     if completed.exit_code != 0:
         raise tool_failed(
             completed.output,
@@ -141,12 +143,24 @@ def combine(execution: RestoreExecution) -> str:
     return f"{len(work.chain)} backups combined"
 
 
+def _run_to_the_end(execution: RestoreExecution, command: Command) -> Completed:
+    """However long it takes; it is ended with us, when a stop is asked for or a disk fills up."""
+    running = execution.programs.start(command)
+    try:
+        while (completed := running.poll()) is None:
+            execution.wait(_POLL_SECONDS)
+    except BaseException:
+        running.end()
+        raise
+    return completed
+
+
 def _make_unstartable(execution: RestoreExecution, path: str) -> Path:
     """An empty directory in which no server starts, not even while it is emptied."""
     if path in execution.state().made:
         Path(path, PG_CONTROL).unlink(missing_ok=True)
     make_anew(execution, path)
-    Path(path).chmod(COMBINED_MODE)
+    execution.give_to_owner(Path(path), COMBINED_MODE)
     return Path(path)
 
 
@@ -166,7 +180,7 @@ def settle_tablespace(
 ) -> None:
     """Move a tablespace's files to their place and point the link in `pg_tblspc` there."""
     for version in source.iterdir():
-        target = Path(item.destination, version.name)
+        target = tablespace_root(execution, item) / version.name
         make_anew(execution, str(target))
         # One by one: the directory itself stays the one that the journal knows.
         for entry in sorted(version.iterdir()):
@@ -251,11 +265,16 @@ def _version_directories(execution: RestoreExecution, root: Path) -> Callable[[s
 
 
 def tablespace_root(execution: RestoreExecution, item: TablespaceWork) -> Path:
+    """A tablespace's directory by the name that it has without links, made if it is missing.
+
+    By that name the old one is set aside, too: the journal must know both as the same place.
+    """
     root = Path(item.destination)
     if not root.exists():
-        root.mkdir(mode=execution.work.mode, parents=True)
+        execution.make_parents(root)
+        root.mkdir(mode=execution.work.mode)
         execution.give_to_owner(root, execution.work.mode)
-    return root
+    return Path(os.path.realpath(root))
 
 
 def _reporter(execution: RestoreExecution, total: int | None) -> Callable[[int, str], None]:

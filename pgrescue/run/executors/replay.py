@@ -25,7 +25,7 @@ from pgrescue.postgres.postmaster import (
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
 from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.executors.arrival import arrival, is_foretold, surprise
+from pgrescue.run.executors.arrival import arrival, falls_short, is_foretold, surprise
 from pgrescue.run.explained import server_failed
 from pgrescue.run.records import Reached
 from pgrescue.wal.segment import SegmentId
@@ -199,7 +199,9 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
     if watch.had_ended:
         _check_it_is_on_its_new_timeline(execution, log, status)
         lsn, moment = _left_at(work, log), log.last_commit_time
-    _journal_reached(execution, lsn, moment, log, timeline, was_open=was_open)
+    had_ended = was_open or watch.had_ended
+    _journal_reached(execution, lsn, moment, log, timeline, had_ended=had_ended)
+    _check_it_is_all(execution)
     if work.at_the_end == "pause" and not status.in_recovery:
         execution.note(
             "The server did not pause at the target but opened for writing: it was not ready for "
@@ -207,6 +209,25 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
         )
     where = f"at {status.replayed}" if status.replayed else ""
     return " ".join(part for part in (log.stop or "recovery has ended", where) if part)
+
+
+def _check_it_is_all(execution: RestoreExecution) -> None:
+    """Raise `TargetNotReached` if commits that the plan saw are missing, until that is accepted."""
+    reached, stop = execution.state().reached, execution.plan.stop
+    if execution.accepts_less or reached is None or not falls_short(stop, reached):
+        return
+    run, work = execution.directory.id, execution.work
+    deletes = ", and deletes the old data" if work.old_data == "delete" and work.moves else ""
+    raise TargetNotReached(
+        "Recovery ended before the end of the WAL that the plan saw.",
+        f"It went up to {reached.lsn}; the plan saw WAL up to {stop.replayed_to}. What the archive "
+        "had then, or what was rescued, it did not get.",
+        next_steps=(
+            "see what is missing: pgrescue timeline",
+            f"pgrescue undo {run}",
+            f"pgrescue resume {run}   accepts what was reached{deletes}",
+        ),
+    )
 
 
 def _check_it_is_on_its_new_timeline(
@@ -253,12 +274,12 @@ def _journal_reached(
     log: RecoveryLog,
     timeline: int | None,
     *,
-    was_open: bool = False,
+    had_ended: bool = False,
 ) -> None:
-    """Write down where recovery has ended; `was_open`: it had before the server's last start."""
+    """Write down where recovery has ended; `had_ended`: it had before the server's last start."""
     known = execution.state().reached
     has_forgotten = lsn is None and log.redo_done is None
-    if known is not None and known.lsn is not None and (has_forgotten or was_open):
+    if known is not None and known.lsn is not None and (has_forgotten or had_ended):
         return  # recovery had ended before: what the server says now is about another start
     moment = moment or log.last_commit_time
     stop, xid = execution.plan.stop, log.stopped_after_xid

@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pgrescue.catalog.entries import open_regular
 from pgrescue.errors import StepFailed
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.ownership import create_anew
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.wal_tail import look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
@@ -43,6 +45,9 @@ def rescue_wal(execution: RestoreExecution) -> str:
     for name in (*found.names, *histories):
         execution.check_abort()
         copy_owned(execution, source / name, Path(tail, name))
+    for name in {*os.listdir(tail)} - {*found.names, *histories}:
+        # Of an earlier try: the old server, started since, has archived it by now, maybe with more.
+        Path(tail, name).unlink()
     sync_directory(Path(tail))
     if not found.names:
         return "0 segments that the archive lacks"
@@ -59,7 +64,7 @@ def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> 
     temporary = destination.with_name(f"{destination.name}.pgrescue-new")
     read = hashlib.sha256()
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(create_anew(temporary, 0o600), "wb") as file:
             for chunk in _chunks(execution, source):
                 read.update(chunk)
                 file.write(chunk)
@@ -67,7 +72,7 @@ def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> 
             os.fsync(file.fileno())
             # What is in memory only is dropped, so that the copy is read from where it lies.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        with temporary.open("rb") as file:
+        with open_regular(temporary) as file:
             copied = hashlib.file_digest(file, "sha256")
         if copied.digest() != read.digest():
             raise StepFailed(
@@ -88,7 +93,7 @@ def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> 
 
 def _chunks(execution: RestoreExecution, source: Path) -> Iterator[bytes]:
     try:
-        with source.open("rb", buffering=0) as file:
+        with open_regular(source) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
     except OSError as error:

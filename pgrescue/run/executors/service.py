@@ -21,6 +21,7 @@ from pgrescue.postgres.server_log import LogFollower, end_of_log
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.manager import check_manager_lets_go
 from pgrescue.run.explained import server_failed
+from pgrescue.run.ownership import create_anew
 from pgrescue.run.programs import Running
 from pgrescue.run.records import ServerStarting
 
@@ -164,6 +165,6 @@ def await_start_command(execution: RestoreExecution) -> None:
 
 def _prepare_log(execution: RestoreExecution, log: Path) -> None:
     """pg_ctl opens the log as the server's account, which may not create files beside the data."""
-    if execution.work.service.kind == "pg_ctl" and not log.exists():
-        log.touch(mode=0o600)
+    if execution.work.service.kind == "pg_ctl" and not os.path.lexists(log):
+        os.close(create_anew(log, 0o600))
         execution.give_to_owner(log, 0o600)

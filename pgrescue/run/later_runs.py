@@ -1,0 +1,58 @@
+"""Runs that have worked on the same place since: what lies there is theirs by now."""
+
+from __future__ import annotations
+
+from pgrescue.errors import Refused
+from pgrescue.run.run_directory import list_runs
+from pgrescue.run.state import RunState
+
+_OF_ONE_PLACE = "restore"
+_FILLING_STEPS = ("extract", "receive")
+
+
+def check_no_later_run(run: str, state: RunState) -> None:
+    """Raise `Refused` if a later run has restored into the same place and was not undone.
+
+    To go on with the earlier one, or to undo it, would work on what the later one has restored.
+    """
+    if state.kind != _OF_ONE_PLACE:
+        return  # what a removal set aside lies beside that of others
+    later = [other for other in _others(run, state) if _is_later(other, state)]
+    if not later:
+        return
+    newest = max(later, key=lambda other: other.run)
+    ways = [f"pgrescue undo {newest.run}"] if not newest.deletion_begun else []
+    if state.set_aside is not None:
+        ways.append(f"or look at what {run} has set aside: {state.set_aside}")
+    raise Refused(
+        f"A later run, {newest.run}, has worked on the same place: it is {newest.state}.",
+        f"To go on with {run}, or to undo it, would mix the two.",
+        next_steps=tuple(ways),
+    )
+
+
+def _others(run: str, state: RunState) -> list[RunState]:
+    """Runs on the same data directory that have changed something, and that count."""
+    found = []
+    for other in list_runs():
+        theirs = other.state()
+        if other.id == run or theirs.kind != _OF_ONE_PLACE or theirs.state == "undone":
+            continue
+        filled = bool(theirs.asides) or any(map(theirs.begun, _FILLING_STEPS))
+        if theirs.data_directory == state.data_directory and filled:
+            found.append(theirs)
+    return found
+
+
+def _is_later(other: RunState, state: RunState) -> bool:
+    """By what has set aside what; by their names where neither has: a clock may have been set."""
+    if _has_set_aside_what(other, state):
+        return True
+    return other.run > state.run and not _has_set_aside_what(state, other)
+
+
+def _has_set_aside_what(later: RunState, earlier: RunState) -> bool:
+    """Whether the directory that one run has made is what another one has renamed."""
+    place = earlier.data_directory
+    made = {item[1:] for item in earlier.identities if item[0] == place}
+    return any(item[1:] in made for item in later.identities if item[0] != place)

@@ -77,7 +77,7 @@ def _saved(file: Path) -> Plan:
     from pgrescue.plan.model import Plan
     from pgrescue.run.run_directory import load_plan
 
-    plan = load_plan(file)
+    plan = load_plan(file, by_hand=True)
     if not isinstance(plan, Plan):
         raise UsageError(
             f"{file} is no plan of a restore.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from pgrescue.codec import SCHEMA, fingerprint, to_plain
+from pgrescue.codec import SCHEMA, dumps, fingerprint, loads, to_plain
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.postgres.account import Account
@@ -112,9 +112,13 @@ def seal(plan: P) -> P:
     return replace(plan, id=_seal_of(plan))
 
 
-def check_seal(plan: SealedPlan) -> None:
-    """Raise `Refused` if the plan is not what was sealed."""
-    if _seal_of(plan) != plan.id:
+def check_seal(plan: SealedPlan, *, exactly: object = None) -> None:
+    """Raise `Refused` if the plan is not what was sealed.
+
+    `exactly`: what it was read from, which must say the same and nothing else.
+    """
+    has_more = exactly is not None and exactly != loads(dumps(plan))
+    if has_more or _seal_of(plan) != plan.id:
         raise Refused(
             f"The plan {plan.id} was altered after it was made.",
             "Its content does not match its id.",

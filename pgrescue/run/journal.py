@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from pgrescue.codec import dumps, from_plain, has_surrogates, loads, to_plain
+from pgrescue.errors import Refused
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.records import ANNOUNCEMENTS, AnyRecord, Progress
 
@@ -121,55 +122,77 @@ def parse_line(line: bytes) -> AnyRecord | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A journal as it was found."""
+
+    records: list[AnyRecord]
+    last: int
+    """The number of the last whole record, be it of a kind that only a newer version knows."""
+    size: int
+    """Bytes up to its end."""
+    damaged: int | None
+    """The line that cannot be read though whole ones follow: no death of a writer leaves that."""
+
+
 def read_journal(path: Path) -> list[AnyRecord]:
     """Every whole record in order; a torn line ends the journal."""
+    return read_closely(path).records
+
+
+def read_closely(path: Path) -> Read:
+    """The same, and what there is to say of the file itself."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return []
-    return list(_whole_records(data))
-
-
-def _whole_records(data: bytes) -> Iterator[AnyRecord]:
-    expected = 1
-    for line in data.split(b"\n")[:-1]:
+        data = b""
+    records: list[AnyRecord] = []
+    last = size = 0
+    lines = data.split(b"\n")[:-1]
+    for line in lines:
         record = parse_line(line)
-        if record is None:
-            if not _is_later_kind(line, expected):
-                return
-        else:
-            if record.seq != expected:
-                return
-            yield record
-        expected += 1
+        number = _number_of(line) if record is None else record.seq
+        if number != last + 1:
+            break
+        if record is not None:
+            records.append(record)
+        last, size = last + 1, size + len(line) + 1
+    follow = any((_number_of(line) or 0) > last for line in lines[last + 1 :])
+    return Read(records, last, size, last + 1 if follow else None)
 
 
-def _is_later_kind(line: bytes, expected: int) -> bool:
-    """A well-formed record of a kind that a newer version writes: skipped, not torn."""
+def _number_of(line: bytes) -> int | None:
+    """The number of a well-formed record, also of a kind that a newer version writes."""
     try:
         plain = loads(line)
     except msgspec.MsgspecError:
-        return False
-    return isinstance(plain, dict) and plain.get("seq") == expected
+        return None
+    number = plain.get("seq") if isinstance(plain, dict) else None
+    return number if isinstance(number, int) else None
 
 
 def _repair(path: Path) -> int:
     """Cut off a torn tail so that the next record starts on a line of its own.
 
-    Returns the number of the last whole record.
+    Returns the number of the last whole record. Raises `Refused` for a journal that is damaged
+    before its end: what follows tells where things are, and is all that does.
     """
-    records = read_journal(path)
-    if not path.exists():
-        return 0
-    last = records[-1].seq if records else 0
-    data = path.read_bytes()
-    lines = data.split(b"\n")
-    whole = b"".join(line + b"\n" for line in lines[:last])
-    if whole != data:
+    found = read_closely(path)
+    if found.damaged is not None:
+        raise Refused(
+            f"The run's journal is damaged: {path}, line {found.damaged}.",
+            "The lines after it are whole, and what they tell must not get lost.",
+            next_steps=(
+                f'see what was moved where: grep -E \'"moved|"retir|"delet\' {path}',
+                f"once line {found.damaged} is as it was, from a copy of the file: "
+                f"pgrescue status {path.parent.name}",
+            ),
+        )
+    if path.exists() and path.stat().st_size != found.size:
         with path.open("r+b") as file:
-            file.truncate(len(whole))
+            file.truncate(found.size)
             os.fsync(file.fileno())
-    return last
+    return found.last
 
 
 def plain_record(record: AnyRecord) -> dict[str, object]:

@@ -17,7 +17,7 @@ from pgrescue.codec import dumps, from_plain, loads
 from pgrescue.config.state import state_directory
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.model import Plan
-from pgrescue.plan.sealed import SealedPlan
+from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
@@ -87,7 +87,12 @@ class RunDirectory:
 
     def state(self) -> RunState:
         """The run's state now."""
-        return self.as_seen(fold(self.plan(), journal.read_journal(self.journal_path)))
+        found = journal.read_closely(self.journal_path)
+        state = self.as_seen(fold(self.plan(), found.records))
+        if found.damaged is None:
+            return state
+        told = f"Its journal is damaged at line {found.damaged}: what came after is not told here."
+        return replace(state, notes=(*state.notes, told))
 
     def as_seen(self, state: RunState) -> RunState:
         """What the journal tells, unless its runner is gone without a word.
@@ -266,11 +271,18 @@ def _kept_at(plan_id: str) -> Path:
     return state_directory() / "plans" / f"{plan_id}.json"
 
 
-def load_plan(path: Path) -> SealedPlan:
-    """Read a plan of any kind from a file; raises `UsageError` if it is none."""
+def load_plan(path: Path, *, by_hand: bool = False) -> SealedPlan:
+    """Read a plan of any kind from a file; raises `UsageError` if it is none.
+
+    `by_hand`: it comes from outside, and must be what this program has written to the letter:
+    raises `Refused` for anything more or less.
+    """
     try:
         plain = loads(path.read_bytes())
-        return from_plain(plain, _kind_of(plain))
+        plan = from_plain(plain, _kind_of(plain))
+        if by_hand:
+            check_seal(plan, exactly=plain)
+        return plan
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.", next_steps=(_HOW_TO_PLAN,)

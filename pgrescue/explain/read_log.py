@@ -18,6 +18,8 @@ _COMPANIONS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "B
 _LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text>.*)")
 _PID = re.compile(r"\[(\d+)\]")
 _TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): ")
+_ANOTHER_TOOL = re.compile(r"(?:[\d-]+ [\d:.]+ P\d+ +)?(?:ERROR|FATAL|CRITICAL): \S")
+"""Barman's and pgBackRest's lines, with one blank: a server puts two."""
 _SERVER = re.compile(r"(?:[\w./-]*/)?(?:postgres|postmaster): ")
 _CSV = re.compile(rf'^\d{{4}}-\d\d-\d\d [\d:.]+ [^",]*,.*,(?:{_LEVELS}),')
 _CSV_PID, _CSV_LEVEL, _CSV_MESSAGE, _CSV_DETAIL = 3, 11, 13, 14
@@ -90,7 +92,7 @@ def _plain(number: int, line: str, current: Message | None) -> Message | None:
     if _TOOL.match(line):
         # It may quote a level of the server: "pg_basebackup: error: ... FATAL:  no entry".
         return Message(number, "TOOL", text)
-    match = _LINE.search(line)
+    match = None if _ANOTHER_TOOL.match(line) else _LINE.search(line)
     if match is None:
         return Message(number, "OUTPUT", text)
     if match["level"] in _COMPANIONS:

@@ -29,6 +29,12 @@ _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _OF_A_SERVER = re.compile(r"\[\d+\][^\[\]]*?\b[^\W\d_]+:  \S")
 """Behind the number of a process: how grave it is, a colon, two blanks."""
 _UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
+_OTHER_TOOL = re.compile(
+    r"^(?:[\w./-]+:? )?(?:error|fatal|critical)\b(?: \d+)? ?:|\b(?:ERROR|FATAL|CRITICAL): \S"
+    r"|^(?:\w+\.)*\w*(?:Error|Exception): ",
+    re.IGNORECASE,
+)
+"""How tools that are not PostgreSQL's say that they have failed."""
 _SYMPTOMS = {
     "target_not_reached": None,
     "wal_does_not_fit": ("checkpoint_wal_missing", "timeline_not_a_child"),
@@ -126,6 +132,7 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
     source: dict[str, str] = {}
     course: ServerStart | None = None
     holds: dict[tuple[str, str], bool] = {}
+    alone = all(message.level in ("TOOL", "OUTPUT") for message in start.messages)
     for message in start.messages:
         if named := _RESTORED.match(message.text):
             source["restored"] = named[1]
@@ -146,9 +153,7 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
                 _keep(groups, rule, {**context, **source, **facts}, message)
                 break
         else:
-            if message.is_fatal or (
-                message.level == "TOOL" and _UNEXPLAINED_TOOL.search(message.text[:EXAMINED])
-            ):
+            if message.is_fatal or _is_a_tools_failure(message, alone=alone):
                 unknown.setdefault(message.text, []).append(message)
     found = [_weighed_unknown(messages, start) for messages in unknown.values()]
     found += silent_failures(start, context, host)
@@ -164,6 +169,14 @@ def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
             if rule.only_with_failure
         ]
     return _ordered([*found, *told])
+
+
+def _is_a_tools_failure(message: Message, *, alone: bool) -> bool:
+    """`alone`: there is no server's message beside it, of which it would be a part."""
+    pattern = {"TOOL": _UNEXPLAINED_TOOL, "OUTPUT": _OTHER_TOOL if alone else None}.get(
+        message.level
+    )
+    return pattern is not None and bool(pattern.search(message.text[:EXAMINED]))
 
 
 def _keep(groups: _Groups, rule: Rule, facts: dict[str, str], message: Message) -> None:

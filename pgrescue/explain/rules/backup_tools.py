@@ -221,6 +221,7 @@ BACKUP_TOOLS = (
             r'"(?P<path>[^"]+)" is present in the manifest but not (?:on disk|in)',
             r'"(?P<path>[^"]+)" is present (?:on disk|in .*) but not in the manifest',
             r'checksum mismatch for file "(?P<path>[^"]+)"',
+            r"invalid checksum '(?P<path>[^']+)'",
         ),
         title="The backup is not what its manifest says: {path}.",
         cause="A file was changed, lost or added after the backup was taken.",
@@ -249,12 +250,28 @@ BACKUP_TOOLS = (
             r"gzip: (?P<path>.*?): unexpected end of file",
             r"gzip: (?P<path>.*?): invalid compressed data",
             r"tar: Skipping to next header",
+            r"tar: Error is not recoverable",
+            r"EOFError: Compressed file ended before the end-of-stream marker",
+            r"tarfile\.ReadError: unexpected end of data",
+            r"Error \d+ : Unfinished stream",
             r"(?:zstd|lz4|unlz4).*(?:premature end|unfinished|Decoding error|checksum)",
         ),
         title="The backup's tar file is cut off or damaged.",
         cause="It ends too early, or its compressed data does not match its checksum. What was "
         "unpacked so far is not usable.",
         next=("pgrescue verify BACKUP", "pgrescue catalog   for another backup"),
+        unchanged=BACKUP_UNCHANGED,
+    ),
+    Rule(
+        code="target_before_backup_ends",
+        patterns=(
+            r"The requested target time (?P<wanted>.+) is before the backup end time (?P<end>.+)",
+        ),
+        title="The backup is too new: it ends at {end}, the target is {wanted}.",
+        cause="Barman refused before it wrote anything. A restore begins at a backup's end, and "
+        "from there it only goes forwards.",
+        levels=("OUTPUT",),
+        next=("choose a backup that ended before the target: barman list-backups SERVER",),
         unchanged=BACKUP_UNCHANGED,
     ),
     Rule(

@@ -89,6 +89,17 @@ SERVING = (
         next=("pgrescue status",),
     ),
     Rule(
+        code="no_server",
+        patterns=(
+            r"psql: error: connection to server .*failed: (?:No such file|Connection refused)",
+        ),
+        title="No server answers there.",
+        cause="It does not run, has not opened yet, or has another port or socket directory.",
+        weight="consequence",
+        levels=("OUTPUT",),
+        next=("pgrescue explain SERVER_LOG", "pgrescue doctor"),
+    ),
+    Rule(
         code="not_started",
         patterns=(
             r"pg_ctl: could not start server",

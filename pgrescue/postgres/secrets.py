@@ -19,14 +19,24 @@ _ASSIGNED = re.compile(
 
 A file that holds one, as in `passfile=`, is not hidden.
 """
-_AS_ARGUMENT = re.compile(rf"(--{_NAME}\s+|(?:^|\s)(?:-u|--user)\s+[^\s:]+:)\S+", re.IGNORECASE)
+_AS_ARGUMENT = re.compile(
+    rf"(--{_NAME}\s+|(?:^|\s)(?:-u\s*|--user[= ]\s*)[^\s:]+:"
+    r"|\bsshpass\s+-p\s*|\s-pass(?:in|out)?\s+pass:)\S+",
+    re.IGNORECASE,
+)
+_IN_HEADER = re.compile(
+    r"(\b(?:(?:proxy-)?authorization|x-[\w-]*(?:key|token|secret))\s*:\s*"
+    r"(?:(?:bearer|basic|token)\s+)?)[^\s'\"]+",
+    re.IGNORECASE,
+)
+"""`-H 'Authorization: Bearer x'`, `X-Api-Key: x`."""
 _IN_URI = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/'\"]*@")
 """`postgresql://user:password@host`."""
 
 
 def without_passwords(text: str) -> str:
     """The text with every password in it hidden."""
-    for pattern in (_ASSIGNED, _AS_ARGUMENT):
+    for pattern in (_ASSIGNED, _AS_ARGUMENT, _IN_HEADER):
         text = pattern.sub(rf"\1{HIDDEN}", text)
     return _IN_URI.sub(rf"\1{HIDDEN}@", text)
 

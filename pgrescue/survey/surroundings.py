@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,8 +20,16 @@ from pgrescue.survey.filesystem import mounts_inside
 
 _DEPTH = 4
 """How far below a data directory others are looked for."""
-_ITS_OWN = ("pg_", "pgsql_tmp", INSIDE)
-"""How names begin that PostgreSQL, or pgrescue for what it set aside, uses in a data directory."""
+_ITS_OWN = frozenset(
+    {
+        *("base", "global", "pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_multixact"),
+        *("pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat", "pg_stat_tmp"),
+        *("pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact", "pgsql_tmp", INSIDE),
+    }
+)
+"""What PostgreSQL makes in a data directory (`initdb.c`), and pgrescue for what it sets aside."""
+_OF_A_BACKUP = re.compile(r"backup_manifest|backup_label|base\.tar(?:\.\w+)?")
+_WAL = re.compile(r"[0-9A-F]{24}(?:\.(?:gz|bz2|lz4|xz|zst|partial))?")
 
 
 def surroundings(
@@ -43,7 +52,7 @@ def surroundings(
         neighbours=tuple(_neighbours(os.path.realpath(own), going, places, known)),
         known=tuple(known),
         backups=dict(backups or {}),
-        kept=dict(kept or {}),
+        kept={**_kept_below(going), **(kept or {})},
         mounts=tuple(sorted({mount for path in going for mount in mounts_inside(path)})),
     )
 
@@ -113,9 +122,25 @@ def _neighbours(
     for place in places:
         found |= {str(path) for path in Path(place).parents if _is_data_directory(path)}
     for place in going:
-        found |= {str(path) for path in _below(Path(place), _DEPTH)}
+        found |= {str(path) for path in _below(Path(place), _DEPTH) if _is_data_directory(path)}
     for directory in sorted(found - {own}):
         yield Neighbour(directory, directory in served, outside_of(Path(directory)))
+
+
+def _kept_below(going: Sequence[str]) -> dict[str, str]:
+    """Backups and archived WAL that no configuration names, inside of what is to be moved."""
+    kept: dict[str, str] = {}
+    for place in going:
+        for path in _below(Path(place), _DEPTH):
+            try:
+                names = os.listdir(path)
+            except OSError:
+                continue
+            if any(map(_OF_A_BACKUP.fullmatch, names)):
+                kept[str(path)] = "What looks like a backup"
+            elif any(map(_WAL.fullmatch, names)):
+                kept[str(path)] = "What looks like archived WAL"
+    return kept
 
 
 def _is_data_directory(path: Path) -> bool:
@@ -124,18 +149,17 @@ def _is_data_directory(path: Path) -> bool:
 
 
 def _below(directory: Path, depth: int) -> Iterator[Path]:
-    """Data directories inside, but where PostgreSQL keeps its own files and nobody others."""
+    """Directories inside, but where PostgreSQL keeps its own files and nobody others."""
     try:
         entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
-        if entry.name.isdigit() or entry.name.startswith(_ITS_OWN):
+        if entry.name.isdigit() or entry.name in _ITS_OWN:
             continue
         if not entry.is_dir(follow_symlinks=False):
             continue
         path = directory / entry.name
-        if _is_data_directory(path):
-            yield path
-        elif depth:
+        yield path
+        if depth and not _is_data_directory(path):
             yield from _below(path, depth - 1)

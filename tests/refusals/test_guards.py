@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +271,41 @@ def test_another_backup_inside_the_data_directory(scene: Scene, config: ClusterC
         refused(completed, REFUSED, f"is stored in {scene.sandbox.data}", f"move {inside}")
     finally:
         shutil.rmtree(inside)
+
+
+def a_backup(inside: Path, scene: Scene) -> str:
+    (backup,) = scene.sandbox.backups.iterdir()
+    shutil.copytree(backup, inside)
+    return "What looks like a backup"
+
+
+def an_archive(inside: Path, scene: Scene) -> str:
+    shutil.copytree(scene.sandbox.wal, inside)
+    return "What looks like archived WAL"
+
+
+def a_cluster(inside: Path, scene: Scene) -> str:
+    shutil.copytree(scene.sandbox.data, inside, symlinks=True)
+    return "cluster"
+
+
+@pytest.mark.parametrize("what", [a_backup, an_archive, a_cluster])
+def test_what_no_configuration_names_inside_the_data_directory(
+    scene: Scene, what: Callable[[Path, Scene], str]
+) -> None:
+    """Also under a name that begins as those of PostgreSQL's own directories do."""
+    scene.sandbox.stop()
+    elsewhere = scene.workspace.path / "elsewhere"
+    named = what(elsewhere, scene)
+    inside = scene.sandbox.data / "pg_standby"
+    elsewhere.rename(inside)
+    try:
+        with unchanged(scene.sandbox):
+            completed = scene.restore("--to", "immediate")
+        refused(completed, REFUSED, named, str(inside))
+    finally:
+        shutil.rmtree(inside)
+        scene.sandbox.start()
 
 
 def test_archive_of_another_configured_cluster_inside_the_data_directory(

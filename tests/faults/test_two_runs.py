@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -147,6 +149,19 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         process.wait()
         with locked([str(place)], "r"), locked([str(tmp_path / "another")], "r"):
             pass
+
+
+def test_a_lock_that_the_system_refuses_is_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(socket.socket):
+        def bind(self, address: object, /) -> None:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "mine"))
+    monkeypatch.setattr(socket, "socket", Refusing)
+    with pytest.raises(OSError, match="Cannot allocate"), locked([str(tmp_path)], "r"):
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting something needs root")

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from pgrescue.errors import Refused
+from pgrescue.run import lock
 from pgrescue.run.lock import locked
 from tests.faults.faulty import created, run_with
 from tests.support.cluster import Workspace
@@ -149,6 +150,20 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         process.wait()
         with locked([str(place)], "r"), locked([str(tmp_path / "another")], "r"):
             pass
+
+
+def test_machines_that_share_a_state_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As containers do: the lock of the one's kernel is not the other's."""
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "shared"))
+    monkeypatch.setattr(lock, "_on_this_machine", lambda *_: nullcontext())
+    with (
+        locked([str(tmp_path / "data")], "first"),
+        pytest.raises(Refused, match="The run first is at work"),
+        locked([str(tmp_path / "data")], "second"),
+    ):
+        pass
 
 
 def test_a_lock_that_the_system_refuses_is_nobody_elses(

@@ -134,6 +134,15 @@ def test_a_directory_that_cannot_be_read_is_a_failure(
     directory.chmod(0o755)
 
 
+def test_what_cannot_be_put_in_place_is_a_failure(for_a_stranger: Place) -> None:
+    """Another account's file is there, where everybody may make files of their own."""
+    (for_a_stranger.first / NAME).write_bytes(CONTENT)
+    for_a_stranger.destination.write_text("another's")
+    for_a_stranger.destination.parent.chmod(0o1777)
+    assert for_a_stranger.fetch() == FAILED
+    assert "cannot write" in for_a_stranger.said
+
+
 def test_what_is_not_known_of_the_cluster_is_not_compared(place: Place) -> None:
     """Neither version nor identifier: whatever is WAL of this name and size is taken."""
     place.wal = replace(WAL, major=None, system_identifier=None)

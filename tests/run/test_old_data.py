@@ -276,6 +276,20 @@ def test_a_tablespace_that_another_cluster_uses_since_is_not_set_aside(tmp_path:
     assert (Path(move.aside) / "5" / "1").read_text() == "both"
 
 
+def test_a_tablespace_that_the_cluster_has_given_up_since_is_not_set_aside(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    version = tmp_path / "fast" / "PG_15_202209061"
+    version.mkdir(parents=True)
+    (version / "precious").write_text("another's by now")
+    move = Move(str(version), f"{version}.pgrescue-test", False)
+    work = replace(scene.plan.work, moves=(*scene.plan.work.moves, move))
+    scene.plan = seal(replace(scene.plan, work=work))
+    with pytest.raises(Refused, match="is not the cluster's any more"):
+        old_data.set_aside(scene.execution())
+    assert scene.tree() == scene.before
+    assert (version / "precious").exists()
+
+
 def test_deleting_never_follows_a_link(scene: Scene) -> None:
     execution = scene.execution()
     old_data.set_aside(execution)

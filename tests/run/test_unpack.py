@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pgrescue.catalog.entries import SourceFile
 from pgrescue.errors import StepFailed
+from pgrescue.postgres.manifest import Manifest, ManifestFile
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 from tests.run.conftest import make_plan
 
@@ -70,3 +72,33 @@ def test_a_device_that_fails_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match=r"base.tar cannot be read: Input/output error") as caught:
         unpack(tmp_path / "base.tar", tmp_path / "data")
     assert "dmesg" in caught.value.next_steps[0]
+
+
+def manifest_of(*files: tuple[str, int]) -> Manifest:
+    """One without checksums, as `--manifest-checksums=NONE` makes it."""
+    listed = {name: ManifestFile(name, size, None, None, None) for name, size in files}
+    return Manifest(1, None, listed, ())
+
+
+def test_a_file_that_got_shorter_while_it_was_read_is_refused(tmp_path: Path) -> None:
+    unpacker = Unpacker(make_plan("/x").work, manifest_of(("base/1", 10)), lambda *_: None)
+    entry = SourceFile("base/1", False, [b"12345"], 10)
+    with pytest.raises(StepFailed, match="it has 5 bytes, the manifest says 10"):
+        unpacker.write_all(iter([entry]), Destination(tmp_path, "data", ""))
+
+
+def test_a_backup_that_lacks_files_is_not_complete(tmp_path: Path) -> None:
+    unpacker = Unpacker(make_plan("/x").work, manifest_of(("1", 0), ("2", 0)), lambda *_: None)
+    unpacker.write_all(iter([SourceFile("1", False, [], 0)]), Destination(tmp_path, "data", ""))
+    with pytest.raises(StepFailed, match="lacks 1 of its files") as refused:
+        unpacker.check_complete()
+    assert "such as 2" in refused.value.cause
+
+
+def test_a_directory_by_the_name_of_a_file_that_goes_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Such as pg_control, which waits beside the data directory: nothing would be in its place."""
+    unpacker = Unpacker(make_plan("/x").work, None, lambda *_: None)
+    to_data = Destination(tmp_path, "data", "", lambda _: tmp_path / "elsewhere")
+    with pytest.raises(StepFailed, match="it is a directory and should be a file"):
+        unpacker.write_all(iter([SourceFile("global/pg_control", True, [])]), to_data)
+    assert list(tmp_path.iterdir()) == []

@@ -102,3 +102,14 @@ def test_a_directory_by_the_name_of_a_file_that_goes_elsewhere_is_refused(tmp_pa
     with pytest.raises(StepFailed, match="it is a directory and should be a file"):
         unpacker.write_all(iter([SourceFile("global/pg_control", True, [])]), to_data)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_one_that_was_cut_within_a_file_is_named_though_a_manifest_misses_the_rest(
+    tmp_path: Path, name: str
+) -> None:
+    path, manifest = tmp_path / name, manifest_of(("PG_VERSION", 3), ("base/1/1259", 60_000))
+    path.write_bytes(WHOLE[name][: len(WHOLE[name]) // 2])
+    unpacker = Unpacker(make_plan("/x").work, manifest, lambda *_: None)
+    with pytest.raises(StepFailed, match=f"The archive {name} ends too early"):
+        unpacker.write_all(tar_entries(path), Destination(tmp_path / "data", "data", ""))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pgrescue.backup.model import BackupWork
 from pgrescue.run.state import RunState
 
@@ -14,7 +12,6 @@ def was_renamed(work: BackupWork, state: RunState) -> bool:
     The journal alone cannot tell: a runner may end between the renaming and its record.
     """
     try:
-        status = os.lstat(work.destination)
+        return state.has_come_from(work.partial, work.destination)
     except OSError:
         return False
-    return (work.partial, status.st_dev, status.st_ino) in state.identities

@@ -99,9 +99,7 @@ def make_anew(execution: Execution[SealedPlan], path: str) -> None:
 def _check_identity(execution: Execution[SealedPlan], path: str) -> None:
     """Raise `StepFailed` unless the directory is the very one that the run made, with no server."""
     place = Path(path)
-    known = next((item for item in execution.state().identities if item[0] == path), None)
-    status = place.lstat()
-    if place.is_symlink() or known != (path, status.st_dev, status.st_ino):
+    if place.is_symlink() or not execution.state().has_come_from(path, path):
         raise StepFailed(
             f"{path} is not the directory that this run has made.",
             "Somebody has put another one in its place; nothing in it is touched.",

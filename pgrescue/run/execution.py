@@ -152,7 +152,7 @@ class Execution(Generic[P]):
         self.give_to_owner(place, self.plan.directory_mode)
         sync_directory(place.parent)
         status = place.stat()
-        if (path, status.st_dev, status.st_ino) not in self.state().identities:
+        if not self.state().has_come_from(path, path):
             self.journal.append(MadeDirectory(path=path, device=status.st_dev, inode=status.st_ino))
 
     def make_parents(self, place: Path) -> None:

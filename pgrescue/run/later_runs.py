@@ -54,5 +54,7 @@ def _is_later(other: RunState, state: RunState) -> bool:
 def _has_set_aside_what(later: RunState, earlier: RunState) -> bool:
     """Whether the directory that one run has made is what another one has renamed."""
     place = earlier.data_directory
-    made = {item[1:] for item in earlier.identities if item[0] == place}
-    return any(item[1:] in made for item in later.identities if item[0] != place)
+    made = next((known for known in earlier.identities if known.path == place), None)
+    return made is not None and any(
+        made.is_also(known) for known in later.identities if known.path != place
+    )

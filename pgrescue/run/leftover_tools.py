@@ -12,8 +12,8 @@ from pathlib import Path
 from pgrescue.errors import Refused
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.run.records import CommandBegan
-from pgrescue.run.run_directory import boot_id
 from pgrescue.run.state import RunState
+from pgrescue.survey.host import boot_id
 
 _SECONDS = 10.0
 _HARMLESS = ("pg_ctl", "pg_ctlcluster", "systemctl")

@@ -23,7 +23,7 @@ from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
 from pgrescue.run.records import Created, Started
 from pgrescue.run.state import RunState, fold
-from pgrescue.survey.host import operator
+from pgrescue.survey.host import boot_id, operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
@@ -123,11 +123,6 @@ def is_runner_alive(state: RunState) -> bool:
         and is_alive(runner.pid)
         and start_time(runner.pid) == runner.process_start
     )
-
-
-def boot_id() -> str:
-    """Which boot of the machine this is."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def private_directory(*names: str) -> Path:

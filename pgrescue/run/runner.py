@@ -33,9 +33,9 @@ from pgrescue.run.notify import notify
 from pgrescue.run.owner import asked_by, forget_request, take_over
 from pgrescue.run.records import AbortRequested, Finished, Purpose, Started
 from pgrescue.run.report import write_report
-from pgrescue.run.run_directory import RunDirectory, boot_id
+from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.state import RunState
-from pgrescue.survey.host import operator
+from pgrescue.survey.host import boot_id, operator
 
 
 def run(directory: RunDirectory, purpose: Purpose) -> None:

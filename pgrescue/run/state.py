@@ -12,6 +12,7 @@ from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
+from pgrescue.run.identity import Identity
 from pgrescue.run.records import AnyRecord, Failure, Purpose
 
 State = Literal["running", "waiting", "succeeded", "failed", "aborted", "undone", "interrupted"]
@@ -119,8 +120,8 @@ class RunState:
     started: bool = False
     deletion_begun: bool = False
     """Whether anything that was set aside is, or may be, deleted: there is no way back."""
-    identities: tuple[tuple[str, int, int], ...] = ()
-    """Path, device and inode of what was made and set aside: what is there now may be another."""
+    identities: tuple[Identity, ...] = ()
+    """Of what was made and set aside: what is there now may be another."""
     tools: tuple[records.CommandBegan, ...] = ()
     """Programs that were started and are not known to have ended."""
     retired_whole: tuple[str, ...] = ()
@@ -171,17 +172,16 @@ class RunState:
 
     def is_another(self, path: str) -> bool:
         """Whether what is at a path is known not to be what this run made or put there."""
-        status = os.lstat(path)
-        return self.is_known(path) and (path, status.st_dev, status.st_ino) not in self.identities
+        return self.is_known(path) and not self.has_come_from(path, path)
 
-    def has_come_from(self, aside: str, path: str) -> bool:
-        """Whether what is at a path is what this run has once put at another."""
+    def has_come_from(self, before: str, path: str) -> bool:
+        """Whether what is at a path is what this run made or put at that, or at another one."""
         status = os.lstat(path)
-        return (aside, status.st_dev, status.st_ino) in self.identities
+        return any(known.path == before and known.is_of(status) for known in self.identities)
 
     def is_known(self, path: str) -> bool:
         """Whether the journal tells what this run made or put at a path."""
-        return any(item[0] == path for item in self.identities)
+        return any(known.path == path for known in self.identities)
 
     def with_state(self, state: State) -> RunState:
         """The same run, seen from outside: a runner may be gone without a word."""
@@ -364,12 +364,12 @@ def _after_file_change(state: RunState, record: AnyRecord) -> RunState:
 
 def _known(
     state: RunState, path: str, device: int | None, inode: int | None
-) -> tuple[tuple[str, int, int], ...]:
+) -> tuple[Identity, ...]:
     """The identities with this one; journals of older versions do not tell all of them."""
     if device is None or inode is None:
         return state.identities
-    others = tuple(item for item in state.identities if item[0] != path)
-    return (*others, (path, device, inode))
+    others = tuple(known for known in state.identities if known.path != path)
+    return (*others, Identity(path, device, inode, state.boot_id))
 
 
 def _with_step(

@@ -33,6 +33,11 @@ def host_name() -> str:
     return socket.gethostname().split(".")[0]
 
 
+def boot_id() -> str:
+    """Which boot of the machine this is."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def operator() -> str:
     """Who is at the keyboard, also behind sudo and su.
 

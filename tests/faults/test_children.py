@@ -23,7 +23,8 @@ from pgrescue.postgres.postmaster import (
     start_time,
 )
 from pgrescue.run.records import CommandBegan
-from pgrescue.run.run_directory import RunDirectory, boot_id
+from pgrescue.run.run_directory import RunDirectory
+from pgrescue.survey.host import boot_id
 from tests.faults.faulty import created, make_chained, run_with
 from tests.support.cluster import Workspace
 from tests.support.command import finished

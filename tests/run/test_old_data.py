@@ -17,8 +17,9 @@ from pgrescue.plan.sealed import seal
 from pgrescue.run import deletion, old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import NAME, Journal
-from pgrescue.run.records import AnyRecord
+from pgrescue.run.records import AnyRecord, Started
 from pgrescue.run.run_directory import RunDirectory
+from pgrescue.survey.host import boot_id
 from tests.run.conftest import make_plan
 from tests.support.files import file_tree
 from tests.support.impostor import process_in
@@ -421,3 +422,29 @@ def test_old_data_that_is_gone_is_missed_though_something_is_in_its_place(tmp_pa
     with pytest.raises(StepFailed, match="any more"):
         old_data.put_back(scene.execution())
     assert scene.execution().state().asides
+
+
+def test_after_a_reboot_a_disk_may_have_another_number(tmp_path: Path) -> None:
+    """What is on it is the same for all that: the undo must not be refused."""
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    journal = scene.directory.journal_path
+    device = scene.data.stat().st_dev
+    renumbered = journal.read_text().replace(f'"device":{device}', f'"device":{device + 1}')
+    journal.write_text(renumbered)
+    assert scene.execution().state().is_another(str(scene.data)) is False
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_in_one_boot_another_disk_is_another_directory(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    begin = Started(purpose="restore", pid=1, process_start=1, boot_id=boot_id())
+    scene.execution().journal.append(begin)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    journal = scene.directory.journal_path
+    device = scene.data.stat().st_dev
+    journal.write_text(journal.read_text().replace(f'"device":{device}', f'"device":{device + 1}'))
+    assert scene.execution().state().is_another(str(scene.data))

@@ -55,6 +55,7 @@ def _has_set_aside_what(later: RunState, earlier: RunState) -> bool:
     """Whether the directory that one run has made is what another one has renamed."""
     place = earlier.data_directory
     made = next((known for known in earlier.identities if known.path == place), None)
+    away = {item.aside for item in later.asides}
     return made is not None and any(
-        made.is_also(known) for known in later.identities if known.path != place
+        made.is_also(known) for known in later.identities if known.path in away
     )

@@ -39,6 +39,8 @@ _REFUSED_SECONDS = 20.0
 _STILL_SECONDS = 30.0
 """A standby asks for missing WAL every five seconds (wal_retrieve_retry_interval): one that has
 replayed nothing for so long has all that there is."""
+_SETTLED_SECONDS = 2.0
+"""One that has what the plan saw gets a moment more, for what the old server wrote at its stop."""
 
 
 class Watch:
@@ -60,6 +62,7 @@ class Watch:
         self._refused_since: float | None = None
         self._replayed: Lsn | None = None
         self._replayed_since = time.monotonic()
+        self._caught_up_since: float | None = None
 
     @property
     def log(self) -> RecoveryLog:
@@ -95,6 +98,12 @@ class Watch:
         if status.replayed != self._replayed:
             self._replayed, self._replayed_since = status.replayed, now
         return now - self._replayed_since > _STILL_SECONDS
+
+    def has_settled(self) -> bool:
+        """Whether it is a moment since this was asked first; to be asked once it has caught up."""
+        now = time.monotonic()
+        self._caught_up_since = self._caught_up_since or now
+        return now - self._caught_up_since > _SETTLED_SECONDS
 
     def _refused(self, postmaster: Postmaster, error: psycopg.Error) -> None:
         """Raise `StepFailed` if a server that is open keeps refusing us: waiting would not help."""
@@ -167,14 +176,18 @@ def _is_there(execution: RestoreExecution, watch: Watch, status: RecoveryStatus)
     if not status.in_recovery:
         return True
     if work.signal_file == "standby.signal" and not has_stop_target(work):
-        return _has_caught_up(execution.plan.stop, status) or watch.stands_still(status)
+        if execution.plan.stop.replayed_to is None:
+            return True
+        if _has_caught_up(execution.plan.stop, status):
+            return watch.has_settled()
+        return watch.stands_still(status)
     return status.paused and work.at_the_end == "pause"
 
 
 def _has_caught_up(stop: Stop, status: RecoveryStatus) -> bool:
     """Whether a standby, which is open long before, has replayed what the plan saw."""
     if stop.replayed_to is None or status.replayed is None:
-        return True
+        return False
     return status.replayed >= stop.replayed_to or is_foretold(stop, status.replayed)
 
 

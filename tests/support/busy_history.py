@@ -218,6 +218,9 @@ def _make(history: BusyHistory, seed: int, seconds: float, workers: int, forks: 
         # However slow the machine is today: the forks and the tests need segments to choose from.
         enough = Lsn(history.backup("middle").stop_lsn + SEGMENTS_AFTER_THE_BACKUP * SEGMENT_SIZE)
         wait_until(lambda: _written(sandbox) >= enough, f"work up to {enough}")
+        # Most of it may be of a single transaction: a fork needs commits to choose from, too.
+        for _ in range(20):
+            sandbox.sql("select txid_current()")
     _finish(history, busy, sandbox.conninfo(), 1)
     # With a transaction in the midst of its work, and some that are only prepared.
     sandbox.stop("immediate")

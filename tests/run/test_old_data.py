@@ -448,3 +448,16 @@ def test_in_one_boot_another_disk_is_another_directory(tmp_path: Path) -> None:
     device = scene.data.stat().st_dev
     journal.write_text(journal.read_text().replace(f'"device":{device}', f'"device":{device + 1}'))
     assert scene.execution().state().is_another(str(scene.data))
+
+
+def test_a_directory_in_which_a_server_works_is_not_emptied(tmp_path: Path) -> None:
+    """Somebody has gone on by hand in what the run has made."""
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    with (
+        process_in(scene.data, tmp_path / "tools"),
+        pytest.raises(StepFailed, match="A server runs in"),
+    ):
+        deletion.clear_own(scene.execution(), str(scene.data))
+    assert (scene.data / "base" / "1").read_text() == "new"

@@ -32,8 +32,8 @@ from pgrescue.printable import (
     printable,
     printable_lines,
 )
+from pgrescue.run.fold import fold
 from pgrescue.run.records import Failure, Note, StepEnded
-from pgrescue.run.state import fold
 from tests.conftest import SandboxFactory
 from tests.support.cluster import Workspace, cluster_config
 from tests.tui import snapshots

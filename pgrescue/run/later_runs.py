@@ -6,8 +6,7 @@ from pgrescue.errors import Refused
 from pgrescue.run.run_directory import list_runs
 from pgrescue.run.state import RunState
 
-_OF_ONE_PLACE = "restore"
-_FILLING_STEPS = ("extract", "receive")
+_RESTORE = "restore"
 
 
 def check_no_later_run(run: str, state: RunState) -> None:
@@ -15,7 +14,7 @@ def check_no_later_run(run: str, state: RunState) -> None:
 
     To go on with the earlier one, or to undo it, would work on what the later one has restored.
     """
-    if state.kind != _OF_ONE_PLACE:
+    if state.kind != _RESTORE:
         return  # what a removal set aside lies beside that of others
     later = [other for other in _others(run, state) if _is_later(other, state)]
     if not later:
@@ -36,10 +35,10 @@ def _others(run: str, state: RunState) -> list[RunState]:
     found = []
     for other in list_runs():
         theirs = other.state()
-        if other.id == run or theirs.kind != _OF_ONE_PLACE or theirs.state == "undone":
+        if other.id == run or theirs.kind != _RESTORE or theirs.state == "undone":
             continue
-        filled = bool(theirs.asides) or any(map(theirs.begun, _FILLING_STEPS))
-        if theirs.data_directory == state.data_directory and filled:
+        has_changed_it = bool(theirs.asides) or theirs.has_begun_to_fill
+        if theirs.data_directory == state.data_directory and has_changed_it:
             found.append(theirs)
     return found
 

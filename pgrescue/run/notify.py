@@ -15,9 +15,9 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.conninfo import without_the_source
 from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.execution import Execution
+from pgrescue.run.fold import fold_one
 from pgrescue.run.records import Finished, Note
 from pgrescue.run.run_directory import RunDirectory
-from pgrescue.run.state import fold_one
 from pgrescue.run.status import exit_code_of, status_of
 
 PATIENCE_SECONDS = 10.0

@@ -305,9 +305,7 @@ def _sync_parents(new: Path, old: Path) -> None:
 
 
 def _holds_something(path: Path, contents_only: bool) -> bool:
-    if not contents_only:
-        return path.exists()
-    return bool(set(os.listdir(path)) - STAYS)
+    return path.exists() and not (contents_only and set(os.listdir(path)) <= STAYS)
 
 
 def _remove_empty(path: Path) -> None:

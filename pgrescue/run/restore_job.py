@@ -30,8 +30,6 @@ from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
 _SERVER_STEPS = ("start", "replay")
 _BEFORE_IT_MOVES = ("stop", "rescue_wal")
-_FILLING_STEPS = ("extract", "receive")
-"""The first steps that write, once everything old is away."""
 
 
 class RestoreJob(Job[RestoreExecution]):
@@ -77,7 +75,7 @@ class RestoreJob(Job[RestoreExecution]):
         elif not _has_changed_anything(before, execution.work):
             # Our own attempt to stop the server is no reason to refuse.
             check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
-        if not any(before.begun(step) for step in _FILLING_STEPS):
+        if not before.has_begun_to_fill:
             check_places(execution)
         old_data.check_what_was_made(execution, old_may_be_back=False)
         if execution.work.seed is not None and not before.asides:
@@ -104,9 +102,10 @@ class RestoreJob(Job[RestoreExecution]):
         Then it has written more WAL, too, unless its `pg_wal` had moved.
         """
         work = self.execution.work
-        filling = any(before.begun(step) for step in _FILLING_STEPS)
         has_moved = work.old_wal is not None and not Path(work.old_wal).is_dir()
-        return not (filling or has_moved or old_data.is_away(before, work.data_directory))
+        return not (
+            before.has_begun_to_fill or has_moved or old_data.is_away(before, work.data_directory)
+        )
 
     def _do(self, step: Step) -> None:
         execution = self.execution
@@ -176,5 +175,5 @@ class RestoreJob(Job[RestoreExecution]):
 
 def _has_changed_anything(state: RunState, work: Work) -> bool:
     """Whether the run has begun with what it restores into; a copy of WAL beside it is nothing."""
-    fills = any(map(state.begun, ("set_aside", "extract", "receive")))
-    return fills or bool(state.asides) or work.data_directory in state.made
+    begun = state.begun("set_aside") or state.has_begun_to_fill
+    return begun or bool(state.asides) or work.data_directory in state.made

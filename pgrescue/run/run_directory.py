@@ -21,8 +21,9 @@ from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.postgres.postmaster import is_alive, start_time
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
+from pgrescue.run.fold import fold
 from pgrescue.run.records import Created, Started
-from pgrescue.run.state import RunState, fold
+from pgrescue.run.state import RunState
 from pgrescue.survey.host import boot_id, operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}

@@ -16,6 +16,7 @@ from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
 from pgrescue.run import acts
 from pgrescue.run.deletable import Deletable, counted
+from pgrescue.run.fold import fold
 from pgrescue.run.journal import parse_line
 from pgrescue.run.records import AnyRecord, Progress
 from pgrescue.run.run_directory import (
@@ -26,7 +27,7 @@ from pgrescue.run.run_directory import (
     private_directory,
     write_file,
 )
-from pgrescue.run.state import ENDED, RunState, fold
+from pgrescue.run.state import ENDED, RunState
 from pgrescue.survey.archive import look_at_archive
 from pgrescue.survey.host import host_name, operator
 from pgrescue.tui.backup_bridge import TakingBridge, plan_as_text

@@ -17,9 +17,9 @@ from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.plan.model import Plan
 from pgrescue.run import records
+from pgrescue.run.fold import fold
 from pgrescue.run.journal import RESERVE_BYTES, Journal, read_journal
 from pgrescue.run.run_directory import RunDirectory
-from pgrescue.run.state import fold
 from tests.faults.faulty import created, make_victim, run_with
 from tests.faults.full_disk import fill, make_room, small_file_system
 from tests.run.conftest import make_plan

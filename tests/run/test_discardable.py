@@ -9,7 +9,8 @@ import pytest
 
 from pgrescue.plan.model import Plan
 from pgrescue.run.deletable import Deletable, discardable_paths
-from pgrescue.run.state import SetAside, StepStatus, fold
+from pgrescue.run.fold import fold
+from pgrescue.run.state import SetAside, StepStatus
 from tests.run.conftest import make_plan
 
 DATA = "/srv/main"

@@ -9,9 +9,9 @@ import pytest
 from pgrescue.errors import Refused
 from pgrescue.plan.model import Plan
 from pgrescue.run import records
+from pgrescue.run.fold import fold
 from pgrescue.run.journal import Journal, read_closely, read_journal
 from pgrescue.run.records import AnyRecord
-from pgrescue.run.state import fold
 
 STORY: tuple[AnyRecord, ...] = (
     records.Created(

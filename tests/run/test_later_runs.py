@@ -9,8 +9,9 @@ import pytest
 from pgrescue.errors import Refused
 from pgrescue.plan.model import Move
 from pgrescue.run import later_runs, records
+from pgrescue.run.fold import fold
 from pgrescue.run.records import AnyRecord
-from pgrescue.run.state import RunState, fold
+from pgrescue.run.state import RunState
 from tests.run.conftest import make_plan
 
 DATA = "/srv/main"

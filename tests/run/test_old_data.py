@@ -17,7 +17,7 @@ from pgrescue.plan.sealed import seal
 from pgrescue.run import deletion, old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import NAME, Journal
-from pgrescue.run.records import AnyRecord, Started
+from pgrescue.run.records import MakingDirectory, Started
 from pgrescue.run.run_directory import RunDirectory
 from pgrescue.survey.host import boot_id
 from tests.run.conftest import make_plan
@@ -127,6 +127,18 @@ class _Killed(BaseException):
     """As a signal would end the runner."""
 
 
+def _dying(act: Callable[..., None], times: int) -> Callable[..., None]:
+    """The same act, so many times; at the next one the runner dies."""
+    left = iter(range(times))
+
+    def dying(*arguments: object) -> None:
+        if next(left, None) is None:
+            raise _Killed
+        act(*arguments)
+
+    return dying
+
+
 @pytest.mark.parametrize("renames", range(6))
 def test_an_undo_killed_at_any_rename_is_done_again(
     scene: Scene, renames: int, monkeypatch: pytest.MonkeyPatch
@@ -137,19 +149,9 @@ def test_an_undo_killed_at_any_rename_is_done_again(
     old_data.set_aside(scene.execution())
     scene.restore_something()
     (scene.data / "PG_VERSION").write_text("15")
-    done, rename = 0, os.rename
-
-    def dying(source: Path, destination: Path) -> None:
-        nonlocal done
-        if done == renames:
-            raise _Killed
-        done += 1
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "rename", dying)
-    with suppress(_Killed):
+    with monkeypatch.context() as patch, suppress(_Killed):
+        patch.setattr(os, "rename", _dying(os.rename, renames))
         old_data.put_back(scene.execution())
-    monkeypatch.undo()
     old_data.put_back(scene.execution())
     assert scene.tree() == before
     (retired,) = scene.execution().state().retired
@@ -160,19 +162,9 @@ def test_an_undo_killed_at_any_rename_is_done_again(
 def test_an_undo_killed_before_any_record_is_done_again(scene: Scene, records: int) -> None:
     old_data.set_aside(scene.execution())
     scene.restore_something()
-    execution = scene.execution()
-    written, append = 0, execution.journal.append
-
-    def dying(record: AnyRecord) -> None:
-        nonlocal written
-        if written == records:
-            raise _Killed
-        written += 1
-        append(record)
-
-    execution.journal.append = dying  # type: ignore[method-assign]  # the death of this one runner
-    with suppress(_Killed):
-        old_data.put_back(execution)
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(Journal, "append", _dying(Journal.append, records))
+        old_data.put_back(scene.execution())
     old_data.put_back(scene.execution())
     assert scene.tree() == scene.before
 
@@ -341,17 +333,6 @@ def test_an_undo_of_a_clone_killed_before_any_record_is_done_again(
     assert state.is_known(state.retired[0])
 
 
-def _dying(append: Callable[[Journal, AnyRecord], None], records: int) -> Callable[..., None]:
-    left = iter(range(records))
-
-    def dying(journal: Journal, record: AnyRecord) -> None:
-        if next(left, None) is None:
-            raise _Killed
-        append(journal, record)
-
-    return dying
-
-
 @pytest.mark.parametrize("renames", range(4))
 def test_an_undo_killed_while_the_old_data_returns_to_an_empty_place(
     scene: Scene, renames: int, monkeypatch: pytest.MonkeyPatch
@@ -362,15 +343,8 @@ def test_an_undo_killed_while_the_old_data_returns_to_an_empty_place(
     before = scene.tree()
     old_data.set_aside(scene.execution())
     scene.execution().make_directory(str(scene.data))
-    left, rename = iter(range(renames)), os.rename
-
-    def dying(source: Path, destination: Path) -> None:
-        if next(left, None) is None:
-            raise _Killed
-        rename(source, destination)
-
     with monkeypatch.context() as patch, suppress(_Killed):
-        patch.setattr(os, "rename", dying)
+        patch.setattr(os, "rename", _dying(os.rename, renames))
         old_data.put_back(scene.execution())
     old_data.put_back(scene.execution())
     assert scene.tree() == before
@@ -461,3 +435,13 @@ def test_a_directory_in_which_a_server_works_is_not_emptied(tmp_path: Path) -> N
     ):
         deletion.clear_own(scene.execution(), str(scene.data))
     assert (scene.data / "base" / "1").read_text() == "new"
+
+
+def test_an_undo_of_what_never_came_to_be(tmp_path: Path) -> None:
+    """It was announced, and neither it nor what is above it could be made, as on a full disk."""
+    scene = Scene(tmp_path, contents_only=False)
+    clone = tmp_path / "not made" / "clone"
+    scene.plan = make_plan(str(clone))
+    scene.execution().journal.append(MakingDirectory(path=str(clone)))
+    old_data.put_back(scene.execution())
+    assert not clone.parent.exists()

@@ -9,8 +9,9 @@ import pytest
 from pgrescue.cli.watch import closing
 from pgrescue.plan.model import Move, Plan
 from pgrescue.run import records
+from pgrescue.run.fold import fold
 from pgrescue.run.old_data_whereabouts import old_data_now, place_of_old_data
-from pgrescue.run.state import RunState, SetAside, fold
+from pgrescue.run.state import RunState, SetAside
 from tests.run.conftest import make_plan
 
 DATA, SPACE = "/srv/main", "/srv/space"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pgrescue.errors import Refused
+from pgrescue.run.fold import fold
 from pgrescue.run.owner import check_owner
-from pgrescue.run.state import fold
 from pgrescue.survey.host import host_name, operator
 from tests.run.conftest import make_plan
 from tests.services.conftest import Stage

@@ -18,8 +18,8 @@ from pgrescue.postgres.account import Account
 from pgrescue.postgres.basebackup_options import Compression
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
+from pgrescue.run.fold import fold
 from pgrescue.run.records import AnyRecord, Failure
-from pgrescue.run.state import fold
 from pgrescue.tui.view import BackupSetting, RunView
 from pgrescue.verify.model import FileProblem, Verification
 from tests.tui.snapshots import GIB, GLANCE, GOOD, NOON, OLD, RUN

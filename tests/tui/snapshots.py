@@ -22,8 +22,8 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.run import records
 from pgrescue.run.deletable import Deletable
+from pgrescue.run.fold import fold
 from pgrescue.run.records import AnyRecord, Failure
-from pgrescue.run.state import fold
 from pgrescue.tui.view import ClusterGlance, RunRow, RunView
 
 GIB = 1 << 30

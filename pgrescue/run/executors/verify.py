@@ -13,7 +13,8 @@ from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.postgres.probe import Probe, connection_parameters
 from pgrescue.postgres.service import Command
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.executors.replay import cannot_be_asked, replay
+from pgrescue.run.executors.recovery_watch import cannot_be_asked
+from pgrescue.run.executors.replay import replay
 
 
 def verify(execution: RestoreExecution) -> str:

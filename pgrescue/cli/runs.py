@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
 def run_status(arguments: argparse.Namespace) -> int:
     """Print one run's state."""
     from pgrescue.cli.watch import closing
+    from pgrescue.run.later_runs import replaced_by
     from pgrescue.run.run_directory import list_runs
     from pgrescue.run.status import status_of
 
@@ -90,6 +92,7 @@ def run_status(arguments: argparse.Namespace) -> int:
             print_json({"run": None, "state": None})
         return ExitCode.DONE
     state = _find(arguments).state()
+    state = replace(state, replaced_by=replaced_by(state))
     if arguments.json:
         print_json(status_of(state))
         return ExitCode.DONE

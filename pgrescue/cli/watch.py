@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgrescue.cli.output import narrate, print_json
 from pgrescue.errors import ExitCode
-from pgrescue.plan.work import undo_does
+from pgrescue.plan.work import replaced, undo_does
 from pgrescue.printable import printable
 from pgrescue.run import records
 from pgrescue.run.journal import plain_record
@@ -74,6 +74,9 @@ def closing(state: RunState) -> str:
         return "\n".join([*lines, *_after_removal(state)])
     if state.set_aside is not None:
         lines.append(f"  The old data is at {printable(state.set_aside)}.")
+    if state.replaced_by:
+        other = state.replaced_by
+        return "\n".join([*lines, f"  {replaced(other)}", f"  Next: pgrescue status {other}"])
     match state.state:
         case "waiting":
             lines.append("  The server is paused at its target, open for reading only.")

@@ -28,6 +28,14 @@ def service_of(work: Work) -> ServiceCommands:
     return service_commands(work.service, target)
 
 
+def replaced(by: str) -> str:
+    """What is to be said of a run on whose place another one has worked since."""
+    return (
+        f"A later run, {by}, has worked on the same place since: what is there now is that one's, "
+        "and this one goes neither on nor back."
+    )
+
+
 def undo_does(*, replaces: bool) -> str:
     """What an undo does, as the end of a sentence; where nothing was, nothing comes back."""
     return "puts the old data back" if replaces else "takes what was restored out of the way"

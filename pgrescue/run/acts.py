@@ -82,7 +82,7 @@ def resume_run(run: RunDirectory, *, taking_over: bool = False) -> None:
             next_steps=("pgrescue runs lists those that go on",),
         )
     if state.purpose != "discard":
-        check_no_later_run(run.id, state)
+        check_no_later_run(state)
     launch(run, state.purpose)
 
 
@@ -98,7 +98,7 @@ def undo_run(run: RunDirectory, *, taking_over: bool = False) -> None:
     state = run.state()
     check_owner(state, taking_over=taking_over)
     _check_it_can_be_undone(run, state)
-    check_no_later_run(run.id, state)
+    check_no_later_run(state)
     launch(run, "undo")
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,17 +123,33 @@ def parse_line(line: bytes) -> AnyRecord | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A journal as it was found."""
+@dataclass(slots=True)
+class Reading:
+    """A journal, read as its lines come."""
 
-    records: list[AnyRecord]
-    last: int
+    records: list[AnyRecord] = field(default_factory=list)
+    last: int = 0
     """The number of the last whole record, be it of a kind that only a newer version knows."""
-    size: int
+    size: int = 0
     """Bytes up to its end."""
-    damaged: int | None
+    damaged: int | None = None
     """The line that cannot be read though whole ones follow: no death of a writer leaves that."""
+    is_torn: bool = False
+    """Whether there is a line that cannot be read, be it the last one."""
+
+    def feed(self, lines: bytes) -> None:
+        """Take in whole lines; what comes after one that cannot be read is not believed."""
+        for line in lines.split(b"\n")[:-1]:
+            record = parse_line(line)
+            number = _number_of(line) if record is None else record.seq
+            if self.is_torn or number != self.last + 1:
+                if self.is_torn and (number or 0) > self.last:
+                    self.damaged = self.last + 1
+                self.is_torn = True
+                continue
+            if record is not None:
+                self.records.append(record)
+            self.last, self.size = self.last + 1, self.size + len(line) + 1
 
 
 def read_journal(path: Path) -> list[AnyRecord]:
@@ -140,25 +157,12 @@ def read_journal(path: Path) -> list[AnyRecord]:
     return read_closely(path).records
 
 
-def read_closely(path: Path) -> Read:
+def read_closely(path: Path) -> Reading:
     """The same, and what there is to say of the file itself."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        data = b""
-    records: list[AnyRecord] = []
-    last = size = 0
-    lines = data.split(b"\n")[:-1]
-    for line in lines:
-        record = parse_line(line)
-        number = _number_of(line) if record is None else record.seq
-        if number != last + 1:
-            break
-        if record is not None:
-            records.append(record)
-        last, size = last + 1, size + len(line) + 1
-    follow = any((_number_of(line) or 0) > last for line in lines[last + 1 :])
-    return Read(records, last, size, last + 1 if follow else None)
+    reading = Reading()
+    with suppress(FileNotFoundError):
+        reading.feed(path.read_bytes())
+    return reading
 
 
 def _number_of(line: bytes) -> int | None:

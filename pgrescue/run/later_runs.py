@@ -9,17 +9,15 @@ from pgrescue.run.state import RunState
 _RESTORE = "restore"
 
 
-def check_no_later_run(run: str, state: RunState) -> None:
+def check_no_later_run(state: RunState) -> None:
     """Raise `Refused` if a later run has restored into the same place and was not undone.
 
     To go on with the earlier one, or to undo it, would work on what the later one has restored.
     """
-    if state.kind != _RESTORE:
-        return  # what a removal set aside lies beside that of others
-    later = [other for other in _others(run, state) if _is_later(other, state)]
-    if not later:
+    newest = _newest(state)
+    if newest is None:
         return
-    newest = max(later, key=lambda other: other.run)
+    run = state.run
     ways = [f"pgrescue undo {newest.run}"] if not newest.deletion_begun else []
     if state.set_aside is not None:
         ways.append(f"or look at what {run} has set aside: {state.set_aside}")
@@ -30,12 +28,25 @@ def check_no_later_run(run: str, state: RunState) -> None:
     )
 
 
-def _others(run: str, state: RunState) -> list[RunState]:
+def replaced_by(state: RunState) -> str:
+    """The later run, for telling; empty if there is none."""
+    newest = _newest(state)
+    return "" if newest is None else newest.run
+
+
+def _newest(state: RunState) -> RunState | None:
+    if state.kind != _RESTORE:
+        return None  # what a removal set aside lies beside that of others
+    later = [other for other in _others(state) if _is_later(other, state)]
+    return max(later, key=lambda other: other.run, default=None)
+
+
+def _others(state: RunState) -> list[RunState]:
     """Runs on the same data directory that have changed something, and that count."""
     found = []
     for other in list_runs():
         theirs = other.state()
-        if other.id == run or theirs.kind != _RESTORE or theirs.state == "undone":
+        if other.id == state.run or theirs.kind != _RESTORE or theirs.state == "undone":
             continue
         has_changed_it = bool(theirs.asides) or theirs.has_begun_to_fill
         if theirs.data_directory == state.data_directory and has_changed_it:

@@ -40,7 +40,7 @@ class RestoreJob(Job[RestoreExecution]):
         if purpose == "discard":
             return self._discard(before)
         if before.step is not None:
-            check_no_later_run(self.execution.directory.id, before)
+            check_no_later_run(before)
         return self._undo(before) if purpose == "undo" else self._restore(before)
 
     def after_abort(self) -> Failure | None:

@@ -89,18 +89,18 @@ class RunDirectory:
     def state(self) -> RunState:
         """The run's state now."""
         found = journal.read_closely(self.journal_path)
-        state = self.as_seen(fold(self.plan(), found.records))
-        if found.damaged is None:
-            return state
-        told = f"Its journal is damaged at line {found.damaged}: what came after is not told here."
-        return replace(state, notes=(*state.notes, told))
+        return self.as_seen(fold(self.plan(), found.records), found)
 
-    def as_seen(self, state: RunState) -> RunState:
+    def as_seen(self, state: RunState, found: journal.Reading) -> RunState:
         """What the journal tells, unless its runner is gone without a word.
 
-        What a runner said that could not write its journal any more is among the notes.
+        What a runner said that could not write its journal any more is among the notes, and that
+        the journal is damaged.
         """
         state = state if state.run else replace(state, run=self.id)
+        if found.damaged is not None:
+            told = f"Its journal is damaged at line {found.damaged}: what came after is not told."
+            state = replace(state, notes=(*state.notes, told))
         if state.state == "running" and not is_runner_alive(state):
             state = state.with_state("interrupted")
         if state.state == "interrupted" and (said := self.last_words()):

@@ -138,6 +138,8 @@ class RunState:
     """Whether there was anything in the place of the new data, which is set aside."""
     told_before: int = 0
     """How many of the notes are of an earlier purpose, such as of the restore before an undo."""
+    replaced_by: str = ""
+    """A later run on the same place, for whoever has looked for one: `later_runs`."""
     past_pause: bool = False
     """Whether somebody has told the run to go on past the pause at its target."""
 

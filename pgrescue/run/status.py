@@ -21,6 +21,7 @@ def status_of(state: RunState) -> dict[str, Any]:
         "purpose": state.purpose,
         "owner": state.owner,
         "state": state.state,
+        "replaced_by": state.replaced_by or None,
         "step": state.step,
         "steps": [
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 from pgrescue.backup.model import BackupPlan
@@ -17,8 +19,9 @@ from pgrescue.printable import printable_lines
 from pgrescue.run import acts
 from pgrescue.run.deletable import Deletable, counted
 from pgrescue.run.fold import fold
-from pgrescue.run.journal import parse_line
-from pgrescue.run.records import AnyRecord, Progress
+from pgrescue.run.journal import Reading
+from pgrescue.run.later_runs import replaced_by
+from pgrescue.run.records import Progress
 from pgrescue.run.run_directory import (
     RunDirectory,
     find_run,
@@ -148,15 +151,19 @@ class JournalWatch:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._plan = run.plan()
-        self._records: list[AnyRecord] = []
+        self._found = Reading()
         self._offset = 0
         self._to_discard: tuple[Deletable, ...] = ()
+        self._replaced_by = ""
 
     def look(self) -> RunView:
         """The run as its journal, its runner and its server stand now."""
         before = self._offset
         self._read()
         state = self._state()
+        if self._offset != before and state.state != "running":
+            self._replaced_by = replaced_by(state)
+        state = replace(state, replaced_by=self._replaced_by)
         if self._offset != before and state.state in ENDED:
             self._to_discard = tuple(acts.discardable(self._run))
         elif any(item.size_bytes is None for item in self._to_discard):
@@ -175,32 +182,30 @@ class JournalWatch:
         )
 
     def _state(self) -> RunState:
-        state = fold(self._plan, self._records)
+        state = fold(self._plan, self._found.records)
         if state.state == "running" and not is_runner_alive(state):
             # Its last words may have been written between reading and looking for it.
             self._read()
-            state = fold(self._plan, self._records)
-        return self._run.as_seen(state)
+            state = fold(self._plan, self._found.records)
+        return self._run.as_seen(state, self._found)
 
     def _read(self) -> None:
         path = self._run.journal_path
-        if path.stat().st_size < self._offset:
-            self._records, self._offset = [], 0
+        if path.stat().st_size < self._offset or self._found.is_torn:  # it has been written anew
+            self._found, self._offset = Reading(), 0
         with path.open("rb") as file:
             file.seek(self._offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        for line in whole.splitlines():
-            record = parse_line(line)
-            if record is None:
-                continue
-            if isinstance(record, Progress) and isinstance(self._last(), Progress):
-                self._records.pop()
-            self._records.append(record)
-
-    def _last(self) -> AnyRecord | None:
-        return self._records[-1] if self._records else None
+        self._found.feed(whole)
+        told = self._found.records
+        # Of progress only the newest counts; a run of days has many thousands of them.
+        self._found.records = [
+            record
+            for record, after in zip_longest(told, told[1:])
+            if not (isinstance(record, Progress) and isinstance(after, Progress))
+        ]
 
 
 def _server(facts: ClusterFacts) -> tuple[Server, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgrescue.backup.model import BackupPlan
 from pgrescue.plan.model import Plan
-from pgrescue.plan.work import undo_does
+from pgrescue.plan.work import replaced, undo_does
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.records import Purpose
 from pgrescue.tui import backup_outcome, prune_outcome
@@ -33,9 +33,10 @@ def verbs_of(view: RunView) -> tuple[Verb, ...]:
     state = view.state
     if state.state == "running":
         return (*verbs, _abort(view))
-    if state.state in ("waiting", "failed", "aborted", "interrupted"):
+    if state.state in ("waiting", "failed", "aborted", "interrupted") and not state.replaced_by:
         verbs.append(_resume(view))
-    if state.state != "undone" and state.has_left_something and not state.deletion_begun:
+    has_a_way_back = state.has_left_something and not (state.deletion_begun or state.replaced_by)
+    if state.state != "undone" and has_a_way_back:
         verbs.append(_undo(view))
     if state.state in ("succeeded", "undone") and view.discardable:
         verbs.append(_discard(view))
@@ -86,6 +87,8 @@ def reached_text(view: RunView) -> str:
 def _verdict(view: RunView) -> str:
     state = view.state
     what = _WHAT[state.purpose]
+    if state.replaced_by:
+        return f"{state.state.upper()}. {replaced(state.replaced_by)}"
     match state.state:
         case "waiting":
             return "AT THE TARGET. The server is open for reading; recovery is paused."
@@ -106,6 +109,8 @@ def _verdict(view: RunView) -> str:
 
 def _next(view: RunView) -> list[str]:
     run, state = view.state.run, view.state
+    if state.replaced_by:
+        return [f"look at that run: {state.replaced_by}"]
     match state.state:
         case "waiting":
             # Recovery holds the locks of transactions that it stopped in the middle of.

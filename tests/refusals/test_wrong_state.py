@@ -77,6 +77,12 @@ def test_an_earlier_run_does_not_go_on_in_what_a_later_one_has_restored(scene: S
     refused(scene.run("undo", "--yes", first["run"]), REFUSED, second, first["set_aside"])
     assert scene.log.rows_visible() == [1, 2, 3, 4]
     assert Path(first["set_aside"]).exists()
+    told = document(scene.run("status", first["run"]))
+    assert told["replaced_by"] == second
+    told_in_words = scene.workspace.run("status", first["run"]).stdout
+    assert f"A later run, {second}, has worked on the same place since" in told_in_words
+    assert "paused at its target" not in told_in_words
+    assert "pgrescue resume" not in told_in_words
 
 
 def test_a_run_whose_place_somebody_else_has_taken_touches_nothing(scene: Scene) -> None:

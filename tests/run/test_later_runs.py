@@ -49,7 +49,7 @@ def run(name: str, aside: str, renamed: int, made: int, *, more: tuple[AnyRecord
 def is_refused(monkeypatch: pytest.MonkeyPatch, one: Run, *all_runs: Run) -> bool:
     monkeypatch.setattr(later_runs, "list_runs", lambda: list(all_runs))
     try:
-        later_runs.check_no_later_run(one.id, one.told)
+        later_runs.check_no_later_run(one.told)
     except Refused:
         return True
     return False

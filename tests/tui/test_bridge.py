@@ -57,7 +57,7 @@ def test_watch_sees_what_is_appended_and_only_the_last_progress(
     assert view.state.step == "extract"
     assert view.state.progress is not None
     assert view.state.progress.done_bytes == 49
-    assert len(watch._records) == 3
+    assert len(watch._found.records) == 3
 
 
 def test_watch_waits_for_the_rest_of_a_torn_line(run: RunDirectory, journal: Journal) -> None:
@@ -69,6 +69,21 @@ def test_watch_waits_for_the_rest_of_a_torn_line(run: RunDirectory, journal: Jou
     assert watch.look().state.notes == ()
     run.journal_path.write_bytes(whole)
     assert watch.look().state.notes == ("told",)
+
+
+def test_a_damaged_journal_is_told_as_the_commands_tell_it(
+    run: RunDirectory, journal: Journal
+) -> None:
+    journal.append(records.StepBegan(step="stop", title="Stop"))
+    journal.append(records.StepBegan(step="extract", title="Extract"))
+    whole = run.journal_path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    run.journal_path.write_bytes(b"".join((*lines[:-2], b"#" + lines[-2][1:], lines[-1])))
+    watch = JournalWatch(run)
+    assert watch.look().state == run.state()
+    assert f"damaged at line {len(lines) - 1}" in watch.look().state.notes[-1]
+    run.journal_path.write_bytes(whole)
+    assert watch.look().state.step == "extract"
 
 
 def test_run_whose_runner_is_gone_is_interrupted(run: RunDirectory, journal: Journal) -> None:

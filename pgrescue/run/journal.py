@@ -187,7 +187,7 @@ def _repair(path: Path) -> int:
             f"The run's journal is damaged: {path}, line {found.damaged}.",
             "The lines after it are whole, and what they tell must not get lost.",
             next_steps=(
-                f'see what was moved where: grep -E \'"moved|"retir|"delet\' {path}',
+                f'see what was moved where: grep -E \'"mov|"retir|"delet\' {path}',
                 f"once line {found.damaged} is as it was, from a copy of the file: "
                 f"pgrescue status {path.parent.name}",
             ),

@@ -217,3 +217,18 @@ def test_commits_of_a_server_that_was_started_between_two_runners_are_not_lost(
     (tail,) = victim.sandbox.directory.glob("data.pgrescue-*-wal/tail")
     stale = set(os.listdir(tail)) & set(os.listdir(victim.sandbox.wal))
     assert not stale, "a copy of what the archive has by now, maybe with more in it"
+
+
+def test_a_rescued_copy_that_is_the_only_one_by_now_stays(victim: Source) -> None:
+    """Somebody has tidied the old `pg_wal` up between two runners."""
+    workspace, run = victim.workspace, created(victim)
+    run_with(run, {"what": "die", "when": "after", "event": "step_began", "word": "set_aside"})
+    (tail,) = victim.sandbox.directory.glob("data.pgrescue-*-wal/tail")
+    copies = os.listdir(tail)
+    assert copies
+    for name in copies:
+        (victim.sandbox.data / "pg_wal" / name).unlink()
+    (tail / "000000010000000000000077.pgrescue-new").write_text("half of one")
+    workspace.run("resume", run.id, "--yes", check=True)
+    assert victim.place.rows() == victim.log.expected("latest")
+    assert sorted(os.listdir(tail)) == sorted(copies)

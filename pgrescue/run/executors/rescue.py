@@ -20,6 +20,7 @@ from pgrescue.wal.segment import HISTORY_NAME, SegmentId
 from pgrescue.wal.summarize import summarize
 
 _CHUNK_BYTES = 1 << 20
+_UNFINISHED = ".pgrescue-new"
 
 
 def rescue_wal(execution: RestoreExecution) -> str:
@@ -46,8 +47,10 @@ def rescue_wal(execution: RestoreExecution) -> str:
         execution.check_abort()
         copy_owned(execution, source / name, Path(tail, name))
     for name in {*os.listdir(tail)} - {*found.names, *histories}:
-        # Of an earlier try: the old server, started since, has archived it by now, maybe with more.
-        Path(tail, name).unlink()
+        # Of an earlier try. What the old server, started since, has archived, maybe with more in
+        # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
+        if name.endswith(_UNFINISHED) or (archive is not None and name in archive.segments):
+            Path(tail, name).unlink()
     sync_directory(Path(tail))
     if not found.names:
         return "0 segments that the archive lacks"
@@ -61,7 +64,7 @@ def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> 
     Raises `StepFailed` if the source cannot be read or the copy differs; OSError if it cannot be
     written.
     """
-    temporary = destination.with_name(f"{destination.name}.pgrescue-new")
+    temporary = destination.with_name(f"{destination.name}{_UNFINISHED}")
     read = hashlib.sha256()
     try:
         with os.fdopen(create_anew(temporary, 0o600), "wb") as file:

@@ -21,8 +21,8 @@ GET_STATE = 0x5805
 """Q_GETQUOTA and Q_XGETQSTAT (linux/quota.h, linux/dqblk_xfs.h)."""
 _BLOCK = 1024
 """Bytes in which limits are told (QIF_DQBLKSIZE)."""
-_UNKNOWN_TO_US = 512
-"""More bytes than any kernel writes into one of these structures."""
+_REST_BYTES = 512
+"""More than the rest of it has on any kernel."""
 
 
 class _Quota(ctypes.Structure):
@@ -47,7 +47,7 @@ class _State(ctypes.Structure):
     _fields_ = (
         ("version", ctypes.c_int8),
         ("flags", ctypes.c_uint16),
-        ("rest", ctypes.c_byte * _UNKNOWN_TO_US),
+        ("rest", ctypes.c_byte * _REST_BYTES),
     )
 
 

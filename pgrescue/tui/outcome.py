@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgrescue.backup.model import BackupPlan
+from pgrescue.errors import ExitCode
 from pgrescue.plan.model import Plan
 from pgrescue.plan.work import replaced, undo_does
 from pgrescue.retention.prune_model import PrunePlan
@@ -157,12 +158,31 @@ def _resume(view: RunView) -> Verb:
             ("What is left of the old data is DELETED.",),
             typed=view.plan.identity,
         )
+    ended_early = view.state.error is not None and view.state.error.exit_code == (
+        ExitCode.TARGET_NOT_REACHED
+    )
+    if ended_early:
+        return _accept(view)
     return Verb(
         "resume",
         "Go on where it stopped",
         "Steps that are done are not repeated; the interrupted one is done again from its "
         "beginning.",
         (f"{done} of {len(view.state.steps)} steps are done; the next ones are executed.",),
+    )
+
+
+def _accept(view: RunView) -> Verb:
+    """Going on after a recovery that ended early: what is missing then stays missing."""
+    work = view.plan.work if isinstance(view.plan, Plan) else None
+    deletes = work is not None and work.old_data == "delete" and bool(work.moves)
+    lost = f"Recovery went only up to {reached_text(view)}: the rest is given up."
+    return Verb(
+        "resume",
+        "Accept what was reached, and go on",
+        lost,
+        (lost, *(["The old data is DELETED."] if deletes else [])),
+        typed=view.plan.identity if deletes else None,
     )
 
 

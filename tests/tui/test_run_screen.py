@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from pgrescue.plan.model import Plan
 from pgrescue.tui.view import RunView
 from tests.tui import snapshots
 from tests.tui.fake_bridge import FakeBridge
@@ -142,4 +144,34 @@ async def test_deletion_that_began_offers_no_undo() -> None:
         await see(pilot, "DONE.")
         await press(pilot, "a")
         await see(pilot, f"Run {RUN}")
+        assert "Undo:" not in text(pilot)
+
+
+async def test_a_recovery_that_ended_early_is_accepted_by_name_if_the_old_data_goes() -> None:
+    view = snapshots.failed()
+    assert view.state.error is not None
+    assert isinstance(view.plan, Plan)
+    error = msgspec.structs.replace(view.state.error, exit_code=5)
+    plan = replace(view.plan, work=replace(view.plan.work, old_data="delete"))
+    view = replace(view, plan=plan, state=replace(view.state, error=error))
+    bridge = FakeBridge(at_work=RUN, view=view)
+    async with opened(bridge) as pilot:
+        await see(pilot, "FAILED.")
+        await press(pilot, "a")
+        await see(pilot, "Accept what was reached, and go on")
+        await press(pilot, "g", "j", "enter")
+        await see(pilot, "The old data is DELETED.")
+        await see(pilot, "type  db1/main")
+        assert bridge.done == []
+
+
+async def test_a_run_that_a_later_one_has_replaced_offers_neither_way() -> None:
+    view = snapshots.waiting()
+    view = replace(view, state=replace(view.state, replaced_by="20261124-120000-beef"))
+    async with opened(FakeBridge(at_work=RUN, view=view)) as pilot:
+        await see(pilot, "A later run, 20261124-120000-beef")
+        assert "open for reading" not in text(pilot)
+        await press(pilot, "a")
+        await see(pilot, f"Run {RUN}")
+        assert "Promote" not in text(pilot)
         assert "Undo:" not in text(pilot)

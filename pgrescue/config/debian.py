@@ -9,6 +9,8 @@ from pathlib import Path
 from pgrescue.postgres.conf_file import parse_assignments
 
 ETC = Path("/etc/postgresql")
+UMBRELLA_UNIT = "postgresql"
+"""The unit of every cluster at once: `postgresql@.service` is `PartOf` it, and stops with it."""
 
 
 @dataclass(frozen=True, slots=True)

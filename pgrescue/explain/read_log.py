@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from pgrescue.explain.message import REINITIALIZING, Message, ServerStart
+from pgrescue.postgres.server_log import SQLSTATE
 
 _LEVELS = "DEBUG[1-5]|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC"
 _COMPANIONS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "BACKTRACE")
-_LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?(?P<text>.*)")
+_LINE = re.compile(rf"\b(?P<level>{_LEVELS}|{'|'.join(_COMPANIONS)}):  ?{SQLSTATE}(?P<text>.*)")
 _PID = re.compile(r"\[(\d+)\]")
 _TOOL = re.compile(r"(?:[\w./-]*/)?(?:pg_\w+|postgres|postmaster|initdb): ")
 _ANOTHER_TOOL = re.compile(r"(?:[\d-]+ [\d:.]+ P\d+ +)?(?:ERROR|FATAL|CRITICAL): \S")

@@ -16,6 +16,7 @@ from pgrescue.explain.read_log import read_messages, split_starts
 from pgrescue.explain.rule import EXAMINED, OPENED_UNCHANGED, RECOVERY_UNCHANGED, Rule, quote_all
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.postgres.server_log import CLIENT_FATALS
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
@@ -80,7 +81,18 @@ def explain(lines: Iterable[str], host: Host) -> tuple[Explanation, ...]:
             else:
                 found.append(_started_since(each, since))
         since = start.ready or since
-    return (*found, *over)
+    return tuple(_without_passwords(each) for each in (*found, *over))
+
+
+def _without_passwords(explanation: Explanation) -> Explanation:
+    """Logs and settings quote commands, and a command may have a password spelled out."""
+    return replace(
+        explanation,
+        title=without_passwords(explanation.title),
+        cause=without_passwords(explanation.cause),
+        evidence=without_passwords(explanation.evidence),
+        next=tuple(without_passwords(step) for step in explanation.next),
+    )
 
 
 def _not_understood(messages: Sequence[Message]) -> Iterator[Explanation]:

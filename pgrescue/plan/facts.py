@@ -66,7 +66,9 @@ class Links:
     """The system identifier in the newest readable segment of `pg_wal`, linked or not."""
 
 
-ManagerName = Literal["Patroni", "repmgrd", "pg_auto_failover", "Stolon", "Pacemaker"]
+ManagerName = Literal[
+    "Patroni", "repmgrd", "pg_auto_failover", "Stolon", "Pacemaker", "CloudNativePG", "Kubernetes"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ class Manager:
     """A program that starts, stops and replaces a cluster's server by itself."""
 
     name: ManagerName
-    state: Literal["in charge", "paused", "gone"]
-    """Of one that is gone only its traces are left in the data directory."""
+    state: Literal["in charge", "paused", "gone", "perhaps"]
+    """Of one that is gone only its traces are left in the data directory; whether Kubernetes
+    looks after a server cannot be told from within a pod."""
     evidence: str
     """What gave it away: its process, its unit, or its file."""
     configuration: str | None = None
@@ -84,6 +87,15 @@ class Manager:
     """What it calls the cluster: Patroni's scope, Pacemaker's resource."""
     unit: str | None = None
     """The systemd unit that it runs in, without `.service`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignService:
+    """The configured service is not, or not only, that of the cluster's server."""
+
+    evidence: str
+    forbids: bool
+    """Whether it would stop another server that runs, or cannot stop this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,9 @@ class ClusterFacts:
     """The high-availability manager that the server belongs to, such as Patroni."""
     log: str | None
     """The server's log file, where it could be found."""
+    foreign_service: ForeignService | None = None
+    supervising_unit: str | None = None
+    """The systemd unit that runs the server, although its configured service is another kind."""
 
     @property
     def identifier(self) -> str | None:

@@ -61,7 +61,10 @@ def recovery_settings(
         "recovery_end_command": "",
         "recovery_min_apply_delay": "0",
         "hot_standby": "on",
+        # What the server says of its recovery is read: in English, and all of it.
         "lc_messages": "C",
+        "log_error_verbosity": "default",
+        "log_min_messages": "warning",
     }
     if not standby:
         settings |= {"primary_conninfo": "", "primary_slot_name": ""}

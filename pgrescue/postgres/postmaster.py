@@ -130,7 +130,7 @@ def servers_below(directory: Path) -> dict[int, str]:
     target = os.path.realpath(directory)
     found = dict.fromkeys(server_processes(directory), target)
     for pid in _postgres_pids():
-        place = _working_directory(pid)
+        place = working_directory(pid)
         if place is not None and place.startswith(f"{target.rstrip('/')}/"):
             found.setdefault(pid, place)
     return found
@@ -192,7 +192,7 @@ def _postmasters_in(target: str) -> list[int]:
 
 def _works_in(pid: int, target: str) -> bool:
     """Whether the process works in a directory, whatever path led it there, or in one deleted."""
-    return _is_there(pid, target) or _working_directory(pid) == f"{target} (deleted)"
+    return _is_there(pid, target) or working_directory(pid) == f"{target} (deleted)"
 
 
 def _is_there(pid: int, target: str) -> bool:
@@ -205,7 +205,7 @@ def _is_there(pid: int, target: str) -> bool:
 
 def _is_hidden_postgres(pid: int) -> bool:
     """A live PostgreSQL process of another account, whose directory we may not look up."""
-    return _command(pid) in _COMMANDS and is_alive(pid) and _working_directory(pid) is None
+    return _command(pid) in _COMMANDS and is_alive(pid) and working_directory(pid) is None
 
 
 def _postgres_pids() -> Iterator[int]:
@@ -223,7 +223,8 @@ def _command(pid: int) -> str:
         return ""
 
 
-def _working_directory(pid: int) -> str | None:
+def working_directory(pid: int) -> str | None:
+    """Where a process works; None if that cannot be told."""
     try:
         return os.readlink(_PROC / str(pid) / "cwd")
     except OSError:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from pgrescue.postgres.lsn import Lsn
 
-_LEVEL = re.compile(r"\b(LOG|WARNING|ERROR|FATAL|PANIC|HINT|DETAIL):\s+(.*)")
+SQLSTATE = r"(?:(?=[A-Z]*\d)[0-9A-Z]{5}: )?"
+"""What stands before a message's text with `log_error_verbosity = verbose`."""
+_LEVEL = re.compile(rf"\b(LOG|WARNING|ERROR|FATAL|PANIC|HINT|DETAIL):\s+{SQLSTATE}(.*)")
 _STOP = re.compile(
     r"recovery stopping (?P<side>before|after|at) (?:(?P<what>commit|abort) of transaction "
     r"(?P<xid>\d+), time (?P<time>.+)|restore point \"(?P<name>.*)\", time (?P<rtime>.+)"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks.cluster import not_to_be_stopped
+from pgrescue.plan.checks.cluster import not_to_be_stopped, service_mistakes
 from pgrescue.plan.checks.host import inode_shortages, rights, room
 from pgrescue.plan.checks.manager import finding_about, service_findings
 from pgrescue.plan.checks.names import names_of
@@ -143,6 +143,7 @@ def places(asked: Asked) -> Iterator[Finding]:
     )
     if found := not_to_be_stopped(facts.cluster.postmaster):
         yield found
+    yield from service_mistakes(facts.cluster)
 
 
 def space(asked: Asked) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgrescue.errors import NOTHING_CHANGED, ExitCode, PgRescueError
+from pgrescue.postgres.secrets import without_passwords
 from pgrescue.run.records import Failure
 
 
@@ -16,9 +17,10 @@ def failure_of(problem: PgRescueError, *, kept: str = "", step_begun: bool = Tru
     else:
         told = [problem.unchanged, kept]
     return Failure(
-        title=problem.title,
-        cause=problem.cause,
-        evidence="\n".join(filter(None, (problem.evidence, *told))),
+        # What failed may have been a command with a password in it, or may quote one.
+        title=without_passwords(problem.title),
+        cause=without_passwords(problem.cause),
+        evidence=without_passwords("\n".join(filter(None, (problem.evidence, *told)))),
         next=problem.next_steps,
         exit_code=int(problem.exit_code),
     )

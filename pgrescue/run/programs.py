@@ -111,7 +111,7 @@ class Programs:
 
     def start(self, command: Command) -> Running:
         """Start a program in a session of its own, its output in the run's tool.log."""
-        line = str(command)
+        line = without_passwords(str(command))
         with self.opened_log(line) as log:
             position = os.fstat(log.fileno()).st_size
             process = self._held_back(command, log)

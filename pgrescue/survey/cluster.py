@@ -21,6 +21,7 @@ from pgrescue.postgres.data_directory import (
 from pgrescue.postgres.postmaster import Postmaster, find_postmaster
 from pgrescue.survey.filesystem import existing_ancestor, path_facts
 from pgrescue.survey.manager import find_manager
+from pgrescue.survey.service_subject import foreign_service, supervising_unit
 from pgrescue.wal.page import parse_segment_header
 from pgrescue.wal.segment import NAME as SEGMENT
 
@@ -38,7 +39,7 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
     directory = path_facts(data)
     real = Path(directory.real_path)
     control, problem = read_control_file(real)
-    postmaster = find_postmaster(real) if directory.exists else None
+    postmaster = find_postmaster(real)
     config_directory = _config_directory(config, real)
     return ClusterFacts(
         name=config.name,
@@ -54,6 +55,8 @@ def cluster_facts(config: ClusterConfig) -> ClusterFacts:
         configuration=_outside_settings(config_directory),
         manager=find_manager(real),
         log=_log(config, real, postmaster),
+        foreign_service=foreign_service(config.service, real, postmaster),
+        supervising_unit=supervising_unit(config.service, postmaster),
     )
 
 

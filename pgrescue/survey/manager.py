@@ -25,6 +25,7 @@ _PATRONIS_FILE = "patroni.dynamic.json"
 _REPMGRDS_FILE = "pg_stat/repmgrd_state.txt"
 _REPMGR_CONF = "/etc/repmgr.conf"
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
+_POD = "/var/run/secrets/kubernetes.io"
 _REST_SECONDS = 2.0
 
 
@@ -91,13 +92,22 @@ def find_manager(data_directory: Path) -> Manager | None:
     found += _by_unit(data_directory) if not found else []
     if not found and os.path.exists(data_directory / _PATRONIS_FILE):
         return Manager("Patroni", "gone", str(data_directory / _PATRONIS_FILE))
+    if not found and (sign := _sign_of_kubernetes()) is not None:
+        return Manager("Kubernetes", "perhaps", sign)
     return min(found, key=lambda manager: manager.state != "in charge", default=None)
+
+
+def _sign_of_kubernetes() -> str | None:
+    """What every container of a pod has, unless it was told not to."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "KUBERNETES_SERVICE_HOST is set"
+    return _POD if os.path.isdir(_POD) else None
 
 
 def manager_state(data_directory: Path) -> str:
     """In words that can be compared; one that has only left traces does nothing."""
     manager = find_manager(data_directory)
-    if manager is None or manager.state == "gone":
+    if manager is None or manager.state in ("gone", "perhaps"):
         return "none"
     return f"{manager.name}, {manager.state}"
 
@@ -146,6 +156,8 @@ def _claims(name: ManagerName, process: Process) -> list[_Claim]:
         case "Stolon":
             place = words.option(argv, "--data-dir", "-d") or environment.get("STKEEPER_DATA_DIR")
             return [_Claim(place and f"{place}/postgres")]
+        case "CloudNativePG" | "Kubernetes":
+            return [_Claim(environment.get("PGDATA"))]
         case "Pacemaker":
             try:
                 known = words.resources_in(process.read(_CIB) or "")

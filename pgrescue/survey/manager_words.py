@@ -25,6 +25,8 @@ _PROGRAMS: dict[str, ManagerName] = {
     "stolon-keeper": "Stolon",
     "pacemakerd": "Pacemaker",
 }
+_WITH_A_VALUE = ("-X", "-W", "--check-hash-based-pycs")
+"""Options of Python that are followed by a word of their own."""
 _PACEMAKERS_DEFAULT = "/var/lib/pgsql/data"
 _AGENTS = ("pgsql", "pgsqlms")
 _SETTING = re.compile(r"""( *)([\w.-]+)\s*:(?:\s+(.*))?$""")
@@ -34,6 +36,8 @@ _ASSIGNMENT = re.compile(r"""^\s*([\w.]+)\s*=\s*(?:'((?:[^']|'')*)'|"([^"]*)"|([
 def manager_of(argv: Sequence[str]) -> ManagerName | None:
     """The manager that a command line starts; None for anything else, its own tools included."""
     program, arguments = _program(argv)
+    if program == "manager" and tuple(arguments[:2]) == ("instance", "run"):
+        return "CloudNativePG"  # its program is called just so
     name = _PROGRAMS.get(program)
     if name == "pg_auto_failover" and "run" not in arguments[:1] and "--run" not in arguments:
         return None  # such as `pg_autoctl show state`
@@ -71,10 +75,10 @@ def _program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
     if not _INTERPRETER.match(name):
         return name, rest
     while rest and rest[0].startswith("-") and rest[0] != "-m":
-        rest = rest[1:]
+        rest = rest[2 if rest[0] in _WITH_A_VALUE else 1 :]
     if rest and rest[0] == "-m":
         rest = rest[1:]
-    return (PurePath(rest[0]).name, rest[1:]) if rest else ("", ())
+    return (PurePath(rest[0]).name.removesuffix(".py"), rest[1:]) if rest else ("", ())
 
 
 def yaml_settings(text: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     cluster.is_a_data_directory,
     cluster.places,
     cluster.can_be_stopped,
+    cluster.has_its_own_service,
     manager.lets_go,
     manager.is_no_service,
     cluster.unfinished_runs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.checks.places import Places, blockers_of
+from pgrescue.plan.facts import ClusterFacts
 from pgrescue.postgres.postmaster import Postmaster
 from pgrescue.postgres.service import ServiceSpec
 
@@ -45,11 +46,46 @@ def can_be_stopped(context: Context) -> list[Finding]:
     )
 
 
+def has_its_own_service(context: Context) -> list[Finding]:
+    """The service that is stopped and started is this server's, and no other's."""
+    return service_mistakes(context.facts.cluster) if context.in_place else []
+
+
+def service_mistakes(cluster: ClusterFacts) -> list[Finding]:
+    """What is wrong with the service that is configured for a cluster."""
+    foreign, unit = cluster.foreign_service, cluster.supervising_unit
+    if foreign is not None:
+        say = blocker if foreign.forbids else warning
+        return say(
+            "cluster.service",
+            f"{foreign.evidence}. The configuration of the cluster {cluster.name} names it, so "
+            "it would be stopped and started instead.",
+            "correct service in the configuration; pgrescue doctor shows what was found",
+        )
+    if unit is None:
+        return []
+    return warning(
+        "cluster.service",
+        f"systemd runs the server as {unit}, but the configured service is another one: systemd "
+        "may start it again while it is down, and takes no notice of the restored server.",
+        f'service = {{ kind = "systemd", unit = "{unit}" }} in the configuration',
+    )
+
+
 def not_to_be_stopped(postmaster: Postmaster | None) -> Finding | None:
     """The finding for a server that its service cannot stop, or would miss and hit another."""
     code = "cluster.server"
     if postmaster is None:
         return None
+    if postmaster.pid == 1:
+        return Finding(
+            code,
+            "blocker",
+            "The server is process 1 of this container: to stop it ends the container, and every "
+            "run in it.",
+            "stop the container, and restore from another one of the same image that has its "
+            "volumes",
+        )
     if postmaster.is_single_user:
         return Finding(
             code,

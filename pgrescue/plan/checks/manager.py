@@ -71,6 +71,14 @@ def finding_about(manager: Manager) -> Finding:
             "Standbys do not follow a restored server; they have to be filled anew.",
             f"afterwards: {how_to_resume(manager)}",
         )
+    if manager.state == "perhaps":
+        return Finding(
+            _CODE,
+            "warning",
+            f"This is a pod of {name} ({evidence}). If an operator or a probe looks after the "
+            "server, it starts it again, or ends the pod, while it is restored.",
+            f"{how_to_pause(manager)}",
+        )
     return Finding(
         _CODE,
         "warning",
@@ -95,6 +103,17 @@ def how_to_pause(manager: Manager) -> str:
             return f"pg_autoctl enable maintenance --pgdata {where}, then {stop}"
         case "Stolon":
             return f"{stop} on all nodes: Stolon cannot be paused"
+        case "CloudNativePG":
+            return (
+                "it cannot be paused from here: restore into a new Cluster (bootstrap.recovery), "
+                "or hibernate it (kubectl annotate cluster NAME cnpg.io/hibernation=on) and "
+                "restore in a pod of its own that has the volume"
+            )
+        case "Kubernetes":
+            return (
+                "if one does: scale the workload down, and restore in a pod of its own that has "
+                "the volume"
+            )
         case "Pacemaker":
             name = shlex.quote(manager.subject or "RESOURCE")
             return f"pcs resource unmanage {name} (or: crm resource unmanage {name})"

@@ -24,6 +24,7 @@ from pgrescue.run.explained import server_failed
 from pgrescue.run.ownership import create_anew
 from pgrescue.run.programs import Running
 from pgrescue.run.records import ServerStarting
+from pgrescue.survey.service_subject import foreign_service
 
 _POLL_SECONDS = 0.2
 _APPEAR_SECONDS = 15.0
@@ -40,7 +41,7 @@ def stop(execution: RestoreExecution) -> str:
     was_running = bool(server_processes(data))
     if not was_running and not execution.work.service.starts_by_itself:
         return "it was not running"
-    _refuse_to_hit_another(data)
+    _refuse_to_hit_another(execution, data)
     if execution.work.service.kind == "pg_ctl" and not _is_named(data):
         _interrupt_without_pid_file(execution, data)
     command = service_of(execution.work).stop
@@ -53,9 +54,23 @@ def stop(execution: RestoreExecution) -> str:
     return "stopped" if was_running else "it was not running"
 
 
-def _refuse_to_hit_another(data: Path) -> None:
-    """Whatever stops a server sends its signals to the process that `postmaster.pid` names."""
+def _refuse_to_hit_another(execution: RestoreExecution, data: Path) -> None:
+    """Whatever stops a server sends its signals to the process that `postmaster.pid` names.
+
+    And a service stops its own server, which may be another one's.
+    """
     postmaster = find_postmaster(data)
+    foreign = foreign_service(execution.work.service, data, postmaster)
+    if foreign is not None and foreign.forbids:
+        raise StepFailed(
+            "The configured service is that of another server.",
+            f"{foreign.evidence}.",
+            unchanged="Nothing was stopped.",
+            next_steps=(
+                "correct service in the configuration, and make a new plan",
+                f"pgrescue undo {execution.directory.id}",
+            ),
+        )
     if postmaster is not None and postmaster.misnamed is not None:
         raise StepFailed(
             f"{data}/postmaster.pid names another process.",

@@ -23,7 +23,6 @@ from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import seal
 from pgrescue.plan.settings import (
-    AUTO_CONF,
     auto_conf_after,
     clone_settings,
     raised_limits,
@@ -37,6 +36,7 @@ from pgrescue.plan.work import log_outside
 from pgrescue.postgres.conf_file import parse_assignments
 from pgrescue.postgres.conninfo import without_address
 from pgrescue.postgres.control_file import StandbyLimits
+from pgrescue.postgres.data_directory import AUTO_CONF
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.service import ServiceSpec
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE

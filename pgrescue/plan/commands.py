@@ -10,7 +10,7 @@ from pgrescue.plan.fetch_wal import NAME as FETCH_WAL
 from pgrescue.plan.fetch_wal import fault_function
 from pgrescue.plan.layout import STAYS
 from pgrescue.plan.model import BackupPart, Move, Work
-from pgrescue.plan.settings import AUTO_CONF, CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
+from pgrescue.plan.settings import CLONE_BLOCK, CLONE_WHY, RECOVERY_BLOCK
 from pgrescue.plan.work import (
     COMBINED_MODE,
     chain_directory,
@@ -24,6 +24,7 @@ from pgrescue.plan.work import (
 )
 from pgrescue.postgres.conf_file import BLOCK_BEGIN, BLOCK_END, format_block
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
+from pgrescue.postgres.data_directory import AUTO_CONF
 from pgrescue.postgres.service import (
     Command,
 )

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pgrescue.plan.target import Target, format_for_server
 from pgrescue.postgres.conf_file import parse_assignments, with_block
 from pgrescue.postgres.control_file import StandbyLimits
+from pgrescue.postgres.data_directory import AUTO_CONF
 
-AUTO_CONF = "postgresql.auto.conf"
 RECOVERY_BLOCK = "recovery"
 CLONE_BLOCK = "clone"
 RECOVERY_WHY = "Restore to {target}. Removed again once the recovery has ended."

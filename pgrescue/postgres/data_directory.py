@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from pgrescue.errors import InvalidFormat
@@ -11,7 +12,10 @@ from pgrescue.postgres.control_file import RELATIVE_PATH, ControlFile, parse_con
 
 LOST_AND_FOUND = "lost+found"
 """What a file system keeps in its root, and initdb takes for nothing (`src/port/pgcheckdir.c`)."""
+AUTO_CONF = "postgresql.auto.conf"
 _INCLUDE_DEPTH = 10
+_MOST_LOGS = 1000
+"""Files of a log directory that are looked at, the newest of them."""
 
 
 def read_pg_version(data_directory: Path) -> int | None:
@@ -44,11 +48,28 @@ def collected_logs(data_directory: Path) -> dict[str, str]:
     Kinds are those of `log_destination`: "stderr", "csvlog", "jsonlog".
     """
     try:
-        lines = (data_directory / "current_logfiles").read_text().splitlines()
+        text = (data_directory / "current_logfiles").read_text(errors="surrogateescape")
     except OSError:
         return {}
-    named = (line.partition(" ") for line in lines)
+    named = (line.partition(" ") for line in text.split("\n"))
     return {kind: str(data_directory / name) for kind, _, name in named if name}
+
+
+def collected_log_sizes(data_directory: Path, config_directory: Path) -> dict[str, int]:
+    """The sizes of the files in `log_directory`: a server that starts may go on with one of them.
+
+    Empty if the configuration or the directory cannot be read.
+    """
+    where = "log"
+    try:
+        for file in (config_directory / "postgresql.conf", data_directory / AUTO_CONF):
+            for name, value in read_assignments(file):
+                where = value if name == "log_directory" else where
+        found = [(entry.stat().st_mtime, entry) for entry in (data_directory / where).iterdir()]
+    except OSError:
+        return {}
+    found.sort(reverse=True, key=itemgetter(0))
+    return {str(entry): entry.stat().st_size for _, entry in found[:_MOST_LOGS]}
 
 
 def read_assignments(file: Path, depth: int = _INCLUDE_DEPTH) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,7 @@ CLIENT_FATALS = (
 )
 """FATAL lines that end a client's connection, not the server."""
 
+_PORTION = 1 << 20
 _OF_ONE_START = frozenset({"shut_down_at_target", "too_low", "failures", "_failing", "_too_low"})
 
 
@@ -118,18 +119,29 @@ class RecoveryLog:
             self.complete = True
 
 
-def ended_before(path: Path, begin: int, end: int) -> RecoveryLog | None:
-    """The recovery that a part of a log tells of, if it has ended there; without its failures."""
-    said = RecoveryLog()
+@dataclass(frozen=True, slots=True)
+class EarlierStarts:
+    """What a part of a log tells of starts that are over."""
+
+    ended: RecoveryLog | None = None
+    """The recovery, if it has ended in one of them; without its failures."""
+    new_timeline: int | None = None
+    """The timeline that one of them chose last, even if it was killed before it was on it."""
+
+
+def earlier_starts(path: Path, begin: int, end: int) -> EarlierStarts:
+    """Read a part of a log; of one that cannot be read nothing is known."""
+    said, chosen = RecoveryLog(), None
     try:
         with path.open("rb") as file:
             file.seek(begin)
             for line in file.read(max(end - begin, 0)).split(b"\n"):
                 said.read_line(line.decode(errors="replace"))
+                chosen = said.new_timeline or chosen
     except OSError:
-        return None
+        return EarlierStarts()
     said.read_line("LOG:  starting PostgreSQL")
-    return said if said.complete else None
+    return EarlierStarts(said if said.complete else None, chosen)
 
 
 class LogFollower:
@@ -148,15 +160,18 @@ class LogFollower:
                 if self._position > file.seek(0, os.SEEK_END):
                     self._position = 0  # the file was truncated or replaced
                 file.seek(self._position)
-                data = file.read()
-                self._position = file.tell()
+                while portion := file.read(_PORTION):
+                    self._position += len(portion)
+                    self._take(portion)
         except OSError:
             return self.log
-        lines = (self._partial + data).split(b"\n")
+        return self.log
+
+    def _take(self, portion: bytes) -> None:
+        lines = (self._partial + portion).split(b"\n")
         self._partial = lines.pop()
         for line in lines:
             self.log.read_line(line.decode(errors="replace"))
-        return self.log
 
 
 def end_of_log(path: Path) -> int:

@@ -109,10 +109,11 @@ def _check_it_can_be_undone(run: RunDirectory, state: RunState) -> None:
             "Stop it first, then put the old data back.",
             next_steps=(f"pgrescue abort {run.id}", f"pgrescue undo {run.id}"),
         )
-    if state.state == "undone":
+    if state.is_undone and (state.state == "undone" or state.deletion_begun):
+        how = "resume" if state.deletion_begun and state.state != "undone" else "discard"
         raise UsageError(
             f"The run {run.id} has been undone already.",
-            next_steps=(f"pgrescue discard {run.id}   deletes what it had restored",),
+            next_steps=(f"pgrescue {how} {run.id}   deletes what it had restored",),
         )
     if state.deletion_begun:
         raise UsageError(

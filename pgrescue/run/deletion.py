@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -11,9 +12,10 @@ from pathlib import Path
 from pgrescue.errors import StepFailed
 from pgrescue.plan.layout import INSIDE, STAYS
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletable import obstacle
-from pgrescue.run.execution import Execution
+from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.records import Deleted, Deleting
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.filesystem import mounts_inside
@@ -94,6 +96,25 @@ def make_anew(execution: Execution[SealedPlan], path: str) -> None:
     """An empty directory of this run's own; what an interrupted try left in it goes."""
     execution.make_directory(path)
     clear_own(execution, path)
+
+
+def make_data_directory_anew(execution: RestoreExecution) -> None:
+    """The same for the data directory, which is no whole one before its `pg_control` is there.
+
+    Roots of file systems have the same number on every disk: it does not tell whose they are.
+    """
+    path = execution.work.data_directory
+    if os.path.lexists(Path(path, PG_CONTROL)):
+        raise StepFailed(
+            f"{path} holds a whole data directory.",
+            f"This run puts its {PG_CONTROL} there last, and has not done so: it is another "
+            "cluster's, or was completed by hand. Nothing in it is touched.",
+            next_steps=(
+                f"see what is mounted, and whose it is: findmnt -T {shlex.quote(path)}",
+                f"once it is moved away: pgrescue resume {execution.directory.id}",
+            ),
+        )
+    make_anew(execution, path)
 
 
 def _check_identity(execution: Execution[SealedPlan], path: str) -> None:

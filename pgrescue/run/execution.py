@@ -142,7 +142,7 @@ class Execution(Generic[P]):
                     f"{path} is not empty.", "Something appeared there since the plan was made."
                 )
             self.journal.append(MakingDirectory(path=path))
-        elif is_filled and state.is_another(path):
+        elif is_filled and is_foreign(state, path):
             raise StepFailed(
                 f"{path} is not the directory that this run has made.",
                 "Somebody has put another one in its place; nothing in it is touched.",
@@ -217,6 +217,17 @@ class RestoreExecution(Execution[Plan]):
     def work(self) -> Work:
         """The executors' part of the plan."""
         return self.plan.work
+
+
+def is_foreign(state: RunState, path: str) -> bool:
+    """Whether something is at a path of this run's that the run is not known to have made.
+
+    What it has announced, but is not known to have made, it has put nothing into.
+    """
+    if state.is_known(path):
+        return not state.has_come_from(path, path)
+    place = Path(path)
+    return place.is_symlink() or not place.is_dir() or not is_vacant(place)
 
 
 def is_vacant(path: Path) -> bool:

@@ -108,7 +108,8 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
     match record:
         case records.StepBegan():
             steps = _with_step(state.steps, record.step, record.title, "running", None, None)
-            return replace(state, step=record.step, steps=steps, progress=None)
+            begun = state.begun_steps | {record.step}
+            return replace(state, step=record.step, steps=steps, progress=None, begun_steps=begun)
         case records.StepEnded():
             steps = _with_step(state.steps, record.step, "", "done", record.seconds, record.result)
             return replace(state, steps=steps, progress=None)
@@ -137,6 +138,10 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
                 state,
                 log_position=record.position,
                 recovery_position=record.position if first is None else first,
+                collected_sizes=record.collected,
+                first_collected_sizes=(
+                    record.collected if first is None else state.first_collected_sizes
+                ),
             )
         case _:
             return _after_file_change(state, record)

@@ -46,7 +46,7 @@ def _others(state: RunState) -> list[RunState]:
     found = []
     for other in list_runs():
         theirs = other.state()
-        if other.id == state.run or theirs.kind != _RESTORE or theirs.state == "undone":
+        if other.id == state.run or theirs.kind != _RESTORE or theirs.is_undone:
             continue
         has_changed_it = bool(theirs.asides) or theirs.has_begun_to_fill
         if theirs.data_directory == state.data_directory and has_changed_it:
@@ -65,7 +65,7 @@ def _has_set_aside_what(later: RunState, earlier: RunState) -> bool:
     """Whether the directory that one run has made is what another one has renamed."""
     place = earlier.data_directory
     made = next((known for known in earlier.identities if known.path == place), None)
-    away = {item.aside for item in later.asides}
+    away = {item.aside for item in later.asides if item.path == place}
     return made is not None and any(
         made.is_also(known) for known in later.identities if known.path in away
     )

@@ -17,7 +17,7 @@ from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletion import remove_emptied
-from pgrescue.run.execution import Execution, RestoreExecution
+from pgrescue.run.execution import Execution, RestoreExecution, is_foreign
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
@@ -133,7 +133,7 @@ def check_what_was_made(execution: RestoreExecution, *, old_may_be_back: bool) -
     state, run = execution.state(), execution.directory.id
     returned = {move.path for move in execution.work.moves} - {item.path for item in state.asides}
     for path in state.made:
-        if path in returned or not os.path.lexists(path) or not state.is_another(path):
+        if path in returned or not os.path.lexists(path) or not is_foreign(state, path):
             continue
         by_hand = any(state.has_come_from(item.aside, path) for item in state.asides)
         if by_hand and old_may_be_back:
@@ -176,12 +176,14 @@ def _return(execution: Execution[SealedPlan], item: SetAside) -> None:
     if aside.exists():
         if item.contents_only:
             _rename_entries(aside, path)
-            aside.rmdir()
         else:
             _remove_empty(path)
             os.rename(aside, path)
             _sync_parents(path, aside)
     execution.journal.append(MovedBack(path=item.path, aside=item.aside))
+    # Last: of nothing but this directory it can be told that nothing was in it.
+    if item.contents_only and aside.exists():
+        aside.rmdir()
 
 
 def check_still_there(execution: RestoreExecution) -> None:
@@ -201,6 +203,30 @@ def check_still_there(execution: RestoreExecution) -> None:
                     f"bring it back to {item.aside}, then: pgrescue undo {execution.directory.id}",
                 ),
             )
+
+
+def check_old_data_is_known(execution: RestoreExecution) -> None:
+    """Before a run goes on: raise `StepFailed` if the disk with its old data may not be there.
+
+    That somebody has deleted the old data beside what this run has made, to make room, is noted.
+    """
+    state, run = execution.state(), execution.directory.id
+    for item in state.asides:
+        if not item.done or Path(item.aside).exists():
+            continue
+        beside = not item.contents_only and os.path.lexists(item.path)
+        if beside and state.has_come_from(item.path, item.path):
+            execution.note(f"The old data is not at {item.aside} any more: there is no way back.")
+            continue
+        raise StepFailed(
+            f"The old data is not at {item.aside} any more.",
+            f"Nor is what the run {run} has made at {item.path}. A disk may not be mounted, or "
+            "another one is mounted there.",
+            next_steps=(
+                "see what is mounted: findmnt",
+                f"once it is there: pgrescue resume {run}, or pgrescue undo {run}",
+            ),
+        )
 
 
 def _has_returned(state: RunState, item: SetAside, names: Sequence[str] | None) -> bool:

@@ -10,6 +10,8 @@ def place_of_old_data(work: Work, state: RunState) -> str:
     """Where it is at the end of a run, as a report tells it."""
     if not work.replaces:
         return "there was none"
+    if state.is_undone:
+        return "in its place"
     if state.set_aside is not None:
         return f"{state.set_aside}{', of which a part is deleted' if state.deletion_begun else ''}"
     return "deleted" if state.deletion_begun else "in its place"

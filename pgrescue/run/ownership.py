@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from pgrescue.catalog.entries import open_regular
 from pgrescue.postgres.account import Account
 
 
@@ -33,3 +34,12 @@ def create_anew(path: Path, mode: int) -> int:
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, mode)
+
+
+def read_owned(path: Path) -> str:
+    """A small file of the server's account, "" if there is none; raises OSError for a link."""
+    try:
+        with open_regular(path) as file:
+            return file.read().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""

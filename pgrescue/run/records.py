@@ -113,6 +113,8 @@ class ServerStarting(Record, frozen=True, tag="server_starting"):
 
     log: str
     position: int
+    collected: dict[str, int] = {}
+    """The same for each file that a logging collector may go on with."""
 
 
 class Moving(Record, frozen=True, tag="moving"):

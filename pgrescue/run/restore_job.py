@@ -13,7 +13,8 @@ from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data
 from pgrescue.run.deletable import discardable_paths
 from pgrescue.run.deletion import check_deletable, discard
-from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.execution import Aborted, RestoreExecution
+from pgrescue.run.executors.configure import sync_everything
 from pgrescue.run.executors.service import await_start_command, start, stop
 from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.executors.verify import is_paused
@@ -29,6 +30,7 @@ from pgrescue.run.state import RunState
 from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
 
 _SERVER_STEPS = ("start", "replay")
+_FILLING_STEPS = ("extract", "combine", "receive", "place_wal")
 _BEFORE_IT_MOVES = ("stop", "rescue_wal")
 
 
@@ -77,6 +79,8 @@ class RestoreJob(Job[RestoreExecution]):
             check_facts([fact for fact in self._changed() if not fact.startswith(f"{SERVER}: ")])
         if not before.has_begun_to_fill:
             check_places(execution)
+        if not before.deletion_begun:
+            old_data.check_old_data_is_known(execution)
         old_data.check_what_was_made(execution, old_may_be_back=False)
         if execution.work.seed is not None and not before.asides:
             see_source(execution, execution.work.seed)
@@ -111,7 +115,7 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         try:
             with watched(execution, step.id):
-                execution.do(step.id, step.title, partial(EXECUTORS[step.id], execution))
+                execution.do(step.id, step.title, partial(_executed, execution, step.id))
         except OutOfRoom:
             if step.id in _SERVER_STEPS:
                 self.after_abort()  # a server that recovers would go on filling it
@@ -150,6 +154,8 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         try:
             result = start(execution)
+        except Aborted:
+            raise
         except PgRescueError as error:
             execution.note(f"The old data is back, but its server did not start: {error.cause}")
             return "it did not start"
@@ -171,6 +177,14 @@ class RestoreJob(Job[RestoreExecution]):
         check_deletable(execution, paths)
         discard(execution, paths)
         return "undone" if before.done("undo_move") else "succeeded"
+
+
+def _executed(execution: RestoreExecution, step: str) -> str:
+    """Do a step. That one is done may be said of what is on disk only: it is not done again."""
+    result = EXECUTORS[step](execution)
+    if step in _FILLING_STEPS:
+        sync_everything(execution)
+    return result
 
 
 def _has_changed_anything(state: RunState, work: Work) -> bool:

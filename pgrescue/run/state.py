@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -132,6 +133,10 @@ class RunState:
     """Where in the server's log its last start by this run begins."""
     recovery_position: int | None = None
     """The same of its first start, which has begun the recovery."""
+    collected_sizes: Mapping[str, int] = field(default_factory=dict)
+    """Where in each file of the logging collector that start begins; 0 in those that are new."""
+    first_collected_sizes: Mapping[str, int] = field(default_factory=dict)
+    """The same of its first start."""
     boot_id: str = ""
     """The boot in which the last runner has worked; `tools` are of that one."""
     replaces: bool = True
@@ -140,6 +145,7 @@ class RunState:
     """How many of the notes are of an earlier purpose, such as of the restore before an undo."""
     replaced_by: str = ""
     """A later run on the same place, for whoever has looked for one: `later_runs`."""
+    begun_steps: frozenset[str] = frozenset()
     past_pause: bool = False
     """Whether somebody has told the run to go on past the pause at its target."""
 
@@ -150,6 +156,11 @@ class RunState:
             if item.path == self.data_directory:
                 return item.aside
         return self.asides[0].aside if self.asides else None
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether the old data is back, whatever became of what had been restored."""
+        return self.state == "undone" or self.done("undo_move")
 
     @property
     def has_left_something(self) -> bool:
@@ -166,8 +177,9 @@ class RunState:
         return any(step.id == step_id and step.state == "done" for step in self.steps)
 
     def begun(self, step_id: str) -> bool:
-        """Whether a step has at least been begun."""
-        return any(step.id == step_id and step.state != "pending" for step in self.steps)
+        """Whether a step has ever been begun; one that was stopped on request is to be done anew,
+        and yet may have left something."""
+        return step_id in self.begun_steps
 
     @property
     def has_begun_to_fill(self) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pgrescue.catalog.entries import open_regular
 from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, Links, PathFacts, TablespaceFacts
@@ -171,7 +172,7 @@ def _wal_identifier(pg_wal: Path) -> str | None:
         return None
     for name in names[: -_HEADERS_TRIED - 1 : -1]:
         try:
-            with (pg_wal / name).open("rb") as stream:
+            with open_regular(pg_wal / name) as stream:
                 header = parse_segment_header(stream.read(64))
         except OSError:
             continue

@@ -67,10 +67,11 @@ def mounted_from(device: int) -> str:
 
 def _mounts() -> Iterator[list[str]]:
     try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
     except OSError:
         return
-    for line in lines:
+    # At the line feed only: others may be in a name, and only that one is spelled there.
+    for line in text.removesuffix("\n").split("\n"):
         yield [_OCTAL.sub(lambda code: chr(int(code[1], 8)), field) for field in line.split(" ")]
 
 

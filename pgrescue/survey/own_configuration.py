@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pgrescue.plan.settings import AUTO_CONF
 from pgrescue.postgres.conf_file import parse_includes
-from pgrescue.postgres.data_directory import read_assignments
+from pgrescue.postgres.data_directory import AUTO_CONF, read_assignments
 from pgrescue.reseed.model import OwnConfiguration
 
 _MAIN = "postgresql.conf"

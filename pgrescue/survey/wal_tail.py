@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pgrescue.catalog.entries import open_regular
 from pgrescue.compression import DECOMPRESSION_ERRORS, open_decompressed
 from pgrescue.history.way import segment_refs
 from pgrescue.survey.archive import WalAtHand
@@ -69,7 +70,7 @@ def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: st
                 reason = error.strerror or str(error)
                 unreadable.append(UnreadableSegment(str(pg_wal / name), reason))
             continue
-        if size is not None and not _is_archived(archive, name, size):
+        if size is not None and not is_archived(archive, name, size):
             names.append(name)
     return Tail(tuple(names), tuple(unreadable))
 
@@ -128,7 +129,7 @@ def _may_be_archived(archive: WalArchive | None, name: str) -> bool:
     return archive is not None and name in archive.segments
 
 
-def _is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
+def is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
     """Whether the archive has a segment whole: a copy that is cut off or damaged is none."""
     file = archive.segments.get(name) if archive is not None else None
     if file is None:
@@ -163,7 +164,7 @@ def _plain_size(file: ArchivedFile, _stamp: int) -> int | None:
 
 def _current_size(path: Path, name: str, system_identifier: str | None) -> int | None:
     """A segment's size, if it holds what its name says; raises OSError if it cannot be read."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header = parse_segment_header(stream.read(LONG_HEADER_SIZE))
         size = os.fstat(stream.fileno()).st_size
     if header is None or system_identifier not in (None, header.system_identifier):

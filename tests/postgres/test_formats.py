@@ -12,7 +12,7 @@ from pgrescue.postgres.backup_label import LabelTime, parse_backup_label
 from pgrescue.postgres.history_file import parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import parse_pid_file
-from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog, earlier_starts
 from pgrescue.postgres.tablespace_map import format_tablespace_map, parse_tablespace_map
 from pgrescue.wal.archive import WalArchive, history_of, newest_timeline
 from pgrescue.wal.segment import SegmentId
@@ -184,17 +184,19 @@ def test_a_recovery_that_has_ended_is_not_forgotten_at_the_next_start(tmp_path: 
     )
     path = tmp_path / "log"
     path.write_text(recovery)
-    assert ended_before(path, 0, len(recovery)) is None, "it would recover once more"
+    before = earlier_starts(path, 0, len(recovery))
+    assert before.ended is None, "it would recover once more"
+    assert before.new_timeline == 2, "and may not be on it"
     opened = f"{recovery}x LOG:  archive recovery complete\nx FATAL:  something\n"
     path.write_text(opened)
-    assert ended_before(path, 0, len(recovery)) is None
-    before = ended_before(path, 0, len(opened))
-    assert before is not None
-    assert before.failures == ()
+    assert earlier_starts(path, 0, len(recovery)).ended is None
+    ended = earlier_starts(path, 0, len(opened)).ended
+    assert ended is not None
+    assert ended.failures == ()
     with path.open("a") as file:
         file.write("x LOG:  starting PostgreSQL 15.8\nx LOG:  redo done at 0/D00118 system\n")
         file.write("x FATAL:  something else\n")
-    said = LogFollower(path, len(opened), before).poll()
+    said = LogFollower(path, len(opened), ended).poll()
     assert (said.redo_done, said.new_timeline) == (Lsn.parse("0/D00028"), 2)
     assert said.failures == ("FATAL: something else",)
 

@@ -9,15 +9,18 @@ import signal
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
-from pgrescue.plan.settings import AUTO_CONF, RECOVERY_BLOCK, auto_conf_after
+from pgrescue.plan.settings import RECOVERY_BLOCK, auto_conf_after
 from pgrescue.plan.work import tablespace_mapping
 from pgrescue.postgres.conf_file import without_block, without_settings
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
+from pgrescue.postgres.data_directory import AUTO_CONF
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.tablespace_map import format_tablespace_map
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.extract import HELD_BACK
+from pgrescue.run.ownership import read_owned
 from pgrescue.run.run_directory import sync_directory
+from pgrescue.survey.filesystem import existing_ancestor
 
 
 def configure(execution: RestoreExecution) -> str:
@@ -30,7 +33,7 @@ def configure(execution: RestoreExecution) -> str:
         if not (data / name).exists():
             execution.write_owned(data / name, text)
     auto_conf = data / AUTO_CONF
-    before = auto_conf.read_text(errors="surrogateescape") if auto_conf.exists() else ""
+    before = read_owned(auto_conf)
     recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
     after = auto_conf_after(before, recovery, work.lasting_settings, execution.plan.target)
     execution.write_owned(auto_conf, after)
@@ -71,9 +74,7 @@ def complete(execution: RestoreExecution) -> str:
     data = Path(work.data_directory)
     held = Path(work.staging, HELD_BACK)
     target = data / PG_CONTROL
-    places = {data, Path(work.staging), *(Path(t.destination) for t in work.tablespaces)}
-    for place in places:
-        sync_filesystem(place)
+    sync_everything(execution)
     if held.exists():
         os.rename(held, target)
     elif not target.exists():
@@ -86,6 +87,14 @@ def complete(execution: RestoreExecution) -> str:
     sync_directory(target.parent)
     sync_directory(Path(work.staging))
     return "everything is on disk"
+
+
+def sync_everything(execution: RestoreExecution) -> None:
+    """Write all that has been restored to disk, wherever it lies."""
+    work = execution.work
+    places = (work.data_directory, work.staging, *(item.destination for item in work.tablespaces))
+    for place in {existing_ancestor(Path(place)) for place in places}:
+        sync_filesystem(place)
 
 
 def sync_filesystem(path: Path) -> None:
@@ -107,7 +116,7 @@ def tidy(execution: RestoreExecution) -> str:
     """Take the recovery block out of the configuration, so that it misleads nobody later."""
     work = execution.work
     path = Path(work.data_directory, AUTO_CONF)
-    before = path.read_text(errors="surrogateescape")
+    before = read_owned(path)
     recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
     after = without_block(before, RECOVERY_BLOCK)
     if after == before:

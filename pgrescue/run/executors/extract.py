@@ -22,9 +22,10 @@ from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.postgres.service import Command
-from pgrescue.run.deletion import make_anew
+from pgrescue.run.deletion import make_anew, make_data_directory_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import tool_failed
+from pgrescue.run.ownership import read_owned
 from pgrescue.run.programs import Completed
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
@@ -54,7 +55,7 @@ def extract(execution: RestoreExecution) -> str:
 def _extract_full(execution: RestoreExecution) -> str:
     work, part = execution.work, execution.work.chain[0]
     data = Path(work.data_directory)
-    make_anew(execution, work.data_directory)
+    make_data_directory_anew(execution)
     manifest = _manifest(part)
     reporter = _reporter(execution, work.restore_bytes)
     unpacker = Unpacker(work, manifest, reporter, work.restore_bytes)
@@ -110,8 +111,7 @@ def _extract_member(execution: RestoreExecution, number: int, part: BackupPart) 
         (root / "pg_tblspc" / str(item.oid)).symlink_to(place)
     unpacker.check_complete()
     if manifest is not None:
-        text = Path(part.path, MANIFEST).read_text(errors="surrogateescape")
-        execution.write_owned(root / MANIFEST, text)
+        execution.write_owned(root / MANIFEST, read_owned(Path(part.path, MANIFEST)))
     return len(unpacker.written.files)
 
 
@@ -120,7 +120,7 @@ def combine(execution: RestoreExecution) -> str:
     work = execution.work
     data = Path(work.data_directory)
     combined = _make_unstartable(execution, combined_directory(work))
-    make_anew(execution, work.data_directory)
+    make_data_directory_anew(execution)
     for item in work.chain[-1].tablespaces:
         tablespace_root(execution, item)
         make_anew(execution, combined_tablespace(work, item))

@@ -20,7 +20,7 @@ from pgrescue.postgres.postmaster import (
     server_processes,
 )
 from pgrescue.postgres.probe import Probe, RecoveryStatus, is_listening
-from pgrescue.postgres.server_log import LogFollower, RecoveryLog, ended_before
+from pgrescue.postgres.server_log import LogFollower, RecoveryLog, earlier_starts
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.wal.segment import SegmentId
 
@@ -41,12 +41,22 @@ class Watch:
         self._execution = execution
         self._data = Path(execution.work.data_directory)
         state, path = execution.state(), Path(log_of(execution.work))
+        earlier = [
+            earlier_starts(path, state.recovery_position or 0, state.log_position),
+            *(
+                earlier_starts(Path(file), state.first_collected_sizes.get(file, 0), size)
+                for file, size in state.collected_sizes.items()
+            ),
+        ]
         # Killed once it had opened, it does not recover again: how far it came was said before.
-        before = ended_before(path, state.recovery_position or 0, state.log_position)
+        before = next((part.ended for part in earlier if part.ended is not None), None)
         self.had_ended = before is not None
         """Whether an earlier start of this run's has ended the recovery."""
+        self.chosen_timeline = max((part.new_timeline or 0 for part in earlier), default=0)
+        """The timeline that an earlier start of this run's chose to end it with, or 0."""
         self._follower = LogFollower(path, state.log_position, before)
         self._collected: LogFollower | None = None
+        self._collected_sizes = state.collected_sizes
         self._segment = ""
         self._last_change = time.monotonic()
         self._silence_noted = False
@@ -60,10 +70,11 @@ class Watch:
         """What the server's log has said so far, wherever it writes it."""
         said = self._follower.poll()
         collected = collected_logs(self._data).get("stderr")
-        if collected is None:
+        if collected is None or Path(collected) == self._follower.path:
             return said
         if self._collected is None or self._collected.path != Path(collected):
-            self._collected = LogFollower(Path(collected), log=said)
+            position = self._collected_sizes.get(collected, 0)
+            self._collected = LogFollower(Path(collected), position, said)
         return self._collected.poll()
 
     def postmaster(self) -> Postmaster | None:

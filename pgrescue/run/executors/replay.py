@@ -81,8 +81,9 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
     # The end of an archive recovery chooses a new timeline; that of a crash recovery does not.
     was_open = not status.in_recovery and log.new_timeline is None
     lsn, moment = status.replayed, status.last_commit
+    if not status.in_recovery:
+        _check_it_is_on_its_new_timeline(execution, watch.chosen_timeline, status)
     if watch.had_ended:
-        _check_it_is_on_its_new_timeline(execution, log, status)
         lsn, moment = _left_at(work, log), log.last_commit_time
     had_ended = was_open or watch.had_ended
     _journal_reached(execution, lsn, moment, log, timeline, had_ended=had_ended)
@@ -116,15 +117,15 @@ def _check_it_is_all(execution: RestoreExecution) -> None:
 
 
 def _check_it_is_on_its_new_timeline(
-    execution: RestoreExecution, log: RecoveryLog, status: RecoveryStatus
+    execution: RestoreExecution, wanted: int, status: RecoveryStatus
 ) -> None:
     """Raise `StepFailed` for a server that was killed between choosing a timeline and being on it.
 
     PostgreSQL removes its signal files before it writes the record that begins the new timeline
     (`StartupXLOG`): killed there, it opens on the old one, where others' WAL goes on already.
     """
-    wanted, found = log.new_timeline, status.timeline
-    if wanted is None or found is None or found >= wanted:
+    found = status.timeline
+    if found is None or found >= wanted:
         return
     raise StepFailed(
         f"The server has opened on timeline {found}, not on its new one, {wanted}.",

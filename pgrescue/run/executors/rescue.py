@@ -13,7 +13,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.ownership import create_anew
 from pgrescue.run.run_directory import sync_directory
-from pgrescue.survey.wal_tail import look_at_tail
+from pgrescue.survey.wal_tail import is_archived, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import HISTORY_NAME, SegmentId
@@ -49,8 +49,9 @@ def rescue_wal(execution: RestoreExecution) -> str:
     for name in {*os.listdir(tail)} - {*found.names, *histories}:
         # Of an earlier try. What the old server, started since, has archived, maybe with more in
         # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
-        if name.endswith(_UNFINISHED) or (archive is not None and name in archive.segments):
-            Path(tail, name).unlink()
+        copy = Path(tail, name)
+        if name.endswith(_UNFINISHED) or is_archived(archive, name, copy.stat().st_size):
+            copy.unlink()
     sync_directory(Path(tail))
     if not found.names:
         return "0 segments that the archive lacks"

@@ -12,13 +12,13 @@ import psycopg
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.model import Seed
-from pgrescue.plan.settings import AUTO_CONF
 from pgrescue.plan.work import log_of
+from pgrescue.postgres.data_directory import AUTO_CONF
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.probe import Probe, is_listening
 from pgrescue.reseed.own_settings import STOPS
 from pgrescue.reseed.steps import own_files_command, receive_command
-from pgrescue.run.deletion import make_anew
+from pgrescue.run.deletion import make_anew, make_data_directory_anew
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow
 from pgrescue.run.executors.configure import link_wal
@@ -29,6 +29,7 @@ from pgrescue.run.executors.extract import (
 )
 from pgrescue.run.executors.rescue import copy_owned
 from pgrescue.run.explained import server_failed, tool_failed
+from pgrescue.run.ownership import read_owned
 from pgrescue.run.records import Reached
 from pgrescue.run.source_slot import make_slot
 
@@ -83,10 +84,10 @@ def _move_in(execution: RestoreExecution, seed: Seed) -> None:
     """Into the data directory, with a name of its own as a standby."""
     work = execution.work
     data = Path(work.data_directory)
-    make_anew(execution, work.data_directory)
+    make_data_directory_anew(execution)
     move_in(execution, Path(seed.place))
     auto_conf = data / AUTO_CONF
-    text = auto_conf.read_text(errors="surrogateescape")
+    text = read_owned(auto_conf)
     execution.write_owned(auto_conf, _OUR_NAME.sub("", text))
     for item in seed.tablespaces:
         settle_tablespace(execution, data, item, Path(item.archive))
@@ -127,13 +128,7 @@ def own_configuration(execution: RestoreExecution) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """None of a file that is not there; a link, which the server never leaves, is not followed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return []
-    with open(descriptor, errors="surrogateescape") as file:
-        return file.read().splitlines()
+    return read_owned(path).splitlines()
 
 
 def _is_replaced(line: str) -> bool:

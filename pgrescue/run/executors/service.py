@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.work import log_of, service_of
-from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.data_directory import collected_log_sizes, read_control_file
 from pgrescue.postgres.postmaster import (
     find_postmaster,
     has_zombies,
@@ -124,7 +124,8 @@ def start(execution: RestoreExecution) -> str:
     log = Path(log_of(execution.work))
     _prepare_log(execution, log)
     position = end_of_log(log)
-    execution.journal.append(ServerStarting(log=str(log), position=position))
+    collected = collected_log_sizes(data, Path(execution.work.config_directory or data))
+    execution.journal.append(ServerStarting(log=str(log), position=position, collected=collected))
     running = execution.programs.start(service_of(execution.work).start)
     execution.background.append(running)
     wait_for_postmaster(execution, running, LogFollower(log, position))

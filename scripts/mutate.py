@@ -115,7 +115,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/services/test_owner.py",
     ),
     "run/owner.py": ("tests/services/test_owner.py", "tests/faults/test_line.py"),
-    "run/room.py": ("tests/faults/test_full_disk.py",),
+    "run/room.py": ("tests/run/test_room.py", "tests/faults/test_full_disk.py"),
     "run/run_directory.py": (
         "tests/refusals/test_wrong_state.py",
         "tests/faults/test_state_directory.py",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pgrescue.cli.output import narrate, print_error, print_json, print_table
+from pgrescue.cli.plan import _rendered
 from pgrescue.cli.watch import Teller, closing
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import Refused
@@ -257,3 +260,16 @@ def test_commands_on_a_hostile_cluster(
         assert SPELLED in completed.stdout + completed.stderr, command
         assert is_harmless(completed.stdout), command
         assert is_harmless(completed.stderr), command
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_script_is_shown_but_not_obeyed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert HOSTILE in _rendered(hostile_plan(), "shell")
+    monkeypatch.setattr(sys, "stdout", _Terminal())
+    shown = _rendered(hostile_plan(), "shell")
+    assert HOSTILE not in shown
+    assert printable_lines(shown) == shown

@@ -19,7 +19,7 @@ STREAMING = ("restore", "backup", "reseed", "prune", "attach", "resume", "undo",
 """Commands that print a run's events; with --json their errors are a last event, too."""
 _NOT_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON allows raw, and a terminal would obey."""
-_STATUS_KEYS = ("run", "step", "progress", "reached", "set_aside")
+_STATUS_KEYS = ("run", "state", "step", "progress", "reached", "set_aside", "error")
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -69,8 +69,12 @@ def _error_text(error: PgRescueError) -> str:
 
 def failed(error: PgRescueError) -> dict[str, Any]:
     """The status of a run that was not begun."""
-    nothing = dict.fromkeys(_STATUS_KEYS)
-    return {**nothing, "state": "failed", "steps": [], "error": _told(error)}
+    return {**no_run(), "state": "failed", "error": _told(error)}
+
+
+def no_run() -> dict[str, Any]:
+    """The keys of a status where there is no run."""
+    return {**dict.fromkeys(_STATUS_KEYS), "steps": []}
 
 
 def _told(error: PgRescueError) -> dict[str, Any]:

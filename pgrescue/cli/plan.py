@@ -12,6 +12,7 @@ from pgrescue.cli.restore_options import add_restore_options, request_from
 from pgrescue.cli.session import open_desk
 from pgrescue.cli.wal_range import progress_teller
 from pgrescue.errors import ExitCode
+from pgrescue.printable import printable_lines
 
 if TYPE_CHECKING:
     from pgrescue.plan.model import Plan
@@ -75,6 +76,8 @@ def _rendered(plan: Plan, form: str) -> str:
         case "shell":
             from pgrescue.plan.render_shell import render_shell
 
+            if sys.stdout.isatty():
+                return printable_lines(render_shell(plan))
             if isinstance(sys.stdout, io.TextIOWrapper):
                 # A script has the very bytes of a name, whatever the terminal's encoding.
                 sys.stdout.reconfigure(errors="surrogateescape")

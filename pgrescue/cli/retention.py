@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import narrate, print_json
+from pgrescue.cli.output import narrate, no_run, print_json
 from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.errors import ExitCode
 
@@ -111,7 +111,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
             if finding.status == "warning":
                 narrate(f"WARNING: {finding.message}")
         if arguments.json:
-            print_json({"event": "finished", "run": None, "state": None})
+            print_json({"event": "finished", **no_run()})
         return ExitCode.DONE
     return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
 

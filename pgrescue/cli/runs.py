@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, print_json, print_lines, print_table, time_text
-from pgrescue.cli.session import confirm
+from pgrescue.cli.output import narrate, no_run, print_json, print_lines, print_table, time_text
+from pgrescue.cli.session import confirm, confirm_plan
 from pgrescue.errors import ExitCode
 from pgrescue.printable import printable
 
@@ -55,6 +55,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
                 action="store_true",
                 help="act on a run of another operator; from then on it is yours",
             )
+        if name == "resume":
+            parser.add_argument(
+                "--confirm",
+                metavar="HOST/CLUSTER",
+                help="needed where recovery ended early and the plan deletes the old data",
+            )
         if name in ("resume", "undo"):
             parser.add_argument("--detach", action="store_true", help="do not wait for the end")
         parser.set_defaults(handler=handler)
@@ -89,7 +95,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     if arguments.run is None and not list_runs():
         narrate("There is no run yet.")
         if arguments.json:
-            print_json({"run": None, "state": None})
+            print_json(no_run())
         return ExitCode.DONE
     state = _find(arguments).state()
     state = replace(state, replaced_by=replaced_by(state))
@@ -114,15 +120,25 @@ def run_attach(arguments: argparse.Namespace) -> int:
 def run_resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
     from pgrescue.run.acts import resume_run
+    from pgrescue.run.shortfall import deletes_old_data, ended_early
 
     directory = _find(arguments)
-    waiting = directory.state().state == "waiting"
-    question = (
-        f"Promote the server that run {directory.id} paused at its target?"
-        if waiting
-        else f"Go on with the run {directory.id}?"
-    )
-    return _act(arguments, directory, question, resume_run)
+    state, plan = directory.state(), directory.plan()
+    accepts = ended_early(state) and state.purpose == "restore"
+    if accepts:
+        question = (
+            f"Accept that recovery ended early, and go on with the run {directory.id}? "
+            "What it did not get is given up."
+        )
+    elif state.state == "waiting":
+        question = f"Promote the server that run {directory.id} paused at its target?"
+    else:
+        question = f"Go on with the run {directory.id}?"
+    by_name = accepts and deletes_old_data(plan)
+    if by_name:
+        question += " Then the old data is DELETED."
+    confirm_plan(question, plan.identity, arguments, by_name=by_name)
+    return _act(arguments, directory, resume_run)
 
 
 def run_undo(arguments: argparse.Namespace) -> int:
@@ -143,7 +159,8 @@ def run_undo(arguments: argparse.Namespace) -> int:
                 if state.replaces
                 else f"Take what the run {directory.id} restored out of the way, from {place}?"
             )
-    return _act(arguments, directory, question, undo_run)
+    confirm(question, given=arguments.yes, option="--yes")
+    return _act(arguments, directory, undo_run)
 
 
 def run_discard(arguments: argparse.Namespace) -> int:
@@ -157,7 +174,8 @@ def run_discard(arguments: argparse.Namespace) -> int:
         narrate(f"{item.path}: {counted(item).described(now)}")
     question = f"Delete for good what the run {directory.id} set aside?"
     # It cannot be taken back: at a terminal a habitual "yes" is not enough.
-    return _act(arguments, directory, question, discard_run, expected=directory.id)
+    confirm(question, given=arguments.yes, option="--yes", expected=directory.id)
+    return _act(arguments, directory, discard_run)
 
 
 def run_abort(arguments: argparse.Namespace) -> int:
@@ -183,15 +201,12 @@ def run_abort(arguments: argparse.Namespace) -> int:
 def _act(
     arguments: argparse.Namespace,
     directory: RunDirectory,
-    question: str,
     act: Callable[..., None],
-    expected: str = "yes",
 ) -> int:
-    """Confirm, start the runner anew, and watch only what is new."""
+    """Start the runner anew, and watch only what is new."""
     from pgrescue.cli.watch import watch
     from pgrescue.run.follow import journal_end
 
-    confirm(question, given=arguments.yes, option="--yes", expected=expected)
     position = journal_end(directory)
     act(directory, taking_over=arguments.take_over)
     if getattr(arguments, "detach", False):

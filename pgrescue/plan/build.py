@@ -68,6 +68,7 @@ def make_plan(
     recovery = {k: v for k, v in work.settings.items() if k not in work.lasting_settings}
     after = auto_conf_after(before, recovery, work.lasting_settings, target)
     space = space_needed(facts, work, _configured(facts, request.into is None))
+    notify = cluster.notify or config.notify
     plan = Plan(
         id="",
         created_at=facts.host.now,
@@ -78,7 +79,7 @@ def make_plan(
         backup=facts.backup.id,
         target=replace(target, timeline=timeline),
         stop=facts.foretold.stop if facts.foretold else stop_of(target, facts.backup, timeline),
-        preflight=preflight(facts, request, work, space),
+        preflight=preflight(facts, request, work, space, notify),
         steps=restore_steps(work, target, standby=request.standby),
         settings=work.settings,
         settings_diff=settings_diff(before, after),
@@ -86,7 +87,7 @@ def make_plan(
         reversible=work.old_data == "keep",
         time_zone=config.time_zone,
         work=work,
-        notify=cluster.notify or config.notify,
+        notify=notify,
         seen=dict(seen),
         wal_tail=facts.wal_tail,
     )
@@ -129,7 +130,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         moves=moves_of(facts.cluster, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
         wal_link_text=facts.cluster.wal_link_text if in_place else None,
-        old_wal=_old_wal(facts) if in_place else None,
+        old_wal=_old_wal(facts) if in_place or facts.wal_tail is not None else None,
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,
         restore_command=facts.archive.restore_command,
@@ -152,6 +153,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         first_wal=facts.reach.first,
         last_wal=facts.reach.last,
         proven_wal=facts.trial.proven if facts.trial else None,
+        witness_wal=facts.reach.last_archived,
     )
 
 

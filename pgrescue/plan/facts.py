@@ -217,6 +217,8 @@ class WalReach:
     first: str | None = None
     """The first file on the way, and the last before the missing one."""
     last: str | None = None
+    last_archived: str | None = None
+    """The last of them that the archive has."""
 
 
 @dataclass(frozen=True, slots=True)

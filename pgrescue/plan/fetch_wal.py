@@ -127,6 +127,7 @@ for directory in {directories}; do
             "$directory/$name$ending" "$directory/$name"$checksum"$ending" \\
             "$directory/$log/$name$ending" "$directory/$log/$name"$checksum"$ending"
         do
+            [ ! -L "$file" ] || [ -e "$file" ] || stop "$file is a link that leads nowhere"
             [ -f "$file" ] || continue
             if unpack "$file" >"$temporary"; then
                 deliver "$file"
@@ -137,6 +138,26 @@ for directory in {directories}; do
         done
     done
 done
+"""
+
+_WITNESS = """
+# This file was in the archive when the plan was made. Where it is gone the archive is another
+# one, or none: what that lacks proves nothing.
+archive={archive}
+witness={witness}
+log=$(printf %.16s "$witness")
+is_there() {{
+    for ending in "" {endings}; do
+        for file in \\
+            "$archive/$witness$ending" "$archive/$witness"$checksum"$ending" \\
+            "$archive/$log/$witness$ending" "$archive/$log/$witness"$checksum"$ending"
+        do
+            [ ! -f "$file" ] || return 0
+        done
+    done
+    return 1
+}}
+is_there || stop "$archive has not even $witness any more, which was there: is it mounted?"
 """
 
 _COMMAND = """
@@ -193,10 +214,12 @@ def fetch_wal_script(
     restore_command: str | None,
     wal: ExpectedWal,
     proven: str | None = None,
+    witness: str | None = None,
 ) -> str:
     """The script's text: the configured command first, then each directory in turn.
 
-    `proven`: a file that the configured command is known to have.
+    `proven`: a file that the configured command is known to have; `witness`: one that the first
+    directory, the archive, is known to have.
     """
     unpackers = "".join(
         f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
@@ -212,6 +235,14 @@ def fetch_wal_script(
                 unpackers=unpackers,
                 endings=" ".join(SHELL_DECOMPRESSORS),
                 checksum="[0-9a-f]" * DIGEST_LENGTH,
+            )
+        )
+    if directories and witness:
+        parts.append(
+            _WITNESS.format(
+                archive=shlex.quote(directories[0]),
+                witness=shlex.quote(witness),
+                endings=" ".join(SHELL_DECOMPRESSORS),
             )
         )
     if restore_command and proven:

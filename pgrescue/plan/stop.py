@@ -38,7 +38,7 @@ def kept_and_lost(stop: Stop) -> str | None:
     kept = f"the commit of {_named(stop.last_kept)}" if stop.last_kept else "the backup's own end"
     count = stop.discarded_transactions
     if count == 0:
-        return f"Keeps everything up to {kept}; no later commit is in the WAL."
+        return f"Keeps everything up to {kept}; no later commit is in the WAL that recovery gets."
     many = "an uncounted number of" if count is None else f"{count:,}"
     first = f", the first of them {_named(stop.first_discarded)}" if stop.first_discarded else ""
     later = "transaction" if count == 1 else "transactions"

@@ -10,10 +10,12 @@ from pgrescue.errors import StepFailed, TargetNotReached
 from pgrescue.explain.host import Host, NoHost
 from pgrescue.explain.message import Explanation
 from pgrescue.explain.translate import explain
+from pgrescue.plan.model import Work
 from pgrescue.plan.work import log_of, undo_does
 from pgrescue.postgres.data_directory import collected_logs
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.survey.host_evidence import ClusterHost
+from pgrescue.survey.unit_log import unit_log
 
 _MISSED = {
     "target_not_reached",
@@ -32,9 +34,11 @@ def server_failed(execution: RestoreExecution, title: str, output: str = "") -> 
     `title` is what is said where neither its log nor the `output` of its start command tells
     anything that is known.
     """
-    work, run = execution.work, execution.directory.id
+    work, run, state = execution.work, execution.directory.id, execution.state()
     log = Path(log_of(work))
-    text = _since(log, execution.state().log_position)
+    text = _since(log, state.log_position)
+    if work.service.kind == "systemd" and state.server_started_at is not None:
+        text += f"\n{unit_log(work.service.unit or 'postgresql', state.server_started_at)}"
     for collected in collected_logs(Path(work.data_directory)).values():
         if Path(collected) != log:
             text += f"\n{_last_start(_since(Path(collected), 0))}"
@@ -45,7 +49,7 @@ def server_failed(execution: RestoreExecution, title: str, output: str = "") -> 
     steps = (
         f"pgrescue undo {run}   {undo_does(replaces=work.replaces)}",
         f"pgrescue resume {run}   tries again once the cause is mended",
-        f"the whole log: {log}",
+        f"the whole log: {log if log.exists() else _other_log(work)}",
     )
     if not found:
         why = output or "Its log does not say why."
@@ -121,6 +125,13 @@ def _host(execution: RestoreExecution) -> Host:
         config_directory=work.config_directory,
         again=f"pgrescue resume {execution.directory.id}",
     )
+
+
+def _other_log(work: Work) -> str:
+    """Where a server's words are that has no log file which we know of."""
+    if work.service.kind != "systemd":
+        return f"as log_directory says, in {work.data_directory}"
+    return f"journalctl -u {work.service.unit or 'postgresql'}"
 
 
 def _last_start(text: str) -> str:

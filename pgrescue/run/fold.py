@@ -137,6 +137,7 @@ def _after_action(state: RunState, record: AnyRecord) -> RunState:
             return replace(
                 state,
                 log_position=record.position,
+                server_started_at=record.at,
                 recovery_position=record.position if first is None else first,
                 collected_sizes=record.collected,
                 first_collected_sizes=(

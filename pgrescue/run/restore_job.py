@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pgrescue.errors import PgRescueError, TargetNotReached
+from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
@@ -25,6 +25,7 @@ from pgrescue.run.old_data_whereabouts import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
 from pgrescue.run.room import OutOfRoom, watched
+from pgrescue.run.shortfall import ended_early
 from pgrescue.run.source_slot import drop_slot, see_source
 from pgrescue.run.state import RunState
 from pgrescue.survey.seen import SERVER, differences, seen_again, shortages
@@ -84,9 +85,7 @@ class RestoreJob(Job[RestoreExecution]):
         old_data.check_what_was_made(execution, old_may_be_back=False)
         if execution.work.seed is not None and not before.asides:
             see_source(execution, execution.work.seed)
-        execution.accepts_less = before.error is not None and (
-            before.error.exit_code == TargetNotReached.exit_code
-        )
+        execution.accepts_less = ended_early(before)
         goes_on = before.state == "waiting" or before.past_pause
         replayed = before.done("replay") and not self._must_run_again()
         for step in execution.plan.steps:

@@ -131,6 +131,8 @@ class RunState:
     """Replication slots that were made, or were about to be, at the server that was copied."""
     log_position: int = 0
     """Where in the server's log its last start by this run begins."""
+    server_started_at: datetime | None = None
+    """When that was."""
     recovery_position: int | None = None
     """The same of its first start, which has begun the recovery."""
     collected_sizes: Mapping[str, int] = field(default_factory=dict)

@@ -75,7 +75,9 @@ def survey(
     _refuse_strangers(host, found)
     archive_facts, archive = look_at_archive(cluster, found.owner)
     pg_wal = Path(found.directory.real_path, "pg_wal")
-    if request.into is None:
+    # That of a server that runs is not at rest; what it has not archived yet is not lost either.
+    rescues = request.into is None or found.postmaster is None
+    if rescues:
         archive_facts = with_own_histories(archive_facts, pg_wal)
     histories = archive_facts.histories
     control = found.control if request.into is None else None
@@ -85,7 +87,7 @@ def survey(
         backup = _whole(candidate)
         timeline = choose_timeline(request.target, backup, control, histories)
         tail = NO_TAIL
-        if request.into is None:
+        if rescues:
             tail = look_at_tail(pg_wal, archive, backup.system_identifier)
         full = chain_of(backup, backups)[0]
         at_hand = WalAtHand(backup, full, archive, histories, tail.names, pg_wal)

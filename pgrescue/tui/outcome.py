@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pgrescue.backup.model import BackupPlan
-from pgrescue.errors import ExitCode
 from pgrescue.plan.model import Plan
 from pgrescue.plan.work import replaced, undo_does
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.records import Purpose
+from pgrescue.run.shortfall import deletes_old_data, ended_early
 from pgrescue.tui import backup_outcome, prune_outcome
 from pgrescue.tui.verb import Verb
 from pgrescue.tui.view import RunView
@@ -158,10 +158,7 @@ def _resume(view: RunView) -> Verb:
             ("What is left of the old data is DELETED.",),
             typed=view.plan.identity,
         )
-    ended_early = view.state.error is not None and view.state.error.exit_code == (
-        ExitCode.TARGET_NOT_REACHED
-    )
-    if ended_early:
+    if ended_early(view.state):
         return _accept(view)
     return Verb(
         "resume",
@@ -174,8 +171,7 @@ def _resume(view: RunView) -> Verb:
 
 def _accept(view: RunView) -> Verb:
     """Going on after a recovery that ended early: what is missing then stays missing."""
-    work = view.plan.work if isinstance(view.plan, Plan) else None
-    deletes = work is not None and work.old_data == "delete" and bool(work.moves)
+    deletes = deletes_old_data(view.plan)
     lost = f"Recovery went only up to {reached_text(view)}: the rest is given up."
     return Verb(
         "resume",

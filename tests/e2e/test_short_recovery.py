@@ -37,6 +37,10 @@ def test_a_segment_that_vanished_after_the_plan_was_made(any_victim: Source) -> 
     assert any("deletes the old data" in step for step in last["error"]["next"])
     assert Path(last["set_aside"], "PG_VERSION").exists(), "nothing is deleted"
     assert victim.place.rows() == list(range(1, len(victim.log.epochs) - 1))
-    accepted = workspace.run("resume", last["run"], "--yes", "--json")
+    refused = workspace.run("resume", last["run"], "--yes", "--json")
+    assert refused.returncode == 3, "a plain yes deletes nothing that cannot be had again"
+    assert any("--confirm" in step for step in document(refused)["error"]["next"])
+    assert Path(last["set_aside"], "PG_VERSION").exists()
+    accepted = workspace.run("resume", last["run"], *confirmed, "--json")
     assert finished(accepted)["state"] == "succeeded"
     assert not Path(last["set_aside"]).exists()

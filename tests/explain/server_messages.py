@@ -226,7 +226,19 @@ SERVER_MESSAGES = (
         detail=LOWER,
         first=14,
     ),
-    M("other_major_version", "database files are incompatible with server"),
+    M(
+        "other_major_version",
+        "database files are incompatible with server",
+        detail="The data directory was initialized by PostgreSQL version 14, which is not "
+        "compatible with this version 15.8.",
+    ),
+    M("other_build", "database files are incompatible with server"),
+    M(
+        "other_build",
+        "database files are incompatible with server",
+        detail="The database cluster was initialized with CATALOG_VERSION_NO 202107181, but the "
+        "server was compiled with CATALOG_VERSION_NO 202209061.",
+    ),
     M("control_file_damaged", "incorrect checksum in control file", level="PANIC"),
     M(
         "backup_label_contradicts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pgrescue.explain.host import NoHost
 from pgrescue.explain.read_log import read_messages, split_starts
 from pgrescue.explain.translate import explain
+from pgrescue.postgres.server_log import RecoveryLog
 
 TEXT = "recovery aborted because of insufficient parameter settings"
 DETAIL = (
@@ -212,3 +214,76 @@ def test_no_text_breaks_it(text: str) -> None:
     for found in explain(text.split("\n"), NoHost()):
         assert found.title
         assert found.next
+
+
+VERBOSE = """\
+2026-11-22 20:53:39 UTC [7] LOG:  00000: starting PostgreSQL 15.8
+2026-11-22 20:53:39 UTC [7] LOCATION:  PostmasterMain, postmaster.c:1189
+2026-11-22 20:53:39 UTC [8] LOG:  00000: starting point-in-time recovery to XID 763
+x [8] FATAL:  XX000: recovery ended before configured recovery target was reached
+2026-11-22 20:53:40 UTC [8] LOCATION:  FinishWalRecovery, xlogrecovery.c:1480
+"""
+
+
+def test_a_verbose_log_is_read_like_any_other() -> None:
+    """With `log_error_verbosity = verbose` the SQLSTATE stands before the text."""
+    (found,) = explain(VERBOSE.splitlines(), NoHost())
+    assert found.code == "target_not_reached"
+    log = RecoveryLog()
+    log.read_line("x LOG:  00000: shutdown at recovery target")
+    log.read_line("x FATAL:  57P03: the database system is starting up")
+    assert log.shut_down_at_target
+    assert not log.failures, "that ended a client's connection only"
+
+
+def test_passwords_in_what_a_log_quotes_are_hidden() -> None:
+    log = (
+        "2026-11-22 20:53:39 UTC [7] LOG:  archive command failed with exit code 1\n"
+        "2026-11-22 20:53:39 UTC [7] DETAIL:  The failed archive command was: "
+        "PGPASSWORD=hunter2 send pg_wal/000000010000000000000003\n"
+        "2026-11-22 20:53:40 UTC [8] FATAL:  something unheard of with password=hunter2\n"
+    )
+    found = explain(log.splitlines(), NoHost())
+    assert len(found) == 2
+    assert "hunter2" not in repr(found)
+    assert "***" in repr(found)
+
+
+FURTHER = [
+    (
+        "slot_missing",
+        'x [7] FATAL:  could not start WAL streaming: ERROR:  replication slot "a" does not exist',
+    ),
+    (
+        "slot_missing",
+        "pg_receivewal: error: could not send replication command: ERROR:  replication slot "
+        '"a" does not exist',
+    ),
+    ("wal_of_tar_not_parsed", "pg_verifybackup: error: pg_waldump cannot read tar files"),
+    ("source_damaged", "pg_basebackup: error: checksum error occurred"),
+    (
+        "crash_recovery_changes_timeline",
+        "x [7] LOG:  crash recovery starts in timeline 1 and has target timeline 2",
+    ),
+    (
+        "some_setting_lower_than_primary",
+        "x [7] FATAL:  recovery aborted because of insufficient parameter settings",
+    ),
+    (
+        "snapshot_not_ready",
+        "x [7] FATAL:  the database system is not yet accepting connections\n"
+        "x [7] DETAIL:  Recovery snapshot is not yet ready for hot standby.",
+    ),
+    (
+        "still_recovering",
+        "x [7] FATAL:  the database system is not yet accepting connections\n"
+        "x [7] DETAIL:  Consistent recovery state has not been yet reached.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "log"), FURTHER, ids=[log[:50] for _, log in FURTHER])
+def test_what_is_said_in_passing_is_known(code: str, log: str) -> None:
+    (found,) = explain(log.splitlines(), NoHost())
+    assert found.code == code
+    assert not re.search(r"\b[A-Z_]{5,}\b(?! on)", found.title), "nothing is left to fill in"

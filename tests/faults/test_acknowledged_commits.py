@@ -17,6 +17,7 @@ from tests.faults import remembering_client
 from tests.faults.faulty import created, run_with
 from tests.support.cluster import Workspace
 from tests.support.command import ROOT, document, finished
+from tests.support.files import file_tree
 from tests.support.source import Source, step_results
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
@@ -232,3 +233,35 @@ def test_a_rescued_copy_that_is_the_only_one_by_now_stays(victim: Source) -> Non
     workspace.run("resume", run.id, "--yes", check=True)
     assert victim.place.rows() == victim.log.expected("latest")
     assert sorted(os.listdir(tail)) == sorted(copies)
+
+
+def test_a_rescued_copy_stays_while_the_archives_is_cut_off(victim: Source) -> None:
+    """The archive has a file of that name, and it is not whole: the copy is the only good one."""
+    workspace, run = victim.workspace, created(victim)
+    run_with(run, {"what": "die", "when": "after", "event": "step_began", "word": "set_aside"})
+    (tail,) = victim.sandbox.directory.glob("data.pgrescue-*-wal/tail")
+    (name, *_) = sorted(name for name in os.listdir(tail) if len(name) == 24)
+    (victim.sandbox.wal / name).write_bytes((tail / name).read_bytes()[: 1 << 20])
+    (victim.sandbox.data / "pg_wal" / name).unlink()
+    workspace.run("resume", run.id, "--yes")
+    assert (tail / name).exists()
+
+
+def test_a_clone_of_a_crashed_cluster_has_its_last_commits_too(victim: Source) -> None:
+    """What a careful person does first; the crashed cluster itself stays as it is."""
+    victim.log.mark("not archived any more")
+    victim.sandbox.crash()
+    before = file_tree(victim.sandbox.data)
+    with victim.clone("--to", "latest", "--action", "promote") as clone:
+        assert clone.status["state"] == "succeeded"
+        assert "segments that the archive lacks" in step_results(clone.status)["rescue_wal"]
+        assert clone.rows() == victim.log.expected("latest")
+    assert file_tree(victim.sandbox.data) == before
+
+
+def test_a_clone_of_a_running_cluster_says_what_it_will_not_have(victim: Source) -> None:
+    into = ("--into", str(victim.clone_path()))
+    for target, wanted in (("latest", True), ("immediate", False)):
+        plan = document(victim.workspace.run("plan", "--to", target, *into, "--json"))
+        told = [item["message"] for item in plan["preflight"] if item["code"] == "wal.tail"]
+        assert any("is not in the clone" in message for message in told) is wanted

@@ -120,6 +120,13 @@ def test_wal_that_is_none(planted: Planted) -> None:
         refused(planted.restore(), REFUSED, f"link to {planted.victim}", "it holds ssh", "ls -l")
 
 
+def test_a_pipe_by_the_name_of_a_segment(planted: Planted) -> None:
+    """To open it for reading would wait for ever."""
+    os.mkfifo(planted.data / "pg_wal" / "0000000100000000000000FF")
+    with untouched(planted.data.parent):
+        refused(planted.restore(), REFUSED, "0000000100000000000000FF", "no regular file")
+
+
 def test_wal_in_a_directory_of_files(planted: Planted) -> None:
     shutil.rmtree(planted.victim / "ssh")
     planted.wal_leads_to(planted.victim)

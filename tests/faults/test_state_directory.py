@@ -9,14 +9,16 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Plan
-from pgrescue.run import records
+from pgrescue.run import records, run_directory
 from pgrescue.run.fold import fold
 from pgrescue.run.journal import RESERVE_BYTES, Journal, read_journal
 from pgrescue.run.run_directory import RunDirectory
@@ -292,3 +294,28 @@ def test_run_has_its_name_and_all_of_its_files_at_once(
     assert seen[-1] == [run.id]
     run.journal_path.unlink()
     assert run.state().run == run.id, "a run of an older version, cut off before its journal"
+
+
+def test_state_directory_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "file" / "state"))
+    with pytest.raises(PgRescueError, match="cannot be made") as refusal:
+        run_directory.private_directory("runs")
+    assert any("PGRESCUE_STATE" in step for step in refusal.value.next_steps)
+
+
+class _Standing(datetime):
+    @classmethod
+    def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+        return cls(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_plan_started_twice_in_one_second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(run_directory, "datetime", _Standing)
+    first = run_directory.create_run(make_plan("/srv/main"))
+    with pytest.raises(PgRescueError, match="started a moment ago"):
+        run_directory.create_run(make_plan("/srv/main"))
+    assert [path.name for path in first.path.parent.iterdir()] == [first.id]

@@ -21,6 +21,13 @@ from pgrescue.survey.manager_words import manager_of
 from tests.support.stand_in import SCOPE, StandIn
 
 
+@pytest.fixture(autouse=True)
+def outside_of_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever these tests run."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(managers, "_POD", "/nowhere")
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data directory, as far as managers know one."""
@@ -234,3 +241,42 @@ def test_unit_that_is_about_to_start_one(data: Path, monkeypatch: pytest.MonkeyP
     assert (found.state, found.unit) == ("in charge", "patroni")
     monkeypatch.setattr(managers, "_list_units", lambda: listed.replace("activating", "inactive"))
     assert find_manager(data) is None
+
+
+def test_an_operator_by_the_program_that_runs_the_server(data: Path, tmp_path: Path) -> None:
+    argv = ("/controller/manager", "instance", "run", "--status-port-tls")
+    found = _asked(data, *argv, environment={"PGDATA": str(data)})
+    assert found is not None
+    assert (found.name, found.state) == ("CloudNativePG", "in charge")
+    finding = finding_about(found)
+    assert finding.status == "blocker"
+    assert "bootstrap.recovery" in (finding.fix or "")
+    assert _asked(data, *argv, environment={"PGDATA": str(tmp_path)}) is None
+    assert manager_of(("/usr/bin/manager", "--help")) is None
+
+
+@pytest.mark.parametrize("sign", ["variable", "directory"])
+def test_a_pod_is_told_and_forbids_nothing(
+    data: Path, tmp_path: Path, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_manager(data) is None
+    if sign == "variable":
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    else:
+        monkeypatch.setattr(managers, "_POD", str(tmp_path))
+    found = find_manager(data)
+    assert found is not None
+    assert finding_about(found).status == "warning"
+    assert manager_state(data) == "none", "a plan does not become stale by it"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("python3", "-X", "dev", "/usr/bin/patroni", "x.yml"),
+        ("python3", "-W", "ignore", "-u", "/opt/patroni/patroni.py", "x.yml"),
+    ],
+    ids=" ".join,
+)
+def test_patroni_behind_pythons_options(argv: tuple[str, ...]) -> None:
+    assert manager_of(argv) == "Patroni"

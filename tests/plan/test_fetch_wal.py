@@ -46,6 +46,7 @@ class Place:
         self.script = root / "fetch wal's"
         self.command: str | None = None
         self.proven: str | None = None
+        self.witness: str | None = None
         self.said = ""
         self.wal = WAL
         self.user: int | None = None
@@ -53,7 +54,9 @@ class Place:
 
     def write(self) -> None:
         sources = [str(self.first), str(self.second)]
-        self.script.write_text(fetch_wal_script(sources, self.command, self.wal, self.proven))
+        self.script.write_text(
+            fetch_wal_script(sources, self.command, self.wal, self.proven, self.witness)
+        )
 
     def fetch(self, name: str = NAME) -> int:
         self.write()
@@ -296,3 +299,25 @@ def test_restore_command_survives_any_path(tmp_path: Path) -> None:
     line = command.replace("%f", NAME).replace("%p", "pg_wal/X").replace("%%", "%")
     said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
     assert said.stdout == f"{NAME} pg_wal/X\n"
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
+def test_not_there_is_believed_only_if_the_archive_is_still_the_one_that_was_seen(
+    place: Place, ending: str
+) -> None:
+    """A file system that is not mounted any more leaves an empty directory."""
+    place.witness = NAME
+    there = place.first / f"{NAME}{ending}"
+    there.write_bytes(COMPRESS[ending](CONTENT))
+    assert place.fetch("000000010000000000000004") == NOT_THERE
+    there.unlink()
+    assert place.fetch("000000010000000000000004") == FAILED
+    assert "is it mounted?" in place.said
+    (place.second / NAME).write_bytes(CONTENT)
+    assert place.fetch() == 0, "what another source has is taken all the same"
+
+
+def test_a_link_that_leads_nowhere_is_a_failure(place: Place) -> None:
+    (place.first / NAME).symlink_to(place.first / "not mounted")
+    assert place.fetch() == FAILED
+    assert "leads nowhere" in place.said

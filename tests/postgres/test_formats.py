@@ -9,6 +9,7 @@ import pytest
 
 from pgrescue.errors import InvalidFormat, UsageError
 from pgrescue.postgres.backup_label import LabelTime, parse_backup_label
+from pgrescue.postgres.data_directory import collected_logs
 from pgrescue.postgres.history_file import parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import parse_pid_file
@@ -209,3 +210,8 @@ def test_a_line_that_is_not_finished_is_read_later(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write(" recovery target\n")
     assert follower.poll().shut_down_at_target
+
+
+def test_a_log_whose_name_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "current_logfiles").write_bytes(b"stderr log/caf\xe9.log\n")
+    assert collected_logs(tmp_path) == {"stderr": f"{tmp_path}/log/caf\udce9.log"}

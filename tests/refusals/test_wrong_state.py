@@ -27,6 +27,10 @@ def test_each_command_at_the_wrong_time(scene: Scene) -> None:
     for command in ("attach", "resume", "abort", "undo", "discard"):
         refused(scene.run(command, *_yes(command)), USAGE, "There is no run")
     assert document(scene.run("runs")) == {"schema": 1, "runs": []}
+    nothing = document(scene.run("status"))
+    keys = {"run", "state", "step", "steps", "progress", "reached", "set_aside", "error"}
+    assert keys < set(nothing)
+    assert {nothing[key] for key in keys - {"steps"}} == {None}
 
     scene.restore("--to-xid", str(scene.log.epochs[1].xid)).check_returncode()
     assert _state(scene)["state"] == "waiting"
@@ -47,6 +51,9 @@ def test_each_command_at_the_wrong_time(scene: Scene) -> None:
     refused(scene.run("discard", "--yes"), USAGE, "nothing set aside")
     assert scene.log.rows_visible() == [1, 2, 3, 4]
     assert _state(scene)["state"] == "undone"
+    for command in ("attach", "resume", "abort", "undo", "discard"):
+        unknown = scene.run(command, "20010101-000000-abcd", *_yes(command))
+        refused(unknown, USAGE, "There is no run '20010101-000000-abcd'", _state(scene)["run"])
 
 
 def test_runs_are_undone_from_the_last_one_back(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 
 from pgrescue.errors import StepFailed, TargetNotReached
 from pgrescue.plan.model import Move
+from pgrescue.postgres.service import ServiceSpec
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import server_failed, tool_failed
+from pgrescue.run.failures import failure_of
 from pgrescue.run.journal import Journal
+from pgrescue.run.records import ServerStarting
 from pgrescue.run.run_directory import create_run
 from tests.run.conftest import make_plan
 
@@ -108,3 +112,31 @@ def test_options_of_a_backup_are_no_advice_to_a_restore() -> None:
     assert error.next_steps == (again,)
     backup = tool_failed(said, 1, program="pg_basebackup", next_steps=(again,), for_backup=True)
     assert any("--destination" in step for step in backup.next_steps)
+
+
+def test_a_server_that_writes_to_journald_only(
+    execution: RestoreExecution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journalctl of ours: which shows that it is asked, and nothing about systemd itself."""
+    program = tmp_path / "bin" / "journalctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/asked\ncat {tmp_path}/said\n')
+    program.chmod(0o755)
+    (tmp_path / "said").write_text(START + NOT_RESTORED)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    work = replace(execution.plan.work, service=ServiceSpec("systemd", unit="pg@main"))
+    served = RestoreExecution(
+        replace(execution.plan, work=work), execution.directory, execution.journal
+    )
+    served.journal.append(ServerStarting(log="/var/log/none", position=0))
+    error = server_failed(served, TITLE)
+    assert "127" in str(error)
+    assert any("journalctl -u pg@main" in step for step in error.next_steps)
+    asked = (tmp_path / "asked").read_text()
+    assert "--unit=pg@main" in asked
+    assert "--since=@" in asked
+
+
+def test_what_is_kept_of_a_failure_has_no_password(execution: RestoreExecution) -> None:
+    problem = StepFailed("It failed.", "sh -c 'PGPASSWORD=hunter2 x'", evidence="password=hunter2")
+    assert "hunter2" not in repr(failure_of(problem))

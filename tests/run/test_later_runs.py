@@ -82,3 +82,35 @@ def test_one_that_was_undone_does_not_count(monkeypatch: pytest.MonkeyPatch) -> 
     undone = records.Finished(state="undone")
     second = run("20261127-110000-bbbb", "/srv/main.2", renamed=11, made=12, more=(undone,))
     assert not is_refused(monkeypatch, FIRST, FIRST, second)
+
+
+def test_one_that_was_undone_and_is_being_discarded_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its deletion was killed, or cannot be completed: the old data is back all the same."""
+    more = (
+        records.StepBegan(step="undo_move", title="Put the old data back"),
+        records.StepEnded(step="undo_move", seconds=1.0, result=""),
+        records.Finished(state="undone"),
+        records.Started(purpose="discard", pid=1, process_start=1, boot_id="b"),
+        records.Finished(state="failed"),
+    )
+    second = run("20261127-110000-bbbb", "/srv/main.2", renamed=11, made=12, more=more)
+    assert not is_refused(monkeypatch, FIRST, FIRST, second)
+
+
+def test_a_tablespace_of_the_same_number_on_another_disk_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After another boot only inodes are compared, and young disks share them."""
+    old, aside = "/srv/space", "/srv/space.1"
+    space = (
+        records.Moving(path=old, aside=aside, contents_only=False, device=2, inode=12),
+        records.Moved(path=old, aside=aside, device=2, inode=12),
+    )
+    first = run("20261127-100000-aaaa", "/srv/main.1", renamed=10, made=11, more=space)
+    second = run("20261127-110000-bbbb", "/srv/main.2", renamed=99, made=12)
+    for known in (*first.told.identities, *second.told.identities):
+        object.__setattr__(known, "boot", known.path)
+    assert is_refused(monkeypatch, first, first, second)
+    assert not is_refused(monkeypatch, second, first, second)

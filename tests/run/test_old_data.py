@@ -445,3 +445,128 @@ def test_an_undo_of_what_never_came_to_be(tmp_path: Path) -> None:
     scene.execution().journal.append(MakingDirectory(path=str(clone)))
     old_data.put_back(scene.execution())
     assert not clone.parent.exists()
+
+
+def test_a_way_back_that_is_taken_is_not_overwritten(scene: Scene) -> None:
+    """As of a removal, which puts nothing in the place of what it sets aside."""
+    old_data.set_aside(scene.execution())
+    scene.data.mkdir(exist_ok=True)
+    (scene.data / "base").write_text("mine")
+    with pytest.raises(StepFailed, match="exists again"):
+        old_data.return_all(scene.execution(), {}, begun_before=False)
+    assert (scene.data / "base").read_text() == "mine"
+    assert (scene.aside / "base" / "1").read_text() == "old", "nothing was moved"
+
+
+def test_a_way_back_of_what_is_gone(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.aside.rename(scene.root / "kept")
+    for _ in range(2):
+        with pytest.raises(StepFailed, match="not at"):
+            old_data.return_all(scene.execution(), {}, begun_before=False)
+    assert scene.execution().state().asides, "it is not taken for returned"
+    (scene.root / "kept").rename(scene.aside)
+    old_data.return_all(scene.execution(), {}, begun_before=False)
+    assert scene.tree() == scene.before
+
+
+def announced_only(scene: Scene) -> None:
+    """The directory for the new data could not be made, as on a full disk."""
+    old_data.set_aside(scene.execution())
+    scene.execution().journal.append(MakingDirectory(path=str(scene.data)))
+
+
+def test_old_data_brought_back_to_where_nothing_was_made_yet_is_not_emptied(scene: Scene) -> None:
+    announced_only(scene)
+    old_data.return_all(scene.execution(), {}, begun_before=False)  # by hand, as far as it knows
+    scene.forget_last_records(1)
+    execution = scene.execution()
+    with pytest.raises(StepFailed, match="is not the directory that this run has made"):
+        deletion.make_anew(execution, str(scene.data))
+    with pytest.raises(StepFailed, match="is not what the run"):
+        old_data.check_what_was_made(execution, old_may_be_back=False)
+    assert scene.tree() == scene.before
+
+
+def test_what_somebody_put_where_nothing_was_made_yet_is_not_moved(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    announced_only(scene)
+    scene.data.mkdir()
+    (scene.data / "precious").write_text("another cluster")
+    with pytest.raises(StepFailed, match="is not what the run"):
+        old_data.put_back(scene.execution())
+    assert (scene.data / "precious").read_text() == "another cluster"
+
+
+def test_an_empty_directory_that_was_announced_is_taken_over(scene: Scene) -> None:
+    """The runner died between making it and saying so."""
+    announced_only(scene)
+    scene.data.mkdir(exist_ok=True)
+    deletion.make_anew(scene.execution(), str(scene.data))
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
+def test_a_run_does_not_go_on_without_the_disk_of_its_old_data(scene: Scene) -> None:
+    """Not mounted after a reboot: what is there now is the directory below."""
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    old_data.check_old_data_is_known(scene.execution())
+    away = scene.root / "another disk"
+    away.mkdir()
+    scene.data.rename(away / "main")
+    if scene.aside.parent == scene.root:
+        scene.aside.rename(away / "aside")
+    with pytest.raises(StepFailed, match=r"not at .* any more"):
+        old_data.check_old_data_is_known(scene.execution())
+
+
+def test_another_disk_of_the_same_shape_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """Roots of file systems have the same inode on every disk."""
+    scene = Scene(tmp_path, contents_only=True)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    shutil.rmtree(scene.data / ".pgrescue")
+    with pytest.raises(StepFailed, match=r"not at .* any more"):
+        old_data.check_old_data_is_known(scene.execution())
+
+
+def test_old_data_deleted_by_hand_to_make_room_does_not_stop_the_run(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, contents_only=False)
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    shutil.rmtree(scene.aside)
+    old_data.check_old_data_is_known(scene.execution())
+    assert any("no way back" in note for note in scene.execution().state().notes)
+
+
+def test_a_whole_data_directory_is_not_emptied_to_be_filled(scene: Scene) -> None:
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    (scene.data / "global").mkdir()
+    (scene.data / "global/pg_control").write_text("another cluster's")
+    with pytest.raises(StepFailed, match="holds a whole data directory"):
+        deletion.make_data_directory_anew(scene.execution())
+    assert (scene.data / "base" / "1").read_text() == "new"
+    (scene.data / "global/pg_control").unlink()
+    deletion.make_data_directory_anew(scene.execution())
+    assert not (scene.data / "base").exists()
+
+
+@pytest.mark.parametrize("records", range(4))
+def test_an_undo_of_an_empty_directory_that_stays_killed_before_any_record(
+    tmp_path: Path, records: int
+) -> None:
+    """As of a disk for WAL that had been emptied before."""
+    scene = Scene(tmp_path, contents_only=True)
+    for entry in list(scene.data.iterdir()):
+        entry.unlink() if entry.is_symlink() else shutil.rmtree(entry)
+    before = scene.tree()
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(Journal, "append", _dying(Journal.append, records))
+        old_data.put_back(scene.execution())
+    old_data.put_back(scene.execution())
+    assert scene.tree() == before
+    assert scene.execution().state().asides == ()

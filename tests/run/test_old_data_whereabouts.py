@@ -98,3 +98,34 @@ def test_after_an_undo_it_is_told_what_lies_where() -> None:
     _, nothing_before = plan_and_state(())
     ended = closing(replace(nothing_before, state="undone", purpose="undo", retired=("/srv/new",)))
     assert "old data" not in ended
+
+
+def test_after_an_undo_and_a_discard_it_is_in_its_place() -> None:
+    """What is deleted then is what had been restored."""
+    plan, _ = plan_and_state(MOVES)
+    state = fold(
+        plan,
+        (
+            begun("undo"),
+            records.StepBegan(step="undo_move", title="Put the old data back"),
+            records.StepEnded(step="undo_move", seconds=1.0, result=""),
+            records.Finished(state="undone"),
+            begun("discard"),
+            records.Deleting(path="/srv/new"),
+        ),
+    )
+    assert place_of_old_data(plan.work, state) == "in its place"
+
+
+def test_a_step_that_was_stopped_on_request_was_begun_for_all_that() -> None:
+    """It may have left a server, which an undo has to stop."""
+    plan, _ = plan_and_state(())
+    records_of = (
+        begun("restore"),
+        records.StepBegan(step="start", title="Start"),
+        records.Finished(state="aborted"),
+    )
+    state = fold(plan, records_of)
+    assert state.begun("start")
+    assert not state.done("start")
+    assert not state.begun("replay")

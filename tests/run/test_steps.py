@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
+
+import pytest
 
 from pgrescue.plan import commands
 from pgrescue.plan.model import Move, Plan, Seed
 from pgrescue.plan.sealed import StepId
 from pgrescue.plan.steps import restore_steps
 from pgrescue.reseed.steps import reseed_steps
+from pgrescue.run import restore_job
+from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.table import EXECUTORS
-from tests.run.conftest import make_work
+from pgrescue.run.journal import Journal
+from pgrescue.run.run_directory import RunDirectory
+from tests.run.conftest import make_plan, make_work
 
 OF_A_RESEED = {"receive", "own_configuration", "stream"}
 STEP_IDS = set(get_args(StepId)) - OF_A_RESEED
@@ -58,3 +65,30 @@ def test_every_step_of_a_plan_explains_itself(plan: Plan) -> None:
 
 def test_only_deleting_is_called_destructive(plan: Plan) -> None:
     assert not any(step.destructive for step in plan.steps)
+
+
+@pytest.mark.parametrize(("step", "synced"), [("extract", True), ("verify", False)])
+def test_a_step_that_fills_is_done_once_it_is_on_disk(
+    tmp_path: Path, step: StepId, synced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not done again: after a reset, what had not been written would be missing for good."""
+    order: list[str] = []
+
+    def executed(_execution: object) -> str:
+        order.append("executed")
+        return "done"
+
+    monkeypatch.setitem(EXECUTORS, step, executed)
+    monkeypatch.setattr(restore_job, "sync_everything", lambda _execution: order.append("synced"))
+    plan = make_plan(str(tmp_path / "main"))
+    directory = RunDirectory(tmp_path / "run")
+    directory.path.mkdir()
+    execution = RestoreExecution(plan, directory, Journal(directory.journal_path))
+    job = restore_job.RestoreJob(execution)
+    done = next(item for item in plan.steps if item.id == step)
+    monkeypatch.setattr(
+        Journal, "append", lambda _journal, record: order.append(type(record).__name__)
+    )
+    job._do(done)
+    wanted = ["StepBegan", "executed", *(["synced"] if synced else []), "StepEnded"]
+    assert order == wanted

@@ -24,7 +24,7 @@ from tests.support.pg_service import ServiceScript
 
 pytestmark = pytest.mark.server
 
-UNIT = "postgresql@15-main"
+UNIT = "postgresql@15-tested"
 _STOP_AND_START = ("stop", "start")
 
 

@@ -139,7 +139,7 @@ BACKUP_TOOLS = (
     ),
     Rule(
         code="source_damaged",
-        patterns=(r"checksum verification fail(?:ed|ure)",),
+        patterns=(r"checksum verification fail(?:ed|ure)", r": error: checksum error occurred"),
         title="Pages in the server's own files are damaged.",
         cause="The backup read them and their checksums did not match. It cannot be trusted, and "
         "neither can those tables.",
@@ -147,6 +147,14 @@ BACKUP_TOOLS = (
             "look for 'checksum verification failed in file' in the server's log: which files?",
             "keep the last good backup; it has them whole: pgrescue catalog",
         ),
+        unchanged=BACKUP_UNCHANGED,
+    ),
+    Rule(
+        code="wal_of_tar_not_parsed",
+        patterns=(r"pg_waldump cannot read tar files",),
+        title="pg_verifybackup cannot look into the WAL of a tar backup.",
+        cause="That says nothing against the backup: it is to be told to leave the WAL out.",
+        next=("pg_verifybackup -n BACKUP", "or: pgrescue verify BACKUP"),
         unchanged=BACKUP_UNCHANGED,
     ),
     Rule(

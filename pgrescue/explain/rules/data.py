@@ -44,16 +44,29 @@ DATA = (
     ),
     Rule(
         code="other_major_version",
-        patterns=(r"database files are incompatible with server",),
+        patterns=(),
+        only_with_detail=(r"database files are incompatible with server",),
         detail=r"initialized by PostgreSQL version (?P<theirs>[\d.]+), which is not compatible "
         r"with this version (?P<ours>[\d.]+)",
         title="The data directory was made by PostgreSQL {theirs}; this server is {ours}.",
-        cause="The files of a major version (or of another architecture or build) can only be "
-        "read by its own server.",
+        cause="The files of a major version can only be read by its own server.",
         evidence=(data_version,),
         unchanged=START_UNCHANGED,
         next=(
             "start it with the binaries of that version: /usr/lib/postgresql/{theirs}/bin",
+            "pgrescue doctor   compares bin_directory with the data",
+        ),
+    ),
+    Rule(
+        code="other_build",
+        patterns=(r"database files are incompatible with server",),
+        title="The data directory was made by another server than this one.",
+        cause="Its server is of another major or preliminary version, was compiled with other "
+        "limits, or for another kind of processor. The DETAIL in the log names what differs.",
+        evidence=(data_version,),
+        unchanged=START_UNCHANGED,
+        next=(
+            "start it with the package that made it, on the same kind of machine",
             "pgrescue doctor   compares bin_directory with the data",
         ),
     ),

@@ -11,6 +11,25 @@ from pgrescue.explain.rule import RECOVERY_UNCHANGED, Rule
 
 SERVING = (
     Rule(
+        code="snapshot_not_ready",
+        patterns=(),
+        only_with_detail=(
+            r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting "
+            r"connections)",
+        ),
+        detail=r"Recovery snapshot is not yet ready for hot standby",
+        title="Somebody tried to connect; recovery cannot let anybody in yet.",
+        cause="Its data is consistent, but transactions with more than 64 subtransactions were "
+        "open at that point of the WAL. Until the WAL has their end, a pause at the target does "
+        "not hold either: the server would open for writing there.",
+        weight="note",
+        next=(
+            "pgrescue status",
+            "if you want to look before it is promoted: take an earlier target, in a clone: "
+            "pgrescue plan --into DIR",
+        ),
+    ),
+    Rule(
         code="still_recovering",
         patterns=(
             r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting "

@@ -160,10 +160,10 @@ SETTINGS = (
     Rule(
         code="setting_lower_than_primary",
         patterns=(
-            r"recovery aborted because of insufficient parameter settings",
             r"hot standby is not possible because (?P<setting>\w+) = (?P<got>\d+) is a lower "
             r"setting than on the (?:master|primary) server \(its value was (?P<wanted>\d+)\)",
         ),
+        only_with_detail=(r"recovery aborted because of insufficient parameter settings",),
         detail=r"(?P<setting>\w+) = (?P<got>\d+) is a lower setting than on the primary server, "
         r"where its value was (?P<wanted>\d+)",
         title="{setting} is lower here than it was on the primary: {got} instead of {wanted}.",
@@ -173,6 +173,39 @@ SETTINGS = (
         next=(
             "set {setting} = {wanted} in {data!q}/postgresql.auto.conf, and " + _AGAIN,
             "pgrescue plan   writes such settings by itself",
+        ),
+    ),
+    Rule(
+        code="some_setting_lower_than_primary",
+        patterns=(r"recovery aborted because of insufficient parameter settings",),
+        title="A setting is lower here than it was on the primary.",
+        cause="A hot standby needs room for everything that could be going on on its primary. "
+        "This log does not say which setting it is (log_error_verbosity = terse).",
+        evidence=(limits,),
+        levels=("FATAL",),
+        next=(
+            "set log_error_verbosity = default in {data!q}/postgresql.auto.conf, and " + _AGAIN,
+            "pgrescue plan   writes such settings by itself",
+        ),
+    ),
+    Rule(
+        code="slot_missing",
+        patterns=(
+            r'could not start WAL streaming: ERROR: +replication slot "(?P<slot>[a-z0-9_]+)" does '
+            r"not exist",
+            r'pg_\w+: error: .*replication slot "(?P<named>[a-z0-9_]+)" does not exist',
+        ),
+        title="The server to copy or follow has no such replication slot.",
+        cause="It was never made there, was dropped, or was left behind by a failover: slots are "
+        "not copied to standbys.",
+        evidence=(setting("primary_slot_name"),),
+        levels=("FATAL", "TOOL"),
+        next=(
+            "see which there are, on that server: select slot_name, active from "
+            "pg_replication_slots",
+            "make it there: select pg_create_physical_replication_slot('SLOT')",
+            "or do without it: primary_slot_name = '' here, and reload; what the other server has "
+            "removed by then must come from the archive",
         ),
     ),
     Rule(

@@ -315,4 +315,20 @@ WAL = (
             "or fill it anew: pgrescue reseed --source CONNINFO",
         ),
     ),
+    Rule(
+        code="crash_recovery_changes_timeline",
+        patterns=(
+            r"crash recovery starts in timeline (?P<old>\d+) and has target timeline (?P<new>\d+)",
+        ),
+        title="Recovery begins on timeline {old}, without a backup_label, and goes on to {new}.",
+        cause="That is right for a snapshot of all volumes at one moment, and for a server that "
+        "has crashed. Any other copy has lost its backup_label: pages can be silently wrong.",
+        weight="note",
+        levels=("LOG",),
+        next=(
+            "find out how this data directory was made",
+            "if it is a copy of another kind: do not use its data, and restore again: pgrescue "
+            "plan",
+        ),
+    ),
 )

@@ -71,10 +71,14 @@ CHECKS: tuple[Check, ...] = (
 
 
 def preflight(
-    facts: Facts, request: RestoreRequest, work: Work, space: tuple[Space, ...]
+    facts: Facts,
+    request: RestoreRequest,
+    work: Work,
+    space: tuple[Space, ...],
+    notify: str | None = None,
 ) -> tuple[Finding, ...]:
     """Every check's findings, blockers first."""
-    context = Context(facts, request, work, space)
+    context = Context(facts, request, work, space, notify)
     findings = [finding for check in CHECKS for finding in check(context)]
     order = {"blocker": 0, "warning": 1, "ok": 2}
     return tuple(sorted(findings, key=lambda finding: order[finding.status]))

@@ -19,6 +19,8 @@ class Context:
     request: RestoreRequest
     work: Work
     space: tuple[Space, ...]
+    notify: str | None = None
+    """The command that is told how the run ended."""
 
     @property
     def in_place(self) -> bool:

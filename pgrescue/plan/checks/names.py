@@ -56,15 +56,25 @@ def names_of(work: Work) -> list[Finding]:
 
 def commands_without_passwords(context: Context) -> list[Finding]:
     """A configured command is kept word for word: what is secret in it does not belong there."""
-    command = context.facts.archive.restore_command
-    if command is None or not holds_password(command):
-        return []
-    return warning(
-        "host.password",
-        "The configured restore_command holds what looks like a password: "
-        f"{without_passwords(command)}. The plan and the script that fetches WAL keep it.",
-        f"put it into a file that only {context.facts.cluster.owner.name} may read",
-    )
+    service = context.work.service
+    commands = {
+        "restore_command": context.facts.archive.restore_command,
+        "notify": context.notify,
+        "service.stop": service.stop,
+        "service.start": service.start,
+        "service.status": service.status,
+    }
+    return [
+        finding
+        for name, command in commands.items()
+        if command is not None and holds_password(command)
+        for finding in warning(
+            "host.password",
+            f"The configured {name} holds what looks like a password: "
+            f"{without_passwords(command)}. The plan keeps it, word for word.",
+            f"put it into a file that only {context.facts.cluster.owner.name} may read",
+        )
+    ]
 
 
 def _bytes(name: str) -> int:

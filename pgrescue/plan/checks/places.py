@@ -87,11 +87,17 @@ def not_a_shared_path(places: Places) -> Iterator[Finding]:
         if path not in cleared:  # a tablespace may lie beside a home, but not be one
             homes = {home: name for home, name in homes.items() if home == path}
         reason = protected(path, homes)
-        if reason is None and path == places.data_directory and len(PurePath(path).parts) < 3:
+        if reason is None and path == places.data_directory and _is_too_close(places):
             reason = f"{path} is too close to the root of the file system."
         if reason is None:
             continue
         yield from blocker("cluster.path", reason, _elsewhere(places, path))
+
+
+def _is_too_close(places: Places) -> bool:
+    """Whether it lies directly below `/` and is neither a disk's root nor a cluster's already."""
+    shown = places.in_place and (places.identifier is not None or places.cluster.is_mount_point)
+    return len(PurePath(places.data_directory).parts) < 3 and not shown
 
 
 def _elsewhere(places: Places, path: str) -> str:

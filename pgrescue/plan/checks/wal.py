@@ -109,16 +109,6 @@ def beyond_the_archive(context: Context) -> list[Finding]:
             f"if nothing better turns up: copy it to {reach.missing}, padded with zeros to "
             f"{context.work.wal_segment_size} bytes",
         )
-    if target.kind == "lsn" and target.lsn and reach.end is not None and foretold is None:
-        inside = context.facts.backup.stop_lsn
-        reached = max(reach.end, inside) if inside else reach.end
-        if target.lsn >= reached:
-            return blocker(
-                "wal.target",
-                f"The WAL ends at {reached}, before the target {target.lsn}: "
-                f"{reach.missing} is missing.",
-                f"choose a target before {reached}, or --to latest",
-            )
     if reach.resumes_at is not None and target.kind != "immediate":
         return warning(
             "wal.gap",
@@ -152,7 +142,24 @@ def tail(context: Context) -> list[Finding]:
     known = context.facts.wal_tail
     if known is not None:
         found += ok("wal.tail", tail_text(known))
+    elif _leaves_out_the_newest(context):
+        found += ok(
+            "wal.tail",
+            "The server runs: what it commits from now on, and what it has not archived yet, is "
+            "not in the clone.",
+        )
     return found
+
+
+def _leaves_out_the_newest(context: Context) -> bool:
+    cluster, target = context.facts.cluster, context.request.target
+    is_it = cluster.identifier == context.facts.backup.system_identifier
+    return (
+        not context.in_place
+        and cluster.postmaster is not None
+        and is_it
+        and target.kind == "latest"
+    )
 
 
 def tail_text(tail: WalTail) -> str:

@@ -1,0 +1,411 @@
+"""What speaks against a restore is found beforehand, each by itself; from hand-made facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pgrescue.catalog.model import BackupTablespace, Problem
+from pgrescue.findings import Finding
+from pgrescue.plan.command_trial import Attempt, Trial
+from pgrescue.plan.facts import Facts, ForeignService, Programs, UnfinishedRun
+from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.model import Stop, Transaction, WalTail
+from pgrescue.plan.surroundings import Neighbour, Surroundings
+from pgrescue.plan.target import TargetOptions
+from pgrescue.postgres.account import Account
+from pgrescue.postgres.history_file import parse_history_file
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import Postmaster
+from pgrescue.postgres.service import ServiceSpec
+from tests.support.backup_facts import NOW, directory, path
+from tests.support.restore_facts import (
+    CLONE,
+    DATA,
+    archive,
+    backup,
+    cluster,
+    details,
+    facts,
+    findings,
+    reach,
+)
+
+TWO = (BackupTablespace(16400, "/srv/fast", 1), BackupTablespace(16401, "/srv/slow", 1))
+FORK = {2: parse_history_file(2, "1\t0/2000100\tbefore the backup's end\n")}
+COMMIT = Transaction(750, NOW, Lsn(0x3000000))
+SEGMENT = "000000010000000000000006"
+
+
+def with_tablespaces(*destinations: str, **changes: Any) -> Facts:  # noqa: ANN401
+    """A clone whose tablespaces go to these places."""
+    archives = {16400: "16400.tar", 16401: "16401.tar"}
+    own = backup(tablespaces=TWO, details=details(tablespace_archives=archives))
+    places = {16400: path(destinations[0]), 16401: path(destinations[-1])}
+    if len(destinations) == 1:
+        places[16401] = path("/srv/pg/other")
+    return facts(CLONE, backup=own, tablespace_destinations=places, **changes)
+
+
+def foretold(**changes: Any) -> Foretold:  # noqa: ANN401 - any field of Foretold
+    """All of the WAL can be replayed, and a commit is in it."""
+    stop = Stop(
+        "end_of_wal", None, None, None, None, 1, last_kept=COMMIT, replayed_to=Lsn(0x6000000)
+    )
+    usual = Foretold(stop, None, (), None, Lsn(0x6000000), "", "0" * 24, False)
+    return replace(usual, **changes)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Facts, what is asked for, and the one finding that must come of it."""
+
+    code: str
+    of: Facts
+    said: str
+    options: TargetOptions | None = None
+    service: ServiceSpec | None = None
+    request: dict[str, Any] = field(default_factory=dict)
+    status: str = "blocker"
+
+    def found(self) -> Finding | None:
+        """What the plan says under this code."""
+        return findings(self.of, self.options, self.service, **self.request).get(self.code)
+
+
+INTO = {"into": CLONE}
+MAPPED = {"into": CLONE, "tablespaces": {"/srv/fast": "/srv/new", "/srv/slow": "/srv/new"}}
+INSIDE = {"into": CLONE, "tablespaces": {"/srv/fast": f"{CLONE}/fast"}}
+CASES = [
+    Case(
+        "backup.truncated",
+        facts(backup=backup(problems=(Problem("truncated", "It ends too early."),))),
+        "ends too early",
+    ),
+    Case(
+        "backup.version",
+        facts(CLONE, backup=backup(server_version=None)),
+        "does not show its PostgreSQL version",
+        request=INTO,
+    ),
+    Case(
+        "tablespace.shared",
+        with_tablespaces("/srv/new", "/srv/new"),
+        "shares its directory",
+        request=MAPPED,
+    ),
+    Case(
+        "tablespace.inside_data",
+        with_tablespaces(f"{CLONE}/fast"),
+        "inside the data directory",
+        request=INSIDE,
+    ),
+    Case(
+        "tablespace.not_empty",
+        replace(
+            with_tablespaces("/srv/new"),
+            tablespace_destinations={
+                16400: directory("/srv/new", is_empty=False),
+                16401: path("/srv/pg/other"),
+            },
+        ),
+        "is not empty",
+        request={"into": CLONE, "tablespaces": {"/srv/fast": "/srv/new"}},
+    ),
+    Case(
+        "tablespace.path",
+        facts(
+            backup=backup(
+                tablespaces=(BackupTablespace(16400, "/root/keys", 1),),
+                details=details(tablespace_archives={16400: "16400.tar"}),
+            ),
+            tablespace_destinations={16400: path("/root/keys")},
+        ),
+        "home directory of root",
+    ),
+    Case(
+        "backup.chain",
+        facts(
+            chain=(backup(), backup()),
+            destination=directory(DATA, is_mount_point=True, is_empty=False),
+            cluster=cluster(directory=directory(DATA, is_mount_point=True, is_empty=False)),
+        ),
+        "no place to combine a chain",
+    ),
+    Case(
+        "backup.unreadable",
+        facts(unreadable=("/srv/backups/plain",)),
+        "cannot be read by postgres, as whom pg_combinebackup runs",
+    ),
+    Case(
+        "backup.leftover_settings",
+        facts(
+            backup=backup(
+                details=details(
+                    configuration={"postgresql.auto.conf": "recovery_target_name = 'x'\n"}
+                )
+            )
+        ),
+        "recovery_target_name = 'x'",
+        status="warning",
+    ),
+    Case(
+        "backup.limits",
+        facts(backup=backup(details=details(control=None))),
+        "could not be read",
+        status="warning",
+    ),
+    Case(
+        "cluster.run",
+        facts(unfinished=(UnfinishedRun("20261122-203512-abcd", "running"),)),
+        "20261122-203512-abcd is at work",
+    ),
+    Case(
+        "cluster.run",
+        facts(unfinished=(UnfinishedRun("20261122-203512-abcd", "failed"),)),
+        "on this directory is failed",
+        status="warning",
+    ),
+    Case(
+        "cluster.service",
+        facts(
+            cluster=cluster(
+                foreign_service=ForeignService("It is the server's on /srv/other", True)
+            )
+        ),
+        "It is the server's on /srv/other",
+    ),
+    Case(
+        "cluster.service",
+        facts(
+            cluster=cluster(
+                foreign_service=ForeignService("It is the server's on /srv/other", False)
+            )
+        ),
+        "stopped and started instead",
+        status="warning",
+    ),
+    Case(
+        "cluster.service",
+        facts(cluster=cluster(supervising_unit="postgresql@17-main")),
+        "systemd runs the server as postgresql@17-main",
+        status="warning",
+    ),
+    Case(
+        "cluster.server",
+        facts(cluster=cluster(postmaster=Postmaster(1, DATA, 5432, None, None, "ready"))),
+        "process 1 of this container",
+    ),
+    Case(
+        "cluster.manager",
+        facts(),
+        "is that of a cluster manager",
+        service=ServiceSpec("systemd", unit="patroni"),
+    ),
+    Case(
+        "clone.directory",
+        replace(facts(DATA), cluster=cluster(directory=path(DATA), control=None, pg_version=None)),
+        "is the cluster's own",
+        request={"into": DATA},
+    ),
+    Case(
+        "cluster.shared",
+        facts(
+            "/srv/fast/clone",
+            surroundings=Surroundings(
+                neighbours=(Neighbour("/srv/pg/other", False, ("/srv/fast",)),)
+            ),
+        ),
+        "is in what the cluster in /srv/pg/other uses",
+        request={"into": "/srv/fast/clone"},
+    ),
+    Case(
+        "cluster.directory",
+        facts(
+            cluster=cluster(
+                directory=path(DATA, exists=True, is_empty=False), pg_version=None, control=None
+            )
+        ),
+        "is no directory",
+    ),
+    Case(
+        "wal.archive",
+        facts(archive=archive(listed=False, problem="Permission denied", owner_can_read=None)),
+        "cannot be read: Permission denied",
+    ),
+    Case(
+        "wal.archive",
+        facts(archive=archive(owner_can_read=False)),
+        "cannot be read by postgres",
+    ),
+    Case(
+        "wal.programs", facts(archive=archive(missing_programs=("zstd",))), "zstd is not installed"
+    ),
+    Case(
+        "wal.missing",
+        facts(
+            backup=backup(details=details(wal_inside="none", wal_archive=None)),
+            reach=reach(end=None, missing="000000010000000000000002"),
+        ),
+        "lacks 000000010000000000000002",
+    ),
+    Case(
+        "wal.fork_missing",
+        facts(reach=reach(missing="000000020000000000000006", fork_missing=True)),
+        "silently go on in the wrong history",
+    ),
+    Case(
+        "wal.gap",
+        facts(reach=reach(resumes_at="000000010000000000000008")),
+        "is there again",
+        status="warning",
+    ),
+    Case(
+        "wal.restore_command",
+        facts(
+            trial=Trial(
+                "exit 1 # %f %p",
+                "postgres",
+                (Attempt(SEGMENT, "not_there", 1, 0.0, "no route to host"),),
+                None,
+            )
+        ),
+        "no route to host",
+    ),
+    Case(
+        "wal.tail",
+        facts(wal_tail=WalTail((SEGMENT,), 3, 1.5, NOW)),
+        "3 commits of 1.5 seconds would be lost",
+        status="ok",
+    ),
+    Case(
+        "wal.tail_unreadable",
+        facts(unreadable_wal={f"{DATA}/pg_wal/{SEGMENT}": "Input/output error"}),
+        "cannot be read: Input/output error",
+    ),
+    Case("target.stop", facts(foretold=foretold()), "750", status="ok"),
+    Case(
+        "wal.damaged",
+        facts(foretold=foretold(end_reason="a record's CRC is wrong", is_damage=True)),
+        "The WAL is damaged in",
+        status="warning",
+    ),
+    Case(
+        "trap.locked",
+        facts(foretold=foretold(traps=(Finding("trap.locked", "warning", "It would be locked."),))),
+        "would be locked",
+        status="warning",
+    ),
+    Case(
+        "target.timeline",
+        facts(reach=reach(timeline=7)),
+        "Timeline 7 has no history file",
+        TargetOptions(timeline="7"),
+    ),
+    Case(
+        "target.timeline",
+        facts(reach=reach(timeline=2), archive=archive(histories=FORK)),
+        "does not continue backup",
+        TargetOptions(timeline="2"),
+    ),
+    Case(
+        "target.future",
+        facts(),
+        "lies in the future",
+        TargetOptions(to=(NOW + timedelta(hours=1)).isoformat()),
+    ),
+    Case("target.xid", facts(), "Transaction 1000 never was", TargetOptions(to_xid="1000")),
+    Case(
+        "target.xid",
+        facts(),
+        "is not looked up beforehand",
+        TargetOptions(to_xid="999"),
+        status="warning",
+    ),
+    Case(
+        "target.action",
+        facts(),
+        "nothing to pause at",
+        TargetOptions(action="pause"),
+        status="warning",
+    ),
+    Case(
+        "target.position",
+        facts(),
+        "known only to the WAL",
+        TargetOptions(to_name="x"),
+        status="warning",
+    ),
+    Case(
+        "target.version_12",
+        facts(backup=backup(server_version="12"), cluster=cluster(pg_version=12)),
+        "PostgreSQL 12 opens",
+        TargetOptions(to_name="x"),
+        status="warning",
+    ),
+    Case(
+        "host.name",
+        facts(f"/srv/{'n' * 255}"),
+        "at most 255 bytes",
+        request={"into": f"/srv/{'n' * 255}"},
+    ),
+    Case(
+        "host.name",
+        facts("/srv" + f"/{'d' * 200}" * 5),
+        "is too long",
+        request={"into": "/srv" + f"/{'d' * 200}" * 5},
+    ),
+    Case(
+        "host.password",
+        facts(archive=archive(path=None, listed=False, restore_command="PGPASSWORD=x cp %f %p")),
+        "looks like a password",
+        status="warning",
+    ),
+    Case(
+        "host.programs",
+        facts(programs=Programs(None, None, "PostgreSQL 17 is not installed on this machine.")),
+        "is not installed",
+    ),
+    Case(
+        "host.privileges",
+        facts(host=replace(facts().host, is_root=False)),
+        "may not stop and start the unit",
+        service=ServiceSpec("systemd", unit="postgresql@17-main"),
+    ),
+    Case(
+        "host.privileges",
+        facts(cluster=cluster(owner=Account(0, 0, "root", "/root"))),
+        "refuses to run as root",
+    ),
+    Case(
+        "host.privileges",
+        facts(CLONE, destination=path(CLONE, parent_writable=False)),
+        "its parent directory is not writable",
+        request=INTO,
+    ),
+    Case(
+        "host.inodes",
+        facts(
+            filesystems={
+                DATA: replace(facts().filesystems[DATA], free_inodes=3),
+            }
+        ),
+        "3 free inodes",
+    ),
+]
+
+
+def test_nothing_speaks_against_a_sound_restore() -> None:
+    for found in (findings(facts()), findings(facts(CLONE), **INTO)):
+        assert {finding.status for finding in found.values()} == {"ok"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}: {case.said[:30]}")
+def test_it_is_found_and_told(case: Case) -> None:
+    finding = case.found()
+    assert finding is not None
+    assert finding.status == case.status
+    assert case.said in finding.message

@@ -34,7 +34,14 @@ pytestmark = [pytest.mark.server, pytest.mark.faults]
 THENS: tuple[Then, ...] = ("resume", "undo")
 _WHOLE = ("tar",)
 """Kinds whose every record is both resumed and undone."""
-_THINNED = ("clone of plain", "plain, old data deleted", "shutdown", "standby")
+_THINNED = (
+    "tablespaces, old data deleted",
+    "plain, old data deleted",
+    "clone with tablespaces",
+    "clone of plain",
+    "shutdown",
+    "standby",
+)
 _CHOSEN = 1
 """Acts of a step that are no records, for each kind."""
 

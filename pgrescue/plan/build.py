@@ -130,7 +130,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         moves=moves_of(facts.cluster, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
         wal_link_text=facts.cluster.wal_link_text if in_place else None,
-        old_wal=_old_wal(facts) if in_place or facts.wal_tail is not None else None,
+        old_wal=_old_wal(facts) if in_place or _has_something_to_rescue(facts) else None,
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,
         restore_command=facts.archive.restore_command,
@@ -153,7 +153,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         first_wal=facts.reach.first,
         last_wal=facts.reach.last,
         proven_wal=facts.trial.proven if facts.trial else None,
-        witness_wal=facts.reach.last_archived,
+        archive_has_wal=facts.archive.segment_count > 0,
     )
 
 
@@ -197,6 +197,10 @@ def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
 def _wal_link(facts: Facts) -> str | None:
     wal = facts.cluster.wal_directory
     return wal.real_path if wal is not None else None
+
+
+def _has_something_to_rescue(facts: Facts) -> bool:
+    return facts.wal_tail is not None or facts.history_to_rescue
 
 
 def _old_wal(facts: Facts) -> str | None:

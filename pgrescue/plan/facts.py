@@ -217,8 +217,6 @@ class WalReach:
     first: str | None = None
     """The first file on the way, and the last before the missing one."""
     last: str | None = None
-    last_archived: str | None = None
-    """The last of them that the archive has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +259,8 @@ class Facts:
     """What the WAL itself says; None where it could not be read beforehand."""
     unreadable: tuple[str, ...]
     """Plain backups of a chain that the server's account, which combines them, may not read."""
+    history_to_rescue: bool = False
+    """Whether only the old `pg_wal` has the history file of the timeline to follow."""
     wal_tail: WalTail | None = None
     """None where the old cluster has no WAL that is not archived."""
     unreadable_wal: dict[str, str] = field(default_factory=dict)

@@ -140,25 +140,17 @@ for directory in {directories}; do
 done
 """
 
-_WITNESS = """
-# This file was in the archive when the plan was made. Where it is gone the archive is another
-# one, or none: what that lacks proves nothing.
-archive={archive}
-witness={witness}
-log=$(printf %.16s "$witness")
-is_there() {{
-    for ending in "" {endings}; do
-        for file in \\
-            "$archive/$witness$ending" "$archive/$witness"$checksum"$ending" \\
-            "$archive/$log/$witness$ending" "$archive/$log/$witness"$checksum"$ending"
-        do
-            [ ! -f "$file" ] || return 0
-        done
-    done
-    return 1
-}}
-is_there || stop "$archive has not even $witness any more, which was there: is it mounted?"
+_NOT_EMPTY = """
+# There was WAL in the archive when the plan was made. If there is none at all any more, what it
+# lacks proves nothing: it may not be mounted.
+is_empty=yes
+for file in {archive}/{wal}*; do
+    [ ! -e "$file" ] || is_empty=
+done
+[ -z "$is_empty" ] || stop {archive}" is empty: is it mounted?"
 """
+_EIGHT_DIGITS = "[0-9A-F]" * 8
+"""How names of WAL files begin, and of the directories of Barman and pgBackRest."""
 
 _COMMAND = """
 # The configured restore_command, with its placeholders filled in.
@@ -214,12 +206,13 @@ def fetch_wal_script(
     restore_command: str | None,
     wal: ExpectedWal,
     proven: str | None = None,
-    witness: str | None = None,
+    *,
+    not_empty: bool = False,
 ) -> str:
     """The script's text: the configured command first, then each directory in turn.
 
-    `proven`: a file that the configured command is known to have; `witness`: one that the first
-    directory, the archive, is known to have.
+    `proven`: a file that the configured command is known to have; `not_empty`: whether the first
+    directory, the archive, is known to hold WAL.
     """
     unpackers = "".join(
         f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
@@ -237,14 +230,8 @@ def fetch_wal_script(
                 checksum="[0-9a-f]" * DIGEST_LENGTH,
             )
         )
-    if directories and witness:
-        parts.append(
-            _WITNESS.format(
-                archive=shlex.quote(directories[0]),
-                witness=shlex.quote(witness),
-                endings=" ".join(SHELL_DECOMPRESSORS),
-            )
-        )
+    if directories and not_empty:
+        parts.append(_NOT_EMPTY.format(archive=shlex.quote(directories[0]), wal=_EIGHT_DIGITS))
     if restore_command and proven:
         parts.append(_PROVEN.format(proven=shlex.quote(proven)))
     return "".join([*parts, _TAIL])

@@ -202,8 +202,8 @@ class Work:
     """The last one that is known to be there."""
     proven_wal: str | None = None
     """A segment that the configured `restore_command` has fetched when it was tried."""
-    witness_wal: str | None = None
-    """The last segment on the way that the archive's directory had."""
+    archive_has_wal: bool = False
+    """Whether there was WAL in the archive's directory."""
 
     @property
     def replaces(self) -> bool:

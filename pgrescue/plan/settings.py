@@ -63,11 +63,11 @@ def recovery_settings(
         "hot_standby": "on",
         # What the server says of its recovery is read: in English, and all of it.
         "lc_messages": "C",
-        "log_error_verbosity": "default",
-        "log_min_messages": "warning",
     }
     if not standby:
         settings |= {"primary_conninfo": "", "primary_slot_name": ""}
+        # A standby would keep these for as long as it lives.
+        settings |= {"log_error_verbosity": "default", "log_min_messages": "warning"}
     if major <= 15:
         settings["promote_trigger_file"] = ""
     return settings | dict(limits)

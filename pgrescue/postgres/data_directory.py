@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
 
 from pgrescue.errors import InvalidFormat
@@ -65,11 +64,11 @@ def collected_log_sizes(data_directory: Path, config_directory: Path) -> dict[st
         for file in (config_directory / "postgresql.conf", data_directory / AUTO_CONF):
             for name, value in read_assignments(file):
                 where = value if name == "log_directory" else where
-        found = [(entry.stat().st_mtime, entry) for entry in (data_directory / where).iterdir()]
+        found = [(entry.stat(), str(entry)) for entry in (data_directory / where).iterdir()]
     except OSError:
         return {}
-    found.sort(reverse=True, key=itemgetter(0))
-    return {str(entry): entry.stat().st_size for _, entry in found[:_MOST_LOGS]}
+    found.sort(reverse=True, key=lambda pair: pair[0].st_mtime)
+    return {path: status.st_size for status, path in found[:_MOST_LOGS]}
 
 
 def read_assignments(file: Path, depth: int = _INCLUDE_DEPTH) -> Iterator[tuple[str, str]]:

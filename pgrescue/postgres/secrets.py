@@ -20,7 +20,7 @@ _ASSIGNED = re.compile(
 A file that holds one, as in `passfile=`, is not hidden.
 """
 _AS_ARGUMENT = re.compile(
-    rf"(--{_NAME}\s+|(?:^|\s)(?:-u\s*|--user[= ]\s*)[^\s:]+:"
+    rf"(--(?!no-){_NAME}\s+|(?:^|\s)(?:-u\s*|--user[= ]\s*)[^\s:]+:"
     r"|\bsshpass\s+-p\s*|\s-pass(?:in|out)?\s+pass:)\S+",
     re.IGNORECASE,
 )

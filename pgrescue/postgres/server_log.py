@@ -135,9 +135,12 @@ def earlier_starts(path: Path, begin: int, end: int) -> EarlierStarts:
     try:
         with path.open("rb") as file:
             file.seek(begin)
-            for line in file.read(max(end - begin, 0)).split(b"\n"):
+            for line in file if begin < end else ():
                 said.read_line(line.decode(errors="replace"))
                 chosen = said.new_timeline or chosen
+                begin += len(line)
+                if begin >= end:
+                    break
     except OSError:
         return EarlierStarts()
     said.read_line("LOG:  starting PostgreSQL")

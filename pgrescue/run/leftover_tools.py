@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pgrescue.run.state import RunState
 from pgrescue.survey.host import boot_id
 
 _SECONDS = 10.0
-_HARMLESS = ("pg_ctl", "pg_ctlcluster", "systemctl")
+_ASKING = ("pg_ctl", "pg_ctlcluster", "systemctl")
 """They hand a request over and wait; ending them would not end what they asked for."""
 
 
@@ -27,18 +27,18 @@ def end_leftover_tools(state: RunState) -> None:
     numbers are those of strangers. Raises `Refused` if one cannot be ended.
     """
     for tool in state.tools if state.boot_id == boot_id() else ():
-        if _is_the_same(tool) and not _is_harmless(tool.command):
+        if _is_the_same(tool) and not tool.only_asks:
             _end(tool)
 
 
-def _is_harmless(command: str) -> bool:
-    """Judged by the program, or by what a shell is to do: other programs take foreign words."""
-    words = shlex.split(command)
-    if words[0] == "runuser":
-        words = words[words.index("--") + 1 :]
-    program = Path(words[0]).name
-    return program in _HARMLESS or (
-        program == "sh" and any(name in word for word in words for name in _HARMLESS)
+def only_asks(argv: Sequence[str]) -> bool:
+    """Whether a program only asks others to do something, and waits for that: not to be ended.
+
+    Judged by the program, or by what a shell is to do: other programs take foreign words.
+    """
+    program = Path(argv[0]).name
+    return program in _ASKING or (
+        program == "sh" and any(name in word for word in argv for name in _ASKING)
     )
 
 

@@ -22,7 +22,8 @@ from pgrescue.run.places import check_places
 from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
-from pgrescue.survey.filesystem import is_mount_point
+from pgrescue.survey.filesystem import existing_ancestor, is_mount_point
+from pgrescue.survey.host import boot_id
 
 
 def set_aside(execution: RestoreExecution) -> str:
@@ -208,25 +209,41 @@ def check_still_there(execution: RestoreExecution) -> None:
 def check_old_data_is_known(execution: RestoreExecution) -> None:
     """Before a run goes on: raise `StepFailed` if the disk with its old data may not be there.
 
-    That somebody has deleted the old data beside what this run has made, to make room, is noted.
+    That somebody has deleted the old data from it, to make room, is noted.
     """
     state, run = execution.state(), execution.directory.id
     for item in state.asides:
         if not item.done or Path(item.aside).exists():
             continue
-        beside = not item.contents_only and os.path.lexists(item.path)
-        if beside and state.has_come_from(item.path, item.path):
+        if _is_its_disk_there(state, item.aside, execution.work.staging):
             execution.note(f"The old data is not at {item.aside} any more: there is no way back.")
             continue
         raise StepFailed(
             f"The old data is not at {item.aside} any more.",
-            f"Nor is what the run {run} has made at {item.path}. A disk may not be mounted, or "
-            "another one is mounted there.",
+            "The disk that it was on may not be mounted, or another one is mounted there.",
             next_steps=(
                 "see what is mounted: findmnt",
                 f"once it is there: pgrescue resume {run}, or pgrescue undo {run}",
+                "if it was deleted on purpose: restore again, with a new plan",
             ),
         )
+
+
+def _is_its_disk_there(state: RunState, aside: str, staging: str) -> bool:
+    """Whether what something was set aside on is mounted where it was.
+
+    A disk's number is its own within one boot. After another one this is known of a disk on which
+    the run's side directory lies, too, and still is.
+    """
+    known = {identity.path: identity for identity in state.identities}
+    here = existing_ancestor(Path(aside)).stat().st_dev
+    was = known.get(aside)
+    if was is None or was.boot == boot_id():
+        return was is not None and was.device == here
+    beside = known.get(staging)
+    if beside is None or beside.device != was.device or not os.path.lexists(staging):
+        return False
+    return state.has_come_from(staging, staging) and os.lstat(staging).st_dev == here
 
 
 def _has_returned(state: RunState, item: SetAside, names: Sequence[str] | None) -> bool:

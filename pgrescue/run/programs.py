@@ -21,6 +21,7 @@ from pgrescue.postgres.postmaster import start_time
 from pgrescue.postgres.secrets import without_passwords
 from pgrescue.postgres.service import Command
 from pgrescue.run.journal import Journal
+from pgrescue.run.leftover_tools import only_asks
 from pgrescue.run.records import CommandBegan, CommandEnded
 from pgrescue.run.run_directory import RunDirectory
 
@@ -123,6 +124,7 @@ class Programs:
                     command=line,
                     pid=process.pid,
                     process_start=start_time(process.pid),
+                    only_asks=only_asks(command.argv),
                 )
             )
             with suppress(BrokenPipeError):  # somebody has killed it already

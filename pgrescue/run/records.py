@@ -68,8 +68,11 @@ class CommandBegan(Record, frozen=True, tag="command_began"):
 
     step: str
     command: str
+    """Passwords in it are hidden."""
     pid: int
     process_start: int | None
+    only_asks: bool = False
+    """Whether it asks others to do something, so that ending it would end nothing."""
 
 
 class MadeDirectory(Record, frozen=True, tag="made_directory"):
@@ -113,8 +116,8 @@ class ServerStarting(Record, frozen=True, tag="server_starting"):
 
     log: str
     position: int
-    collected: dict[str, int] = {}
-    """The same for each file that a logging collector may go on with."""
+    collected: dict[str, int] | None = None
+    """The same for each file that a logging collector may go on with; None if nobody looked."""
 
 
 class Moving(Record, frozen=True, tag="moving"):

@@ -9,11 +9,12 @@ from pgrescue.run.state import RunState
 
 
 def ended_early(state: RunState) -> bool:
-    """Whether a run has failed because recovery did not get as far as it should.
+    """Whether a run has failed because recovery ended, and had not got as far as it should.
 
-    Whoever resumes it accepts what was reached.
+    Whoever resumes it accepts what was reached. A server that went down has reached nothing.
     """
-    return state.error is not None and state.error.exit_code == ExitCode.TARGET_NOT_REACHED
+    missed = state.error is not None and state.error.exit_code == ExitCode.TARGET_NOT_REACHED
+    return missed and state.reached is not None
 
 
 def deletes_old_data(plan: SealedPlan) -> bool:

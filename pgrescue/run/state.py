@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -135,9 +135,9 @@ class RunState:
     """When that was."""
     recovery_position: int | None = None
     """The same of its first start, which has begun the recovery."""
-    collected_sizes: Mapping[str, int] = field(default_factory=dict)
+    collected_sizes: Mapping[str, int] | None = None
     """Where in each file of the logging collector that start begins; 0 in those that are new."""
-    first_collected_sizes: Mapping[str, int] = field(default_factory=dict)
+    first_collected_sizes: Mapping[str, int] | None = None
     """The same of its first start."""
     boot_id: str = ""
     """The boot in which the last runner has worked; `tools` are of that one."""

@@ -142,7 +142,6 @@ class WalAtHand:
     def reach(self, timeline: int, path: RecoveryPath) -> WalReach:
         """How far that goes, by names."""
         size, resumes = self.segment_size, path.resumes_at
-        archived = self.archive.segments if self.archive else {}
         return WalReach(
             timeline=timeline,
             end=Lsn((path.steps[-1].number + 1) * size) if path.steps else None,
@@ -153,7 +152,4 @@ class WalAtHand:
             only_partial=bool(self.archive and path.missing.name(size) in self.archive.partials),
             first=path.steps[0].name if path.steps else None,
             last=path.steps[-1].name if path.steps else None,
-            last_archived=next(
-                (step.name for step in reversed(path.steps) if step.name in archived), None
-            ),
         )

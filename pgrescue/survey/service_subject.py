@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pgrescue.config.debian import UMBRELLA_UNIT, DebianCluster, debian_clusters
@@ -19,11 +21,13 @@ def foreign_service(
 
     None if nothing does. What the shell commands of the kind `command` do is not known.
     """
-    own = os.path.realpath(data_directory)
-    found = _another_debian_cluster(spec, own)
-    if found is None and spec.kind == "systemd" and systemd_runs():
-        found = _another_unit(_unit(spec), own, postmaster)
-    return found
+    clusters = debian_clusters()
+    found = _another_debian_cluster(spec, data_directory, clusters)
+    if found is not None or spec.kind != "systemd" or not systemd_runs():
+        return found
+    if clusters and _unit(spec) == UMBRELLA_UNIT:
+        return None  # it has no process of its own, and stops this cluster alone
+    return _another_unit(_unit(spec), data_directory, postmaster)
 
 
 def supervising_unit(spec: ServiceSpec, postmaster: Postmaster | None) -> str | None:
@@ -31,14 +35,22 @@ def supervising_unit(spec: ServiceSpec, postmaster: Postmaster | None) -> str | 
     if postmaster is None or spec.kind == "systemd" or not systemd_runs():
         return None
     unit = unit_of(postmaster.pid)
-    return unit if unit is not None and main_pid(unit) == postmaster.pid else None
+    if unit is None or main_pid(unit) != postmaster.pid:
+        return None
+    # That program hands its requests over to systemd, if it is there.
+    through_it = (
+        spec.kind == "pg_ctlcluster" and unit == f"postgresql@{spec.version}-{spec.cluster}"
+    )
+    return None if through_it else unit
 
 
-def _another_debian_cluster(spec: ServiceSpec, own: str) -> ForeignService | None:
+def _another_debian_cluster(
+    spec: ServiceSpec, own: Path, clusters: Sequence[DebianCluster]
+) -> ForeignService | None:
     others = [
         cluster
-        for cluster in debian_clusters()
-        if os.path.realpath(cluster.data_directory) != own and _acts_on(spec, cluster)
+        for cluster in clusters
+        if not _is_same(cluster.data_directory, own) and _acts_on(spec, cluster)
     ]
     if not others:
         return None
@@ -60,17 +72,26 @@ def _acts_on(spec: ServiceSpec, cluster: DebianCluster) -> bool:
     return spec.kind == "systemd" and _unit(spec) in (cluster.unit, UMBRELLA_UNIT)
 
 
-def _another_unit(unit: str, own: str, postmaster: Postmaster | None) -> ForeignService | None:
+def _another_unit(unit: str, own: Path, postmaster: Postmaster | None) -> ForeignService | None:
     main = main_pid(unit)
-    if postmaster is not None and main != postmaster.pid:
+    if postmaster is not None:
+        if main == postmaster.pid:
+            return None
         its = unit_of(postmaster.pid)
         if its is not None and its != unit and main_pid(its) == postmaster.pid:
             who = f"The server (pid {postmaster.pid})"
             return ForeignService(f"{who} is that of the unit {its}, not of {unit}", forbids=True)
     place = None if main is None else working_directory(main)
-    if place is None or place == own or place not in _served():
+    if place is None or place not in _served() or _is_same(Path(place), own):
         return None
     return ForeignService(f"The unit {unit} runs the server on {place} (pid {main})", forbids=True)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Also through links and bind mounts."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _unit(spec: ServiceSpec) -> str:

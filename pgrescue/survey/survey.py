@@ -20,7 +20,14 @@ from pgrescue.history.namebook import NameBook
 from pgrescue.history.wal_tail import look_into_tail
 from pgrescue.history.way import segment_refs
 from pgrescue.plan.choose import choose_backups, choose_timeline
-from pgrescue.plan.facts import ClusterFacts, Facts, HostFacts, UnfinishedRun, WalReach
+from pgrescue.plan.facts import (
+    ArchiveFacts,
+    ClusterFacts,
+    Facts,
+    HostFacts,
+    UnfinishedRun,
+    WalReach,
+)
 from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.layout import (
     INSIDE,
@@ -76,7 +83,8 @@ def survey(
     archive_facts, archive = look_at_archive(cluster, found.owner)
     pg_wal = Path(found.directory.real_path, "pg_wal")
     # That of a server that runs is not at rest; what it has not archived yet is not lost either.
-    rescues = request.into is None or found.postmaster is None
+    rescues = request.into is None or _lies_dead(found, archive_facts)
+    archived_histories = archive_facts.histories
     if rescues:
         archive_facts = with_own_histories(archive_facts, pg_wal)
     histories = archive_facts.histories
@@ -129,6 +137,9 @@ def survey(
         ),
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
+        history_to_rescue=(
+            way.reach.timeline not in archived_histories and way.reach.timeline in histories
+        ),
         unreadable_wal={item.path: item.reason for item in tail.unreadable},
         trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
         files_to_restore=count_files(Path(backup.path, MANIFEST)),
@@ -142,6 +153,13 @@ def survey(
     filesystems = {path: filesystem_facts(Path(path), found.owner) for path in paths}
     filesystems[facts.state_directory] = filesystem_facts(Path(facts.state_directory), None)
     return replace(facts, filesystems=filesystems)
+
+
+def _lies_dead(cluster: ClusterFacts, archive: ArchiveFacts) -> bool:
+    """Whether a clone can take WAL from the cluster's own `pg_wal`, which is the archive's too."""
+    known = (None, cluster.identifier)
+    is_its_archive = archive.system_identifier in known
+    return cluster.postmaster is None and cluster.identifier is not None and is_its_archive
 
 
 def _refuse_strangers(host: HostFacts, cluster: ClusterFacts) -> None:

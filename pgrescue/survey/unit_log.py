@@ -14,7 +14,7 @@ def unit_log(unit: str, since: datetime) -> str:
 
     Arguments: journalctl(1).
     """
-    command = ("journalctl", f"--unit={unit}", f"--since=@{since.timestamp():.0f}")
+    command = ("journalctl", f"--unit={unit}", f"--since=@{int(since.timestamp())}")
     form = ("--output=cat", "--no-pager", "--quiet", f"--lines={_MOST_LINES}")
     try:
         return subprocess.run(

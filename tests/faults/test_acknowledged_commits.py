@@ -265,3 +265,29 @@ def test_a_clone_of_a_running_cluster_says_what_it_will_not_have(victim: Source)
         plan = document(victim.workspace.run("plan", "--to", target, *into, "--json"))
         told = [item["message"] for item in plan["preflight"] if item["code"] == "wal.tail"]
         assert any("is not in the clone" in message for message in told) is wanted
+
+
+def test_a_segment_that_cannot_be_read_does_not_forbid_a_clone(victim: Source) -> None:
+    """It takes nothing away: what it could not get is told."""
+    victim.log.mark("not archived any more")
+    victim.sandbox.crash()
+    os.mkfifo(victim.sandbox.data / "pg_wal" / "0000000100000000000000FF")
+    with victim.clone("--to", "latest", "--action", "promote") as clone:
+        assert clone.status["state"] == "succeeded"
+        assert clone.rows() == victim.log.expected("latest")
+        assert "0000000100000000000000FF" in str(clone.status["notes"])
+
+
+def test_a_timeline_that_only_the_dead_cluster_knows_is_handed_on_to_a_clone(
+    victim: Source,
+) -> None:
+    victim.restore("--to", "latest")
+    victim.sandbox.switch_wal()
+    victim.log.mark("on the second timeline")
+    victim.sandbox.switch_wal()
+    victim.sandbox.stop()
+    (victim.sandbox.wal / "00000002.history").unlink()
+    target = ("--to-xid", str(victim.log.epochs[-1].xid), "--action", "promote")
+    with victim.clone(*target) as clone:
+        assert clone.status["state"] == "succeeded"
+        assert clone.rows() == victim.log.expected("latest")

@@ -91,6 +91,17 @@ def test_a_log_that_is_the_collectors_file_itself_is_read_once(
     assert Watch(execution).log.failures == ("FATAL: something",)
 
 
+def test_where_nobody_had_looked_at_the_first_start_nothing_is_known(
+    execution: RestoreExecution, data: Path
+) -> None:
+    """As of a run that an older version has begun."""
+    execution.journal.append(ServerStarting(log=f"{data}.log", position=0))
+    starts(execution, OURS)
+    watch = Watch(execution)
+    assert not watch.had_ended
+    assert not watch.chosen_timeline
+
+
 def test_a_directory_that_cannot_be_read_tells_nothing(data: Path) -> None:
     (data / "postgresql.conf").write_text("log_directory = 'nowhere'\n")
     assert collected_log_sizes(data, data) == {}

@@ -531,13 +531,24 @@ def test_another_disk_of_the_same_shape_is_not_taken_for_ours(tmp_path: Path) ->
         old_data.check_old_data_is_known(scene.execution())
 
 
-def test_old_data_deleted_by_hand_to_make_room_does_not_stop_the_run(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, contents_only=False)
+@pytest.mark.parametrize("boots", [1, 2])
+def test_old_data_deleted_by_hand_to_make_room_does_not_stop_the_run(
+    scene: Scene, boots: int
+) -> None:
+    """Its disk is there: by its number, or after a reboot by what else is on it."""
+    execution = scene.execution()
+    boot = boot_id() if boots == 1 else "another boot"
+    execution.journal.append(Started(purpose="restore", pid=1, process_start=1, boot_id=boot))
+    if boots == 2:
+        execution.make_directory(execution.work.staging)
     old_data.set_aside(scene.execution())
-    scene.restore_something()
     shutil.rmtree(scene.aside)
     old_data.check_old_data_is_known(scene.execution())
     assert any("no way back" in note for note in scene.execution().state().notes)
+    if boots == 2:
+        Path(execution.work.staging).rmdir()
+        with pytest.raises(StepFailed, match="may not be mounted"):
+            old_data.check_old_data_is_known(scene.execution())
 
 
 def test_a_whole_data_directory_is_not_emptied_to_be_filled(scene: Scene) -> None:

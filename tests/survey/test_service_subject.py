@@ -86,7 +86,9 @@ def test_its_own_does_not(machine: Machine, spec: ServiceSpec) -> None:
 
 def test_the_unit_of_all_clusters_where_there_is_but_one(machine: Machine) -> None:
     machine.clusters = [MAIN]
+    machine.units["postgresql@15-main"] = 10
     assert foreign_service(ServiceSpec("systemd", unit="postgresql"), OWN, SERVER) is None
+    assert foreign_service(ServiceSpec("systemd"), OWN, None) is None
 
 
 def test_a_unit_that_runs_another_server(machine: Machine) -> None:
@@ -120,3 +122,19 @@ def test_a_server_under_systemd_with_a_service_of_another_kind(machine: Machine)
     assert supervising_unit(ServiceSpec("pg_ctl"), None) is None
     machine.units["pg-main"] = 20
     assert supervising_unit(ServiceSpec("pg_ctl"), SERVER) is None
+
+
+def test_debians_own_program_hands_over_to_its_unit(machine: Machine) -> None:
+    machine.units["postgresql@15-main"] = 10
+    own = ServiceSpec("pg_ctlcluster", version="15", cluster="main")
+    assert supervising_unit(own, SERVER) is None
+    assert supervising_unit(ServiceSpec("pg_ctl"), SERVER) == "postgresql@15-main"
+
+
+def test_a_directory_by_another_name_is_the_same(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "main").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "main")
+    machine.units["pg-main"] = 20
+    machine.places[20] = str(tmp_path / "main")
+    machine.served = [str(tmp_path / "main")]
+    assert foreign_service(ServiceSpec("systemd", unit="pg-main"), tmp_path / "link", None) is None

@@ -132,10 +132,17 @@ def tail(context: Context) -> list[Finding]:
     """What would be lost without the WAL that only the old pg_wal has, and whether it is whole."""
     found: list[Finding] = []
     for path, reason in context.facts.unreadable_wal.items():
+        said = f"{path} is not in the archive and cannot be read: {reason}."
+        if not context.in_place:
+            found += warning(
+                "wal.tail_unreadable",
+                f"{said} The clone goes without it; it stays where it is.",
+                "copy it into the archive by other means, and plan again",
+            )
+            continue
         found += blocker(
             "wal.tail_unreadable",
-            f"{path} is not in the archive and cannot be read: {reason}. What is in it would be "
-            "lost.",
+            f"{said} What is in it would be lost.",
             f"try to copy it by other means; to go on without it: mv {quote(path)} "
             f"{quote(path + '.unreadable')}",
         )

@@ -92,7 +92,8 @@ def complete(execution: RestoreExecution) -> str:
 def sync_everything(execution: RestoreExecution) -> None:
     """Write all that has been restored to disk, wherever it lies."""
     work = execution.work
-    places = (work.data_directory, work.staging, *(item.destination for item in work.tablespaces))
+    places = [work.data_directory, work.staging, *(item.destination for item in work.tablespaces)]
+    places += [work.wal_link] if work.wal_link is not None else []
     for place in {existing_ancestor(Path(place)) for place in places}:
         sync_filesystem(place)
 

@@ -41,11 +41,13 @@ class Watch:
         self._execution = execution
         self._data = Path(execution.work.data_directory)
         state, path = execution.state(), Path(log_of(execution.work))
+        first, sizes = state.first_collected_sizes, state.collected_sizes or {}
         earlier = [
             earlier_starts(path, state.recovery_position or 0, state.log_position),
             *(
-                earlier_starts(Path(file), state.first_collected_sizes.get(file, 0), size)
-                for file, size in state.collected_sizes.items()
+                earlier_starts(Path(file), first.get(file, 0), size)
+                for file, size in sizes.items()
+                if first is not None
             ),
         ]
         # Killed once it had opened, it does not recover again: how far it came was said before.
@@ -56,7 +58,7 @@ class Watch:
         """The timeline that an earlier start of this run's chose to end it with, or 0."""
         self._follower = LogFollower(path, state.log_position, before)
         self._collected: LogFollower | None = None
-        self._collected_sizes = state.collected_sizes
+        self._collected_sizes = sizes
         self._segment = ""
         self._last_change = time.monotonic()
         self._silence_noted = False

@@ -19,6 +19,7 @@ from pgrescue.run.executors.arrival import arrival, falls_short, is_foretold, su
 from pgrescue.run.executors.recovery_watch import Watch
 from pgrescue.run.explained import server_failed
 from pgrescue.run.records import Reached
+from pgrescue.run.shortfall import deletes_old_data
 
 _POLL_SECONDS = 0.3
 _GRACE_SECONDS = 5.0
@@ -102,8 +103,9 @@ def _check_it_is_all(execution: RestoreExecution) -> None:
     reached, stop = execution.state().reached, execution.plan.stop
     if execution.accepts_less or reached is None or not falls_short(stop, reached):
         return
-    run, work = execution.directory.id, execution.work
-    deletes = ", and deletes the old data" if work.old_data == "delete" and work.moves else ""
+    run, deletes = execution.directory.id, deletes_old_data(execution.plan)
+    option = f" --confirm {execution.plan.identity}" if deletes else ""
+    also = ", and deletes the old data" if deletes else ""
     raise TargetNotReached(
         "Recovery ended before the end of the WAL that the plan saw.",
         f"It went up to {reached.lsn}; the plan saw WAL up to {stop.replayed_to}. What the archive "
@@ -111,7 +113,7 @@ def _check_it_is_all(execution: RestoreExecution) -> None:
         next_steps=(
             "see what is missing: pgrescue timeline",
             f"pgrescue undo {run}",
-            f"pgrescue resume {run}   accepts what was reached{deletes}",
+            f"pgrescue resume {run}{option}   accepts what was reached{also}",
         ),
     )
 

@@ -27,7 +27,8 @@ def rescue_wal(execution: RestoreExecution) -> str:
     """Copy the segments that the archive lacks from the old `pg_wal`, before it moves.
 
     Raises `StepFailed` if one cannot be read, if a copy is not what was read, or if the copies do
-    not reach as far as the plan promises.
+    not reach as far as the plan promises. A clone takes nothing away: what cannot be read for it,
+    or has gone with a server that was started meanwhile, is noted.
     """
     work = execution.work
     execution.make_directory(work.staging)
@@ -37,26 +38,40 @@ def rescue_wal(execution: RestoreExecution) -> str:
     source = Path(work.old_wal or "")
     found = look_at_tail(source, archive, work.system_identifier)
     for item in found.unreadable:
-        raise _unreadable(execution, Path(item.path), item.reason)
+        _left_out(execution, _unreadable(execution, Path(item.path), item.reason))
     histories = [
         name
         for name in (os.listdir(source) if source.is_dir() else [])
         if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
     ]
+    names = []
     for name in (*found.names, *histories):
         execution.check_abort()
-        copy_owned(execution, source / name, Path(tail, name))
-    for name in {*os.listdir(tail)} - {*found.names, *histories}:
+        try:
+            copy_owned(execution, source / name, Path(tail, name))
+        except StepFailed as problem:
+            _left_out(execution, problem)
+        else:
+            names.append(name)
+    for name in {*os.listdir(tail)} - {*names}:
         # Of an earlier try. What the old server, started since, has archived, maybe with more in
         # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
         copy = Path(tail, name)
         if name.endswith(_UNFINISHED) or is_archived(archive, name, copy.stat().st_size):
             copy.unlink()
     sync_directory(Path(tail))
-    if not found.names:
+    segments = tuple(name for name in names if name in found.names)
+    if not segments:
         return "0 segments that the archive lacks"
-    end = _walk(execution, Path(tail), found.names)
-    return f"{len(found.names)} segments that the archive lacks, whole as far as {end}"
+    end = _walk(execution, Path(tail), segments)
+    return f"{len(segments)} segments that the archive lacks, whole as far as {end}"
+
+
+def _left_out(execution: RestoreExecution, problem: StepFailed) -> None:
+    """Raise it, unless it is of a clone."""
+    if execution.plan.mode != "clone":
+        raise problem
+    execution.note(f"Not in the clone: {problem.title} {problem.cause}")
 
 
 def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from pgrescue.errors import StepFailed
+from pgrescue.plan.model import Work
 from pgrescue.plan.work import log_of, service_of
 from pgrescue.postgres.data_directory import collected_log_sizes, read_control_file
 from pgrescue.postgres.postmaster import (
@@ -124,12 +125,21 @@ def start(execution: RestoreExecution) -> str:
     log = Path(log_of(execution.work))
     _prepare_log(execution, log)
     position = end_of_log(log)
-    collected = collected_log_sizes(data, Path(execution.work.config_directory or data))
-    execution.journal.append(ServerStarting(log=str(log), position=position, collected=collected))
+    execution.journal.append(
+        ServerStarting(log=str(log), position=position, collected=_collected(execution.work))
+    )
     running = execution.programs.start(service_of(execution.work).start)
     execution.background.append(running)
     wait_for_postmaster(execution, running, LogFollower(log, position))
     return "started"
+
+
+def _collected(work: Work) -> dict[str, int]:
+    """What the logging collector may go on with; a clone has none, whatever the backup's has."""
+    if work.settings.get("logging_collector") == "off":
+        return {}
+    data = Path(work.data_directory)
+    return collected_log_sizes(data, Path(work.config_directory or data))
 
 
 def wait_for_postmaster(

@@ -179,7 +179,7 @@ def test_a_damaged_copy_in_the_archive_does_not_count(
 def test_a_segment_that_cannot_be_read_forbids_the_plan(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:
-    """The device gives an error where the segment is: /proc/self/mem does so at its beginning."""
+    """What is at its name is no file, and gives an error where it leads to."""
     source = Source.make(workspace, any_binaries)
     source.backup("nightly", "-Ft", "-Xs")
     source.sandbox.sql("alter system set archive_command = 'false'; select pg_reload_conf()")
@@ -190,9 +190,7 @@ def test_a_segment_that_cannot_be_read_forbids_the_plan(
     newest.symlink_to("/proc/self/mem")
     completed = workspace.run("restore", "--to", "latest", "--yes", "--json")
     assert completed.returncode == 3
-    assert f"{newest.name} is not in the archive and cannot be read: Input/output error" in (
-        completed.stderr
-    )
+    assert f"{newest.name} is not in the archive and cannot be read: " in (completed.stderr)
     assert f"mv {newest}" in completed.stderr
     newest.unlink()
     kept.rename(newest)
@@ -241,7 +239,7 @@ def test_a_rescued_copy_stays_while_the_archives_is_cut_off(victim: Source) -> N
     run_with(run, {"what": "die", "when": "after", "event": "step_began", "word": "set_aside"})
     (tail,) = victim.sandbox.directory.glob("data.pgrescue-*-wal/tail")
     (name, *_) = sorted(name for name in os.listdir(tail) if len(name) == 24)
-    (victim.sandbox.wal / name).write_bytes((tail / name).read_bytes()[: 1 << 20])
+    (victim.sandbox.wal / name).write_bytes((tail / name).read_bytes()[: 1 << 19])
     (victim.sandbox.data / "pg_wal" / name).unlink()
     workspace.run("resume", run.id, "--yes")
     assert (tail / name).exists()

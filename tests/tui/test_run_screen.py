@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from pgrescue.plan.model import Plan
+from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.state import ReachedPoint
 from pgrescue.tui.view import RunView
 from tests.tui import snapshots
 from tests.tui.fake_bridge import FakeBridge
@@ -153,7 +155,8 @@ async def test_a_recovery_that_ended_early_is_accepted_by_name_if_the_old_data_g
     assert isinstance(view.plan, Plan)
     error = msgspec.structs.replace(view.state.error, exit_code=5)
     plan = replace(view.plan, work=replace(view.plan.work, old_data="delete"))
-    view = replace(view, plan=plan, state=replace(view.state, error=error))
+    reached = ReachedPoint(Lsn(0x3000000), None, None, 1)
+    view = replace(view, plan=plan, state=replace(view.state, error=error, reached=reached))
     bridge = FakeBridge(at_work=RUN, view=view)
     async with opened(bridge) as pilot:
         await see(pilot, "FAILED.")

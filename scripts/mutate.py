@@ -32,7 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 _MATRIX = "tests/faults/test_matrix.py"
-_PLANNING = ("tests/plan", "tests/refusals/test_preflight.py")
+_PLANNING = ("tests/plan/test_checks.py", "tests/plan", "tests/refusals/test_preflight.py")
 COVERED_BY: dict[str, tuple[str, ...]] = {
     "plan/checks/__init__.py": (*_PLANNING, "tests/refusals", "tests/services/test_managers.py"),
     "plan/checks/backup.py": (

@@ -265,6 +265,7 @@ def test_a_clone_of_a_running_cluster_says_what_it_will_not_have(victim: Source)
         assert any("is not in the clone" in message for message in told) is wanted
 
 
+@pytest.mark.slow
 def test_a_segment_that_cannot_be_read_does_not_forbid_a_clone(victim: Source) -> None:
     """It takes nothing away: what it could not get is told."""
     victim.log.mark("not archived any more")
@@ -276,6 +277,7 @@ def test_a_segment_that_cannot_be_read_does_not_forbid_a_clone(victim: Source) -
         assert "0000000100000000000000FF" in str(clone.status["notes"])
 
 
+@pytest.mark.slow
 def test_a_timeline_that_only_the_dead_cluster_knows_is_handed_on_to_a_clone(
     victim: Source,
 ) -> None:

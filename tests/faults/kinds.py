@@ -43,7 +43,7 @@ class Kind:
     @property
     def steps(self) -> tuple[str, ...]:
         """The steps of the plan."""
-        names = [] if self.clone else ["stop", "rescue_wal", "set_aside"]
+        names = ["rescue_wal"] if self.clone else ["stop", "rescue_wal", "set_aside"]
         names += ["extract", "combine"] if self.chain else ["extract"]
         names += ["place_wal", "configure", "complete", "start", "replay", "verify"]
         names += {"open": ["tidy"], "pause": ["promote", "tidy"]}.get(self.end, [])

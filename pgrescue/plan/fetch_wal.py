@@ -145,9 +145,9 @@ _NOT_EMPTY = """
 # lacks proves nothing: it may not be mounted.
 is_empty=yes
 for file in {archive}/{wal}*; do
-    [ ! -e "$file" ] || is_empty=
+    [ ! -e "$file" ] || {{ is_empty= && break; }}
 done
-[ -z "$is_empty" ] || stop {archive}" is empty: is it mounted?"
+[ -z "$is_empty" ] || stop {archive}" has no WAL any more: is it mounted?"
 """
 _EIGHT_DIGITS = "[0-9A-F]" * 8
 """How names of WAL files begin, and of the directories of Barman and pgBackRest."""

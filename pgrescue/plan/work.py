@@ -64,16 +64,16 @@ def wal_directories(work: Work) -> tuple[str, ...]:
 
 def fetch_wal_text(work: Work) -> str:
     """The fetch-wal script of this plan."""
+    # A standby asks on and on, for longer than an archive keeps any file.
+    is_for_once = work.signal_file == "recovery.signal"
+    # Beside a command the directory may be a place that is emptied into the real archive.
+    not_empty = is_for_once and work.archive_has_wal and not work.restore_command
     return fetch_wal_script(
         wal_directories(work),
         work.restore_command,
         expected_wal(work),
-        # A standby asks on and on, and would have the command fetch that file each time.
-        work.proven_wal if work.signal_file == "recovery.signal" else None,
-        # Beside a command the directory may be a place that is emptied into the real archive.
-        not_empty=work.archive_has_wal
-        and work.wal_archive is not None
-        and not work.restore_command,
+        work.proven_wal if is_for_once else None,
+        not_empty=not_empty,
     )
 
 

@@ -23,7 +23,6 @@ from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.survey.filesystem import existing_ancestor, is_mount_point
-from pgrescue.survey.host import boot_id
 
 
 def set_aside(execution: RestoreExecution) -> str:
@@ -215,7 +214,7 @@ def check_old_data_is_known(execution: RestoreExecution) -> None:
     for item in state.asides:
         if not item.done or Path(item.aside).exists():
             continue
-        if _is_its_disk_there(state, item.aside, execution.work.staging):
+        if _is_its_disk_there(state, item, execution.work.staging):
             execution.note(f"The old data is not at {item.aside} any more: there is no way back.")
             continue
         raise StepFailed(
@@ -229,21 +228,24 @@ def check_old_data_is_known(execution: RestoreExecution) -> None:
         )
 
 
-def _is_its_disk_there(state: RunState, aside: str, staging: str) -> bool:
+def _is_its_disk_there(state: RunState, item: SetAside, staging: str) -> bool:
     """Whether what something was set aside on is mounted where it was.
 
-    A disk's number is its own within one boot. After another one this is known of a disk on which
-    the run's side directory lies, too, and still is.
+    Known by what the run has made on it, and that is still there: numbers of disks change from
+    boot to boot, and mounts of one file system share theirs.
     """
     known = {identity.path: identity for identity in state.identities}
-    here = existing_ancestor(Path(aside)).stat().st_dev
-    was = known.get(aside)
-    if was is None or was.boot == boot_id():
-        return was is not None and was.device == here
-    beside = known.get(staging)
-    if beside is None or beside.device != was.device or not os.path.lexists(staging):
-        return False
-    return state.has_come_from(staging, staging) and os.lstat(staging).st_dev == here
+    aside = known.get(item.aside)
+    here = existing_ancestor(Path(item.aside)).stat().st_dev
+    # The root of a file system has the same inode on every disk.
+    for path in (staging,) if item.contents_only else (staging, item.path):
+        made = known.get(path)
+        if made is None or aside is None or not os.path.lexists(path):
+            continue
+        were_together = (made.boot, made.device) == (aside.boot, aside.device)
+        if were_together and state.has_come_from(path, path) and os.lstat(path).st_dev == here:
+            return True
+    return False
 
 
 def _has_returned(state: RunState, item: SetAside, names: Sequence[str] | None) -> bool:

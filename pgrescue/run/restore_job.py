@@ -61,9 +61,12 @@ class RestoreJob(Job[RestoreExecution]):
     def kept(self) -> str:
         """As the journal has it, if that can be read."""
         try:
-            return old_data_now(self.execution.work, self.execution.state())
+            state = self.execution.state()
         except OSError:
             return ""
+        if not all(Path(item.aside).exists() for item in state.asides if item.done):
+            return ""  # somebody has deleted it, or its disk is not there
+        return old_data_now(self.execution.work, state)
 
     @property
     def ways_on(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pgrescue.config.debian import UMBRELLA_UNIT, DebianCluster, debian_clusters
@@ -26,7 +27,8 @@ def foreign_service(
     if found is not None or spec.kind != "systemd" or not systemd_runs():
         return found
     if clusters and _unit(spec) == UMBRELLA_UNIT:
-        return None  # it has no process of its own, and stops this cluster alone
+        # It has no process of its own, and stops this cluster alone.
+        spec = replace(spec, unit=clusters[0].unit)
     return _another_unit(_unit(spec), data_directory, postmaster)
 
 
@@ -37,11 +39,10 @@ def supervising_unit(spec: ServiceSpec, postmaster: Postmaster | None) -> str | 
     unit = unit_of(postmaster.pid)
     if unit is None or main_pid(unit) != postmaster.pid:
         return None
-    # That program hands its requests over to systemd, if it is there.
-    through_it = (
-        spec.kind == "pg_ctlcluster" and unit == f"postgresql@{spec.version}-{spec.cluster}"
-    )
-    return None if through_it else unit
+    if spec.kind == "pg_ctlcluster" and unit == f"postgresql@{spec.version}-{spec.cluster}":
+        return None if os.geteuid() == 0 else unit  # for root it hands its requests to systemd
+    is_its_command = any("systemctl" in (line or "") for line in (spec.stop, spec.start))
+    return None if is_its_command else unit
 
 
 def _another_debian_cluster(

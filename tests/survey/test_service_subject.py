@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,18 @@ def test_its_own_does_not(machine: Machine, spec: ServiceSpec) -> None:
     assert foreign_service(spec, OWN, SERVER) is None
 
 
-def test_the_unit_of_all_clusters_where_there_is_but_one(machine: Machine) -> None:
+def test_the_unit_of_all_clusters_where_there_is_but_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.clusters = [MAIN]
     machine.units["postgresql@15-main"] = 10
     assert foreign_service(ServiceSpec("systemd", unit="postgresql"), OWN, SERVER) is None
     assert foreign_service(ServiceSpec("systemd"), OWN, None) is None
+    machine.units = {"pg-by-hand": 10}
+    monkeypatch.setattr(service_subject, "main_pid", machine.units.get)
+    found = foreign_service(ServiceSpec("systemd", unit="postgresql"), OWN, SERVER)
+    assert found is not None
+    assert "that of the unit pg-by-hand" in found.evidence
 
 
 def test_a_unit_that_runs_another_server(machine: Machine) -> None:
@@ -124,10 +132,17 @@ def test_a_server_under_systemd_with_a_service_of_another_kind(machine: Machine)
     assert supervising_unit(ServiceSpec("pg_ctl"), SERVER) is None
 
 
-def test_debians_own_program_hands_over_to_its_unit(machine: Machine) -> None:
+def test_debians_own_program_hands_over_to_its_unit(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.units["postgresql@15-main"] = 10
     own = ServiceSpec("pg_ctlcluster", version="15", cluster="main")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert supervising_unit(own, SERVER) is None
+    asks = ServiceSpec("command", stop="sudo systemctl stop postgresql@15-main")
+    assert supervising_unit(asks, SERVER) is None
+    monkeypatch.setattr(os, "geteuid", lambda: 26)
+    assert supervising_unit(own, SERVER) == "postgresql@15-main"
     assert supervising_unit(ServiceSpec("pg_ctl"), SERVER) == "postgresql@15-main"
 
 

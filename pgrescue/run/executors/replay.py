@@ -68,7 +68,7 @@ def _arrived(execution: RestoreExecution, watch: Watch, status: RecoveryStatus) 
     work, log = execution.work, watch.log
     # Since 13 a server that does not meet its target goes down instead of opening.
     may_have_missed = work.major <= 12 and has_stop_target(work) and log.stop is None
-    if may_have_missed and not status.in_recovery:
+    if may_have_missed and not status.in_recovery and not execution.accepts_less:
         _journal_reached(execution, status.replayed, status.last_commit, log, status.timeline)
         raise TargetNotReached(
             "Recovery ended before its target, and the server opened for writing.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from pgrescue.catalog.entries import open_regular
@@ -23,22 +24,28 @@ _CHUNK_BYTES = 1 << 20
 _UNFINISHED = ".pgrescue-new"
 
 
+class _Unreadable(StepFailed):
+    """WAL that cannot be read where it lies."""
+
+
 def rescue_wal(execution: RestoreExecution) -> str:
     """Copy the segments that the archive lacks from the old `pg_wal`, before it moves.
 
     Raises `StepFailed` if one cannot be read, if a copy is not what was read, or if the copies do
-    not reach as far as the plan promises. A clone takes nothing away: what cannot be read for it,
-    or has gone with a server that was started meanwhile, is noted.
+    not reach as far as the plan promises. A clone takes nothing away: of what cannot be read for
+    it, or has gone with a server that was started meanwhile, it is noted.
     """
-    work = execution.work
+    work, takes_nothing = execution.work, execution.plan.mode == "clone"
     execution.make_directory(work.staging)
     tail = f"{work.staging}/tail"
     execution.make_directory(tail)
     archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
     source = Path(work.old_wal or "")
     found = look_at_tail(source, archive, work.system_identifier)
+    failed = {Path(item.path).name: item.reason for item in found.unreadable}
     for item in found.unreadable:
-        _left_out(execution, _unreadable(execution, Path(item.path), item.reason))
+        if not takes_nothing:
+            raise _unreadable(execution, Path(item.path), item.reason)
     histories = [
         name
         for name in (os.listdir(source) if source.is_dir() else [])
@@ -49,10 +56,14 @@ def rescue_wal(execution: RestoreExecution) -> str:
         execution.check_abort()
         try:
             copy_owned(execution, source / name, Path(tail, name))
-        except StepFailed as problem:
-            _left_out(execution, problem)
+        except _Unreadable as problem:
+            if not takes_nothing:
+                raise
+            failed[name] = problem.title
         else:
             names.append(name)
+    if takes_nothing:
+        _note_what_is_left_out(execution, source, set(names), failed)
     for name in {*os.listdir(tail)} - {*names}:
         # Of an earlier try. What the old server, started since, has archived, maybe with more in
         # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
@@ -60,18 +71,23 @@ def rescue_wal(execution: RestoreExecution) -> str:
         if name.endswith(_UNFINISHED) or is_archived(archive, name, copy.stat().st_size):
             copy.unlink()
     sync_directory(Path(tail))
-    segments = tuple(name for name in names if name in found.names)
+    segments = tuple(takewhile(lambda name: name in names, found.names))
+    copied = f"{len(set(names) & set(found.names))} segments that the archive lacks"
     if not segments:
-        return "0 segments that the archive lacks"
-    end = _walk(execution, Path(tail), segments)
-    return f"{len(segments)} segments that the archive lacks, whole as far as {end}"
+        return copied
+    return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
 
 
-def _left_out(execution: RestoreExecution, problem: StepFailed) -> None:
-    """Raise it, unless it is of a clone."""
-    if execution.plan.mode != "clone":
-        raise problem
-    execution.note(f"Not in the clone: {problem.title} {problem.cause}")
+def _note_what_is_left_out(
+    execution: RestoreExecution, source: Path, copied: set[str], failed: Mapping[str, str]
+) -> None:
+    """Of what a clone does not get, what the archive has not got by now either."""
+    work, tail = execution.work, execution.plan.wal_tail
+    archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
+    for name in sorted({*(tail.segments if tail else ()), *failed} - copied):
+        if not is_archived(archive, name, work.wal_segment_size):
+            why = failed.get(name, f"it is not in {source} any more")
+            execution.note(f"The clone goes without {name}: {why}")
 
 
 def copy_owned(execution: RestoreExecution, source: Path, destination: Path) -> None:
@@ -119,8 +135,8 @@ def _chunks(execution: RestoreExecution, source: Path) -> Iterator[bytes]:
         raise _unreadable(execution, source, error.strerror or str(error)) from error
 
 
-def _unreadable(execution: RestoreExecution, path: Path, reason: str) -> StepFailed:
-    return StepFailed(
+def _unreadable(execution: RestoreExecution, path: Path, reason: str) -> _Unreadable:
+    return _Unreadable(
         f"{path.name} cannot be read: {reason}.",
         f"{path} holds WAL that is nowhere else; what is committed in it would be lost.",
         next_steps=(

@@ -9,10 +9,20 @@ from typing import Any
 import pytest
 
 from pgrescue.catalog.model import BackupTablespace, Problem
+from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.plan.command_trial import Attempt, Trial
-from pgrescue.plan.facts import Facts, ForeignService, Programs, UnfinishedRun
-from pgrescue.plan.foretold import Foretold
+from pgrescue.plan.facts import (
+    ClusterFacts,
+    Facts,
+    ForeignService,
+    Links,
+    Manager,
+    Programs,
+    TablespaceFacts,
+    UnfinishedRun,
+)
+from pgrescue.plan.foretold import Foretold, Unreachable
 from pgrescue.plan.model import Stop, Transaction, WalTail
 from pgrescue.plan.surroundings import Neighbour, Surroundings
 from pgrescue.plan.target import TargetOptions
@@ -21,9 +31,10 @@ from pgrescue.postgres.history_file import parse_history_file
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import Postmaster
 from pgrescue.postgres.service import ServiceSpec
-from tests.support.backup_facts import NOW, directory, path
+from tests.support.backup_facts import NOW, SYSTEM, directory, path
 from tests.support.restore_facts import (
     CLONE,
+    CONTROL,
     DATA,
     archive,
     backup,
@@ -31,6 +42,7 @@ from tests.support.restore_facts import (
     details,
     facts,
     findings,
+    plan_of,
     reach,
 )
 
@@ -48,6 +60,21 @@ def with_tablespaces(*destinations: str, **changes: Any) -> Facts:  # noqa: ANN4
     if len(destinations) == 1:
         places[16401] = path("/srv/pg/other")
     return facts(CLONE, backup=own, tablespace_destinations=places, **changes)
+
+
+SERVER = Postmaster(10, DATA, 5432, None, None, "ready")
+
+
+def with_tablespace(*, is_link: bool = False) -> ClusterFacts:
+    """The cluster with a tablespace of its own."""
+    version = directory("/srv/fast/PG_17_202406281", is_empty=False)
+    item = TablespaceFacts(16400, "/srv/fast", version, is_link)
+    return cluster(links=Links((item,), None, None, SYSTEM))
+
+
+def near(neighbour: Neighbour) -> Facts:
+    """Facts of a restore in place, with another data directory somewhere."""
+    return facts(surroundings=Surroundings(neighbours=(neighbour,)))
 
 
 def foretold(**changes: Any) -> Foretold:  # noqa: ANN401 - any field of Foretold
@@ -396,6 +423,113 @@ CASES = [
         "3 free inodes",
     ),
 ]
+MORE_CASES = [
+    Case(
+        "backup.system_identifier",
+        facts(cluster=cluster(control=replace(CONTROL, system_identifier="1"))),
+        "is of another cluster",
+    ),
+    Case(
+        "backup.version",
+        facts(cluster=cluster(pg_version=15)),
+        "is of PostgreSQL 17, the cluster is 15",
+    ),
+    Case(
+        "backup.segment_size",
+        facts(cluster=cluster(control=replace(CONTROL, wal_segment_size=1 << 20))),
+        "has WAL segments of 16777216 bytes",
+    ),
+    Case(
+        "tablespace.production",
+        with_tablespaces("/srv/fast", cluster=with_tablespace()),
+        "is in use by the cluster main",
+        request={**INTO, "tablespaces": {"/srv/fast": "/srv/fast"}},
+    ),
+    Case(
+        "cluster.server",
+        facts(cluster=cluster(postmaster=replace(SERVER, is_single_user=True))),
+        "in single-user mode",
+    ),
+    Case(
+        "cluster.server",
+        facts(cluster=cluster(postmaster=replace(SERVER, misnamed=77))),
+        "names 77",
+    ),
+    Case(
+        "clone.directory",
+        facts(CLONE, destination=directory(CLONE, is_empty=False)),
+        "is not an empty directory",
+        request=INTO,
+    ),
+    Case(
+        "cluster.manager",
+        facts(cluster=cluster(manager=Manager("Patroni", "in charge", "process 7"))),
+        "Patroni is in charge",
+    ),
+    Case(
+        "target.beyond_end",
+        facts(foretold=foretold(unreachable=Unreachable("target.beyond_end", "It ends.", ()))),
+        "It ends.",
+    ),
+    Case(
+        "target.before_backup",
+        facts(),
+        "lies before the end of backup",
+        TargetOptions(to_lsn="0/2000068"),
+    ),
+    Case(
+        "host.port",
+        facts(CLONE, host=replace(facts().host, ports_in_use=(5433,))),
+        "Port 5433 is in use",
+        request={**INTO, "port": 5433},
+    ),
+    Case(
+        "host.space",
+        facts(filesystems={DATA: replace(facts().filesystems[DATA], free_bytes=10)}),
+        "too little",
+    ),
+    Case(
+        "cluster.link",
+        facts(cluster=with_tablespace(is_link=True)),
+        "is a link to /srv/fast/PG_17_202406281",
+    ),
+    Case(
+        "cluster.link",
+        facts(cluster=cluster(links=Links((), directory("/srv/w"), "it holds ssh", SYSTEM))),
+        "which is no directory of WAL: it holds ssh",
+    ),
+    Case("cluster.shared", near(Neighbour(f"{DATA}/sub", False, ())), f"lies in {DATA}"),
+    Case("cluster.shared", near(Neighbour("/srv/pg", True, ())), f"{DATA} is in /srv/pg"),
+    Case(
+        "backup.inside_data",
+        facts(surroundings=Surroundings(kept={f"{DATA}/wal": "The WAL archive"})),
+        f"The WAL archive is stored in {DATA}",
+    ),
+    Case(
+        "backup.touched",
+        facts(surroundings=Surroundings(backups={"/srv/pg": "Backup b"})),
+        f"Backup b would be set aside: {DATA} is in",
+    ),
+    Case(
+        "cluster.path", facts("/etc/new"), "a directory of the system", request={"into": "/etc/new"}
+    ),
+    Case(
+        "cluster.mount",
+        facts(surroundings=Surroundings(mounts=(f"{DATA}/disk",))),
+        f"mounted at {DATA}/disk",
+    ),
+    Case(
+        "wal.system_identifier",
+        facts(archive=archive(system_identifier="1")),
+        "belongs to another cluster",
+    ),
+]
+
+
+def test_a_data_directory_whose_name_has_a_line_break() -> None:
+    name = "/srv/pg/ma\nin"
+    with pytest.raises(Refused, match="has a line break"):
+        plan_of(facts(name), into=name)
 
 
 def test_nothing_speaks_against_a_sound_restore() -> None:
@@ -403,7 +537,9 @@ def test_nothing_speaks_against_a_sound_restore() -> None:
         assert {finding.status for finding in found.values()} == {"ok"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}: {case.said[:30]}")
+@pytest.mark.parametrize(
+    "case", [*CASES, *MORE_CASES], ids=lambda case: f"{case.code}: {case.said[:30]}"
+)
 def test_it_is_found_and_told(case: Case) -> None:
     finding = case.found()
     assert finding is not None

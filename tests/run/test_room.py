@@ -11,10 +11,12 @@ import pytest
 
 from pgrescue.plan.model import Space
 from pgrescue.plan.sealed import seal
+from pgrescue.run import room
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
-from pgrescue.run.room import OutOfRoom, watched
+from pgrescue.run.room import RESERVE_BYTES, OutOfRoom, watched
 from pgrescue.run.run_directory import RunDirectory
+from pgrescue.survey.free_space import Free
 from tests.run.conftest import make_plan
 
 
@@ -38,3 +40,15 @@ def test_an_error_of_a_full_disk_is_told_as_one(execution: RestoreExecution) -> 
 def test_another_error_stays_what_it_is(execution: RestoreExecution) -> None:
     with pytest.raises(OSError, match="Input/output"), watched(execution, "rescue_wal"):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_disk_that_is_nearly_full_ends_the_step_before_it_is(
+    execution: RestoreExecution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next place where a run may be stopped."""
+    monkeypatch.setattr(room, "_free", lambda _: Free(RESERVE_BYTES - 1, None))
+    with (
+        pytest.raises(OutOfRoom, match="no room for the step 'extract'"),
+        watched(execution, "extract"),
+    ):
+        execution.check_abort()

@@ -11,10 +11,11 @@ import pytest
 
 from pgrescue.plan.model import Space
 from pgrescue.plan.sealed import seal
+from pgrescue.plan.space import RESERVE_BYTES
 from pgrescue.run import room
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
-from pgrescue.run.room import RESERVE_BYTES, OutOfRoom, watched
+from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.run_directory import RunDirectory
 from pgrescue.survey.free_space import Free
 from tests.run.conftest import make_plan

@@ -38,6 +38,7 @@ from tests.faults.kinds import Kind, build, unpin
 from tests.support.cluster import Workspace
 from tests.support.command import command_environment
 from tests.support.files import SERVER_LEFTOVERS, Entry, differences, file_tree
+from tests.support.memory import roomy_place
 from tests.support.places import Place, free_port
 
 How = Literal["kill", "half", "term", "child", "server", "reboot", "torn"]
@@ -120,7 +121,8 @@ class Scene:
 
     def __init__(self, kind: Kind, binaries: ServerBinaries) -> None:
         self.kind = kind
-        self.workspace = Workspace.make()
+        # A killed process loses nothing that is in memory only, so that is as good as a disk.
+        self.workspace = Workspace.make(roomy_place())
         self.source = build(kind, self.workspace, binaries).source
         self.sandbox = self.source.sandbox
         self._pristine = self.workspace.path / "pristine"

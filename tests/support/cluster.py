@@ -28,9 +28,9 @@ class Workspace:
     sandboxes: list[Sandbox] = field(default_factory=list)
 
     @classmethod
-    def make(cls) -> Workspace:
-        """A fresh one below /tmp: pytest's own directories are closed to other accounts."""
-        path = Path(tempfile.mkdtemp(prefix="pgrescue-test-", dir="/tmp"))
+    def make(cls, place: str = "/tmp") -> Workspace:
+        """A fresh one, mostly below /tmp: pytest's own directories are closed to other accounts."""
+        path = Path(tempfile.mkdtemp(prefix="pgrescue-test-", dir=place))
         path.chmod(0o755)
         return cls(path)
 

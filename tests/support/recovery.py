@@ -27,6 +27,7 @@ from pgrescue.demo.processes import stop_servers_below
 from pgrescue.postgres.account import Account
 from pgrescue.postgres.conf_file import quote
 from pgrescue.postgres.lsn import Lsn
+from tests.support.memory import roomy_place
 
 Outcome = Literal["stopped", "end_of_wal", "not_reached", "failed"]
 StopKind = Literal[
@@ -70,9 +71,6 @@ _FAST = {
     "ssl": "off",
 }
 _SINCE_15 = {"recovery_prefetch": "off"}
-
-_MUCH = 2 << 30
-"""Bytes that must be free in memory."""
 
 _TRANSACTION = re.compile(
     r"recovery stopping (before|after) (commit|abort) of transaction (\d+), time (.+)"
@@ -129,7 +127,7 @@ class Bench:
         self.account = account
         self.binaries = binaries
         self.archive = archive
-        self.directory = Path(tempfile.mkdtemp(prefix="pgrescue-test-", dir=_roomy()))
+        self.directory = Path(tempfile.mkdtemp(prefix="pgrescue-test-", dir=roomy_place()))
         os.chown(self.directory, account.uid, account.gid)
         self._unpacked: dict[Path, Path] = {}
         self._numbers = itertools.count(1)
@@ -386,10 +384,3 @@ def _relocate_tablespaces(place: Path) -> None:
         link = place / "data" / "pg_tblspc" / tablespace.name
         link.unlink(missing_ok=True)
         link.symlink_to(tablespace)
-
-
-def _roomy() -> str:
-    """Where copies of a cluster are made fast."""
-    memory = "/dev/shm"
-    writable = os.access(memory, os.W_OK)
-    return memory if writable and shutil.disk_usage(memory).free > _MUCH else "/tmp"

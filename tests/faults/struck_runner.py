@@ -103,7 +103,8 @@ class Watcher:
         detail = _text(path)
         if not isinstance(flags, int) or not isinstance(path, str | bytes | os.PathLike):
             return
-        if detail.startswith((self._state, "/dev/", "/proc/")):
+        is_device = detail.startswith("/dev/") and not detail.startswith("/dev/shm/")
+        if is_device or detail.startswith((self._state, "/proc/")):
             return
         if flags & (os.O_WRONLY | os.O_RDWR):
             self.acts("write", detail)

@@ -157,7 +157,9 @@ def test_killed_in_the_middle_of_a_file(
 ) -> None:
     scene = scene_of(kind)
     written = [blow for blow in of_step(scene, step) if blow.what == "write"]
-    hold(scene, chosen(large_files(written), 1, kind, step, then), "half", then)
+    blows = chosen(large_files(written), 1, kind, step, then)
+    assert blows, "no file is written there"
+    hold(scene, blows, "half", then)
 
 
 def large_files(blows: Sequence[Blow]) -> list[Blow]:

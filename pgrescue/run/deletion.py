@@ -40,7 +40,7 @@ def delete_tree(execution: Execution[SealedPlan], path: str) -> str:
         execution.journal.append(Deleting(path=path))
         shutil.rmtree(place)
         sync_directory(place.parent)
-    _remove_empty_parents(place)
+    remove_empty_parents(place)
     execution.journal.append(Deleted(path=path))
     return "deleted"
 
@@ -51,7 +51,7 @@ def discard(execution: Execution[SealedPlan], paths: Sequence[str]) -> None:
         execution.do(f"discard {path}", f"Delete {path}", partial(delete_tree, execution, path))
 
 
-def _remove_empty_parents(place: Path) -> None:
+def remove_empty_parents(place: Path) -> None:
     """What was set aside inside a directory that stays leaves empty directories of ours."""
     if INSIDE not in place.parts:
         return

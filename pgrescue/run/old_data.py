@@ -16,7 +16,7 @@ from pgrescue.plan.layout import INSIDE, STAYS
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
-from pgrescue.run.deletion import remove_emptied
+from pgrescue.run.deletion import remove_emptied, remove_empty_parents
 from pgrescue.run.execution import Execution, RestoreExecution, is_foreign
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
@@ -103,6 +103,9 @@ def put_back(execution: RestoreExecution) -> str:
         if not any(is_inside(path, place) for place in returned):
             stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
             _clear_away(execution, path, contents_only=stays)
+    staging = Path(execution.work.staging)
+    if not staging.exists():  # it never came to be: what was made above it is nobody's any more
+        remove_empty_parents(staging)
     return f"{len(asides)} put back"
 
 

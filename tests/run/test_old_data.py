@@ -578,3 +578,16 @@ def test_an_undo_of_an_empty_directory_that_stays_killed_before_any_record(
     old_data.put_back(scene.execution())
     assert scene.tree() == before
     assert scene.execution().state().asides == ()
+
+
+def test_an_undo_leaves_nothing_of_a_side_directory_that_never_came_to_be(tmp_path: Path) -> None:
+    """Inside a directory that stays: the runner died between its parents and itself."""
+    scene = Scene(tmp_path, contents_only=True)
+    inside = scene.data / ".pgrescue/t"
+    work = replace(scene.plan.work, staging=str(inside / "wal"))
+    scene.plan = seal(replace(scene.plan, work=work))
+    scene.execution().journal.append(MakingDirectory(path=str(inside / "wal")))
+    inside.mkdir(parents=True)
+    old_data.put_back(scene.execution())
+    assert not (scene.data / ".pgrescue").exists()
+    assert scene.tree() == scene.before

@@ -12,5 +12,7 @@ _MUCH = 2 << 30
 
 def roomy_place() -> str:
     """Where copies of a cluster are made fast; what a disk may lose is not tested there."""
-    writable = os.access(_MEMORY, os.W_OK)
-    return _MEMORY if writable and shutil.disk_usage(_MEMORY).free > _MUCH else "/tmp"
+    if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _MUCH:
+        return "/tmp"
+    # Containers mount it so that no program in it runs, and fetch-wal is one.
+    return "/tmp" if os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC else _MEMORY

@@ -80,10 +80,19 @@ def gone_on(scene: Scene, case: Case) -> list[str]:
     """How the end of a resumed run differs from that of an undisturbed one."""
     if case.status["state"] != "succeeded":
         scene.resume(case)
+    if _is_on_the_old_timeline(case):
+        # The server was killed in the one moment after which PostgreSQL itself cannot go on.
+        undone = scene.undo(case) and case.status["state"] == "undone"
+        return [] if undone else ["what opened on the old timeline cannot be undone"]
     wanted, found = scene.undisturbed, scene.ended(case)
     if case.started_anew:  # what the old server wrote then is restored, too
         wanted, found = _said(wanted), _said(found)
     return unlike(wanted, found)
+
+
+def _is_on_the_old_timeline(case: Case) -> bool:
+    error = case.status["error"]
+    return error is not None and error["title"].startswith("The server has opened on timeline")
 
 
 def _said(facts: Facts) -> Facts:

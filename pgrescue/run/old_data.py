@@ -103,10 +103,20 @@ def put_back(execution: RestoreExecution) -> str:
         if not any(is_inside(path, place) for place in returned):
             stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
             _clear_away(execution, path, contents_only=stays)
-    staging = Path(execution.work.staging)
-    if not staging.exists():  # it never came to be: what was made above it is nobody's any more
-        remove_empty_parents(staging)
+    _remove_what_is_empty(execution)
     return f"{len(asides)} put back"
+
+
+def _remove_what_is_empty(execution: RestoreExecution) -> None:
+    """Directories of ours inside of one that stays: of what never came to be, or has returned."""
+    staging = Path(execution.work.staging)
+    if not staging.exists():
+        remove_empty_parents(staging)
+    for move in execution.work.moves:
+        aside = Path(move.aside)
+        if move.contents_only and aside.is_dir() and not os.listdir(aside):
+            aside.rmdir()  # an earlier try may have died between the record and this
+            remove_empty_parents(aside)
 
 
 def return_all(

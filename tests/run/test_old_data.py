@@ -591,3 +591,17 @@ def test_an_undo_leaves_nothing_of_a_side_directory_that_never_came_to_be(tmp_pa
     old_data.put_back(scene.execution())
     assert not (scene.data / ".pgrescue").exists()
     assert scene.tree() == scene.before
+
+
+def test_an_undo_killed_before_it_removes_the_emptied_directory_removes_it_next_time(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, contents_only=True)
+    old_data.set_aside(scene.execution())
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(Path, "rmdir", _dying(Path.rmdir, 0))
+        old_data.put_back(scene.execution())
+    assert scene.aside.is_dir()
+    old_data.put_back(scene.execution())
+    assert not scene.aside.parent.exists()
+    assert scene.tree() == scene.before

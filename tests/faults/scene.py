@@ -369,7 +369,9 @@ def _read(life: int, path: Path) -> list[Blow]:
 
 
 def _size(path: str) -> int:
-    return os.path.getsize(path) if os.path.isfile(path) else 0
+    """Also of a file that was written under another name, and then renamed."""
+    lasting = path.removesuffix(".pgrescue-new")
+    return os.path.getsize(lasting) if os.path.isfile(lasting) else 0
 
 
 def _copy(source: Path, target: Path, *, contents: bool = False) -> None:

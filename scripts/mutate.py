@@ -96,6 +96,12 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/retention/test_interrupted.py",
         _MATRIX,
     ),
+    "run/still_there.py": (
+        "tests/run",
+        "tests/retention/test_interrupted.py",
+        "tests/refusals/test_wrong_state.py",
+        _MATRIX,
+    ),
     "run/places.py": ("tests/run/test_old_data.py", "tests/faults/test_planted_links.py"),
     "run/unpack.py": (
         "tests/run/test_unpack.py",

@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import UsageError
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import ClusterFacts, Facts, PathFacts
 from pgrescue.plan.model import BackupPart, Move, TablespaceWork
+from pgrescue.plan.paths import is_inside
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.data_directory import LOST_AND_FOUND
 
@@ -63,6 +63,11 @@ def moves_of(cluster: ClusterFacts, tag: str) -> tuple[Move, ...]:
         if version.exists and not is_inside(version.real_path, directory.real_path):
             moves.append(Move(version.real_path, f"{version.real_path}.{tag}", False))
     return tuple(moves)
+
+
+def retired_name(tag: str, path: str, *, contents_only: bool) -> str:
+    """Where an undo puts what was restored at a path, or the entries of one that stays."""
+    return f"{path}/{INSIDE}/{tag}/undone" if contents_only else f"{path}.{tag}-undone"
 
 
 def chain_parts(facts: Facts, destinations: dict[int, str]) -> tuple[BackupPart, ...]:

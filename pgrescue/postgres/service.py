@@ -49,6 +49,11 @@ class ServiceSpec:
     """command: shell command lines; `status` exits 0 when the server runs."""
 
     @property
+    def unit_name(self) -> str:
+        """systemd: the unit, named or the usual one."""
+        return self.unit or "postgresql"
+
+    @property
     def starts_by_itself(self) -> bool:
         """Whether it must be stopped although no server runs, because it may be about to start one.
 
@@ -88,7 +93,7 @@ def service_commands(spec: ServiceSpec, target: ServiceTarget) -> ServiceCommand
     """
     match spec.kind:
         case "systemd":
-            return _all("systemctl", ("stop", "start", "is-active"), (spec.unit or "postgresql",))
+            return _all("systemctl", ("stop", "start", "is-active"), (spec.unit_name,))
         case "pg_ctlcluster":
             name = (spec.version or "", spec.cluster or "")
             return ServiceCommands(

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from pgrescue.backup.model import BackupPlan
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.plan.model import Plan
+from pgrescue.plan.paths import is_inside
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.run_directory import RunDirectory, list_runs

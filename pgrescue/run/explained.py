@@ -38,7 +38,7 @@ def server_failed(execution: RestoreExecution, title: str, output: str = "") -> 
     log = Path(log_of(work))
     text = _since(log, state.log_position)
     if work.service.kind == "systemd" and state.server_started_at is not None:
-        text += f"\n{unit_log(work.service.unit or 'postgresql', state.server_started_at)}"
+        text += f"\n{unit_log(work.service.unit_name, state.server_started_at)}"
     for collected in collected_logs(Path(work.data_directory)).values():
         if Path(collected) != log:
             text += f"\n{_last_start(_since(Path(collected), 0))}"
@@ -131,7 +131,7 @@ def _other_log(work: Work) -> str:
     """Where a server's words are that has no log file which we know of."""
     if work.service.kind != "systemd":
         return f"as log_directory says, in {work.data_directory}"
-    return f"journalctl -u {work.service.unit or 'postgresql'}"
+    return f"journalctl -u {work.service.unit_name}"
 
 
 def _last_start(text: str) -> str:

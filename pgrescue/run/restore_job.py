@@ -10,7 +10,7 @@ from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
 from pgrescue.postgres.postmaster import find_postmaster
-from pgrescue.run import old_data
+from pgrescue.run import old_data, still_there
 from pgrescue.run.deletable import discardable_paths
 from pgrescue.run.deletion import check_deletable, discard
 from pgrescue.run.execution import Aborted, RestoreExecution
@@ -84,8 +84,8 @@ class RestoreJob(Job[RestoreExecution]):
         if not before.has_begun_to_fill:
             check_places(execution)
         if not before.deletion_begun:
-            old_data.check_old_data_is_known(execution)
-        old_data.check_what_was_made(execution, old_may_be_back=False)
+            still_there.check_old_data_is_known(execution)
+        still_there.check_what_was_made(execution, old_may_be_back=False)
         if execution.work.seed is not None and not before.asides:
             see_source(execution, execution.work.seed)
         execution.accepts_less = ended_early(before)
@@ -138,8 +138,8 @@ class RestoreJob(Job[RestoreExecution]):
 
     def _undo(self, before: RunState) -> FinalState:
         execution = self.execution
-        old_data.check_still_there(execution)
-        old_data.check_what_was_made(execution, old_may_be_back=True)
+        still_there.check_still_there(execution)
+        still_there.check_what_was_made(execution, old_may_be_back=True)
         if before.asides or before.begun("start"):
             execution.do("undo_stop", "Stop the restored server", partial(stop, execution))
         put_back = partial(old_data.put_back, execution)

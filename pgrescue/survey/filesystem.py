@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import PathFacts
 from pgrescue.plan.layout import STAYS
+from pgrescue.plan.paths import is_inside
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _LISTED = b'"Size":'

@@ -14,8 +14,8 @@ from pgrescue.config.model import ClusterConfig
 from pgrescue.errors import PgRescueError
 from pgrescue.history.model import RecoverableWindow
 from pgrescue.history.windows import WindowReader
-from pgrescue.plan.checks.context import is_inside
 from pgrescue.plan.facts import UnfinishedRun
+from pgrescue.plan.paths import is_inside
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.data_directory import LOST_AND_FOUND, read_control_file
 from pgrescue.postgres.history_file import TimelineHistory, parse_history_file

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pgrescue.plan.checks.context import is_inside
+from pgrescue.plan.paths import is_inside
 from pgrescue.postgres.postmaster import served_directories
 from pgrescue.survey.cluster import outside_of
 

@@ -96,7 +96,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _unit(spec: ServiceSpec) -> str:
-    return (spec.unit or UMBRELLA_UNIT).removesuffix(".service")
+    return spec.unit_name.removesuffix(".service")
 
 
 def _served() -> set[str]:

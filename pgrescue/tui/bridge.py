@@ -56,6 +56,10 @@ class DeskBridge(PastBridge, TakingBridge):
         """The configured clusters' names."""
         return tuple(self._config.clusters)
 
+    def server(self, cluster: str) -> Server:
+        """Whether its server runs: a quick look, which reads no backups."""
+        return _server_in(self._config.cluster(cluster).data_directory)
+
     def glance(self, cluster: str) -> ClusterGlance:
         """The cluster, its backups and its archive as they stand now."""
         work = self._desk(cluster)
@@ -224,7 +228,10 @@ def _server_on(plan: SealedPlan) -> Server:
     """The server that a run is about, where it is about one of this machine."""
     if not isinstance(plan, Plan):
         return "unknown"
-    data_directory = Path(plan.place)
+    return _server_in(Path(plan.place))
+
+
+def _server_in(data_directory: Path) -> Server:
     if find_postmaster(data_directory) is not None:
         return "running"
     return "stopped" if (data_directory / "PG_VERSION").exists() else "gone"

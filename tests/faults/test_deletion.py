@@ -12,7 +12,7 @@ from pgrescue.run import deletion, old_data
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import RunDirectory
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 pytestmark = pytest.mark.faults
 

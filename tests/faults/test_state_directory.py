@@ -24,7 +24,7 @@ from pgrescue.run.journal import RESERVE_BYTES, Journal, read_journal
 from pgrescue.run.run_directory import RunDirectory
 from tests.faults.faulty import created, make_victim, run_with
 from tests.faults.full_disk import fill, make_room, small_file_system
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document, finished
 from tests.support.refused import refused

@@ -146,12 +146,12 @@ CASES = [
         "tablespace.path",
         facts(
             backup=backup(
-                tablespaces=(BackupTablespace(16400, "/root/keys", 1),),
+                tablespaces=(BackupTablespace(16400, "../keys", 1),),
                 details=details(tablespace_archives={16400: "16400.tar"}),
             ),
-            tablespace_destinations={16400: path("/root/keys")},
+            tablespace_destinations={16400: path("../keys")},
         ),
-        "home directory of root",
+        "is no absolute path",
     ),
     Case(
         "backup.chain",

@@ -12,7 +12,7 @@ from pgrescue.run.executors.recovery_watch import Watch
 from pgrescue.run.journal import Journal
 from pgrescue.run.records import ServerStarting
 from pgrescue.run.run_directory import create_run
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 ANOTHER = (
     "x LOG:  starting PostgreSQL 15.8\n"

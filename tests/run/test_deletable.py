@@ -18,7 +18,7 @@ from pgrescue.run.deletable import Deletable, counted
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import RunDirectory
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 from tests.support.files import file_tree
 from tests.support.impostor import process_in
 

@@ -11,7 +11,7 @@ from pgrescue.plan.model import Plan
 from pgrescue.run.deletable import Deletable, discardable_paths
 from pgrescue.run.fold import fold
 from pgrescue.run.state import SetAside, StepStatus
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 DATA = "/srv/main"
 ASIDE = f"{DATA}.old"

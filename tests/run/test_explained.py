@@ -17,7 +17,7 @@ from pgrescue.run.failures import failure_of
 from pgrescue.run.journal import Journal
 from pgrescue.run.records import ServerStarting
 from pgrescue.run.run_directory import create_run
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 TITLE = "The server went down during recovery."
 START = "2026-11-20 03:00:00.000 UTC [100] LOG:  starting PostgreSQL 16.3 on x86_64-pc-linux-gnu\n"

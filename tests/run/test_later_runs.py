@@ -12,7 +12,7 @@ from pgrescue.run import later_runs, records
 from pgrescue.run.fold import fold
 from pgrescue.run.records import AnyRecord
 from pgrescue.run.state import RunState
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 DATA = "/srv/main"
 

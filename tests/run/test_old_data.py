@@ -15,61 +15,12 @@ from pgrescue.errors import Refused, StepFailed
 from pgrescue.plan.model import Move
 from pgrescue.plan.sealed import seal
 from pgrescue.run import deletion, old_data
-from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.journal import NAME, Journal
+from pgrescue.run.journal import Journal
 from pgrescue.run.records import MakingDirectory, Started
-from pgrescue.run.run_directory import RunDirectory
 from pgrescue.survey.host import boot_id
-from tests.run.conftest import make_plan
-from tests.support.files import file_tree
+from tests.run.made_plan import make_plan
+from tests.run.old_data_scene import Scene, announced_only
 from tests.support.impostor import process_in
-
-
-class Scene:
-    """An old data directory with a link out of it, and a run about to replace it."""
-
-    def __init__(self, root: Path, *, contents_only: bool) -> None:
-        self.root = root
-        self.data = root / "main"
-        self.data.mkdir(mode=0o700)
-        (self.data / "base").mkdir()
-        (self.data / "base" / "1").write_text("old")
-        (root / "elsewhere").mkdir()
-        (root / "elsewhere" / "precious").write_text("not ours")
-        (self.data / "link").symlink_to(root / "elsewhere")
-        aside = self.data / ".pgrescue/t/old" if contents_only else root / "main.pgrescue-test"
-        self.aside = aside
-        move = Move(str(self.data), str(aside), contents_only)
-        self.plan = make_plan(str(self.data), (move,))
-        self.directory = RunDirectory(root / "run")
-        self.directory.path.mkdir()
-        self.before = self.tree()
-
-    def tree(self) -> object:
-        """The data directory as it is, without what pgrescue keeps in it."""
-        return file_tree(self.data, ignore=(".pgrescue",))
-
-    def execution(self) -> RestoreExecution:
-        """A runner's life in this run."""
-        return RestoreExecution(self.plan, self.directory, Journal(self.directory.journal_path))
-
-    def restore_something(self) -> None:
-        """What a run does after setting aside."""
-        execution = self.execution()
-        execution.make_directory(str(self.data))
-        (self.data / "base").mkdir()
-        (self.data / "base" / "1").write_text("new")
-
-    def forget_last_records(self, count: int) -> None:
-        """As if the runner had died before writing them."""
-        path = self.directory.path / NAME
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[: len(lines) - count]))
-
-
-@pytest.fixture(params=[False, True], ids=["rename", "mount point"])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
-    return Scene(tmp_path, contents_only=request.param)
 
 
 def test_put_back_is_as_it_was(scene: Scene) -> None:
@@ -167,15 +118,6 @@ def test_an_undo_killed_before_any_record_is_done_again(scene: Scene, records: i
         old_data.put_back(scene.execution())
     old_data.put_back(scene.execution())
     assert scene.tree() == scene.before
-
-
-def test_an_undo_says_when_the_old_data_is_gone(scene: Scene) -> None:
-    old_data.set_aside(scene.execution())
-    scene.restore_something()
-    shutil.rmtree(scene.aside)
-    with pytest.raises(StepFailed, match="not at"):
-        old_data.put_back(scene.execution())
-    assert (scene.data / "base" / "1").read_text() == "new"
 
 
 def test_a_directory_that_took_the_place_of_ours_is_not_emptied(scene: Scene) -> None:
@@ -359,23 +301,6 @@ def test_an_undo_that_is_repeated_leaves_the_returned_data_alone(scene: Scene) -
         assert scene.tree() == scene.before
 
 
-def test_an_undo_does_not_move_what_somebody_has_put_in_the_place_of_the_restored(
-    tmp_path: Path,
-) -> None:
-    scene = Scene(tmp_path, contents_only=False)
-    old_data.set_aside(scene.execution())
-    scene.restore_something()
-    scene.data.rename(tmp_path / "restored")
-    scene.data.mkdir()
-    (scene.data / "precious").write_text("another cluster")
-    with pytest.raises(StepFailed, match="is not what the run"):
-        old_data.check_what_was_made(scene.execution(), old_may_be_back=True)
-    with pytest.raises(StepFailed, match="is not what the run"):
-        old_data.put_back(scene.execution())
-    assert (scene.data / "precious").read_text() == "another cluster"
-    assert (scene.aside / "base" / "1").read_text() == "old"
-
-
 def test_old_data_that_was_brought_back_by_hand_is_taken_for_that(tmp_path: Path) -> None:
     scene = Scene(tmp_path, contents_only=False)
     old_data.set_aside(scene.execution())
@@ -385,17 +310,6 @@ def test_old_data_that_was_brought_back_by_hand_is_taken_for_that(tmp_path: Path
     old_data.put_back(scene.execution())
     assert scene.tree() == scene.before
     assert scene.execution().state().asides == ()
-
-
-def test_old_data_that_is_gone_is_missed_though_something_is_in_its_place(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, contents_only=False)
-    old_data.set_aside(scene.execution())
-    scene.aside.rename(tmp_path / "moved away")
-    scene.data.mkdir()
-    (scene.data / "precious").write_text("another cluster")
-    with pytest.raises(StepFailed, match="any more"):
-        old_data.put_back(scene.execution())
-    assert scene.execution().state().asides
 
 
 def test_after_a_reboot_a_disk_may_have_another_number(tmp_path: Path) -> None:
@@ -447,57 +361,6 @@ def test_an_undo_of_what_never_came_to_be(tmp_path: Path) -> None:
     assert not clone.parent.exists()
 
 
-def test_a_way_back_that_is_taken_is_not_overwritten(scene: Scene) -> None:
-    """As of a removal, which puts nothing in the place of what it sets aside."""
-    old_data.set_aside(scene.execution())
-    scene.data.mkdir(exist_ok=True)
-    (scene.data / "base").write_text("mine")
-    with pytest.raises(StepFailed, match="exists again"):
-        old_data.return_all(scene.execution(), {}, begun_before=False)
-    assert (scene.data / "base").read_text() == "mine"
-    assert (scene.aside / "base" / "1").read_text() == "old", "nothing was moved"
-
-
-def test_a_way_back_of_what_is_gone(scene: Scene) -> None:
-    old_data.set_aside(scene.execution())
-    scene.aside.rename(scene.root / "kept")
-    for _ in range(2):
-        with pytest.raises(StepFailed, match="not at"):
-            old_data.return_all(scene.execution(), {}, begun_before=False)
-    assert scene.execution().state().asides, "it is not taken for returned"
-    (scene.root / "kept").rename(scene.aside)
-    old_data.return_all(scene.execution(), {}, begun_before=False)
-    assert scene.tree() == scene.before
-
-
-def announced_only(scene: Scene) -> None:
-    """The directory for the new data could not be made, as on a full disk."""
-    old_data.set_aside(scene.execution())
-    scene.execution().journal.append(MakingDirectory(path=str(scene.data)))
-
-
-def test_old_data_brought_back_to_where_nothing_was_made_yet_is_not_emptied(scene: Scene) -> None:
-    announced_only(scene)
-    old_data.return_all(scene.execution(), {}, begun_before=False)  # by hand, as far as it knows
-    scene.forget_last_records(1)
-    execution = scene.execution()
-    with pytest.raises(StepFailed, match="is not the directory that this run has made"):
-        deletion.make_anew(execution, str(scene.data))
-    with pytest.raises(StepFailed, match="is not what the run"):
-        old_data.check_what_was_made(execution, old_may_be_back=False)
-    assert scene.tree() == scene.before
-
-
-def test_what_somebody_put_where_nothing_was_made_yet_is_not_moved(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, contents_only=False)
-    announced_only(scene)
-    scene.data.mkdir()
-    (scene.data / "precious").write_text("another cluster")
-    with pytest.raises(StepFailed, match="is not what the run"):
-        old_data.put_back(scene.execution())
-    assert (scene.data / "precious").read_text() == "another cluster"
-
-
 def test_an_empty_directory_that_was_announced_is_taken_over(scene: Scene) -> None:
     """The runner died between making it and saying so."""
     announced_only(scene)
@@ -505,47 +368,6 @@ def test_an_empty_directory_that_was_announced_is_taken_over(scene: Scene) -> No
     deletion.make_anew(scene.execution(), str(scene.data))
     old_data.put_back(scene.execution())
     assert scene.tree() == scene.before
-
-
-def test_a_run_does_not_go_on_without_the_disk_of_its_old_data(scene: Scene) -> None:
-    """Not mounted after a reboot: what is there now is the directory below."""
-    old_data.set_aside(scene.execution())
-    scene.restore_something()
-    old_data.check_old_data_is_known(scene.execution())
-    away = scene.root / "another disk"
-    away.mkdir()
-    scene.data.rename(away / "main")
-    if scene.aside.parent == scene.root:
-        scene.aside.rename(away / "aside")
-    with pytest.raises(StepFailed, match=r"not at .* any more"):
-        old_data.check_old_data_is_known(scene.execution())
-
-
-def test_another_disk_of_the_same_shape_is_not_taken_for_ours(tmp_path: Path) -> None:
-    """Roots of file systems have the same inode on every disk."""
-    scene = Scene(tmp_path, contents_only=True)
-    old_data.set_aside(scene.execution())
-    scene.restore_something()
-    shutil.rmtree(scene.data / ".pgrescue")
-    with pytest.raises(StepFailed, match=r"not at .* any more"):
-        old_data.check_old_data_is_known(scene.execution())
-
-
-@pytest.mark.parametrize("boot", [boot_id(), "another boot"], ids=["same boot", "rebooted"])
-def test_old_data_deleted_by_hand_to_make_room_does_not_stop_the_run(
-    scene: Scene, boot: str
-) -> None:
-    """Its disk is there: that is known by what else of the run's is on it."""
-    execution = scene.execution()
-    execution.journal.append(Started(purpose="restore", pid=1, process_start=1, boot_id=boot))
-    execution.make_directory(execution.work.staging)
-    old_data.set_aside(scene.execution())
-    shutil.rmtree(scene.aside)
-    old_data.check_old_data_is_known(scene.execution())
-    assert any("no way back" in note for note in scene.execution().state().notes)
-    Path(execution.work.staging).rmdir()
-    with pytest.raises(StepFailed, match="may not be mounted"):
-        old_data.check_old_data_is_known(scene.execution())
 
 
 def test_a_whole_data_directory_is_not_emptied_to_be_filled(scene: Scene) -> None:

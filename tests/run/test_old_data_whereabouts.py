@@ -12,7 +12,7 @@ from pgrescue.run import records
 from pgrescue.run.fold import fold
 from pgrescue.run.old_data_whereabouts import old_data_now, place_of_old_data
 from pgrescue.run.state import RunState, SetAside
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 DATA, SPACE = "/srv/main", "/srv/space"
 MOVES = (Move(DATA, f"{DATA}.old", False), Move(SPACE, f"{SPACE}.old", False))

@@ -14,7 +14,7 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.rescue import copy_owned
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import create_run
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 CONTENT = bytes(range(256)) * 8192
 

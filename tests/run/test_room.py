@@ -18,7 +18,7 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.run_directory import RunDirectory
 from pgrescue.survey.free_space import Free
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.table import EXECUTORS
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import RunDirectory
-from tests.run.conftest import make_plan, make_work
+from tests.run.made_plan import make_plan, make_work
 
 OF_A_RESEED = {"receive", "own_configuration", "stream"}
 STEP_IDS = set(get_args(StepId)) - OF_A_RESEED

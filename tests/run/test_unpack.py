@@ -15,7 +15,7 @@ from pgrescue.catalog.entries import SourceFile
 from pgrescue.errors import StepFailed
 from pgrescue.postgres.manifest import Manifest, ManifestFile
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 
 
 def archive() -> bytes:

@@ -15,7 +15,7 @@ from pgrescue.errors import Refused
 from pgrescue.run.fold import fold
 from pgrescue.run.owner import check_owner
 from pgrescue.survey.host import host_name, operator
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 from tests.services.conftest import Stage
 from tests.support.cluster import cluster_config
 from tests.support.command import ROOT, Completed, document, finished, run_pgrescue

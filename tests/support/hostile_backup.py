@@ -28,7 +28,7 @@ from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import RunDirectory
 from pgrescue.verify.backup import verify_backup
 from pgrescue.verify.model import Verification
-from tests.run.conftest import make_plan
+from tests.run.made_plan import make_plan
 from tests.support.files import Entry, differences, file_tree
 
 Where = Literal["base", "tablespace", "wal"]

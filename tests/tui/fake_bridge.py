@@ -16,7 +16,7 @@ from pgrescue.plan.model import Plan, Transaction
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.tui.view import BackupSetting, ClusterGlance, RunRow, RunView
+from pgrescue.tui.view import BackupSetting, ClusterGlance, RunRow, RunView, Server
 from pgrescue.verify.model import Verification
 from tests.tui import archives, backups, snapshots
 
@@ -47,12 +47,18 @@ class FakeBridge:
     setting: BackupSetting | PgRescueError = backups.SETTING
     backup_planned: BackupPlan | PgRescueError = field(default_factory=backups.plan)
     verified: Verification | PgRescueError = backups.WHOLE
+    seen_server: Server | None = None
+    """What a later look than the glance sees."""
     asked: list[RestoreRequest] = field(default_factory=list)
     asked_backups: list[BackupRequest] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     def clusters(self) -> tuple[str, ...]:
         return tuple(glance.name for glance in self.glances)
+
+    def server(self, cluster: str) -> Server:
+        known = {glance.name: glance.server for glance in self.glances}
+        return self.seen_server or known.get(cluster, "unknown")
 
     def glance(self, cluster: str) -> ClusterGlance:
         return next(glance for glance in self.glances if glance.name == cluster)

@@ -131,8 +131,9 @@ def test_overview_shows_a_wrong_path_instead_of_failing(
     sandbox = workspace.sandbox(any_binaries)
     sandbox.directory.mkdir()
     workspace.configure(cluster_config(sandbox))
-    glance = DeskBridge(load_config(workspace.config)).glance("main")
-    assert glance.server == "gone"
+    bridge = DeskBridge(load_config(workspace.config))
+    glance = bridge.glance("main")
+    assert glance.server == bridge.server("main") == "gone"
     assert glance.problem is not None
     assert "does not exist" in glance.problem
 

@@ -64,6 +64,19 @@ async def test_whole_path_with_the_keyboard(size: tuple[int, int]) -> None:
         await see(pilot, "[1/6 cluster]")
 
 
+async def test_a_server_that_went_down_meanwhile_is_not_called_running() -> None:
+    """The first row is looked at again when a plan is made: it is what a person decides by."""
+    bridge = FakeBridge()
+    async with opened(bridge) as pilot:
+        await to_target(pilot)
+        assert "server RUNNING" in lines(pilot)[0]
+        bridge.seen_server = "stopped"
+        await press(pilot, *["right"] * 5, "down")
+        await type_text(pilot, "63886")
+        await press(pilot, "enter")
+        await see(pilot, "server STOPPED")
+
+
 async def test_enter_twice_on_a_plan_changes_nothing() -> None:
     bridge = FakeBridge()
     async with opened(bridge) as pilot:

@@ -6,8 +6,9 @@ import shlex
 from pathlib import PurePath
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks.context import Context, blocker, is_inside, ok, warning
+from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.model import TablespaceWork
+from pgrescue.plan.paths import is_inside
 from pgrescue.plan.settings import leftovers
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from pgrescue.findings import Finding
 from pgrescue.plan.facts import Facts
@@ -41,8 +40,3 @@ def warning(code: str, message: str, fix: str | None = None) -> list[Finding]:
 def blocker(code: str, message: str, fix: str | None = None) -> list[Finding]:
     """Something that forbids the run."""
     return [Finding(code, "blocker", message, fix)]
-
-
-def is_inside(path: str, directory: str) -> bool:
-    """Whether `path` is `directory` or lies below it (both resolved already)."""
-    return PurePath(path).is_relative_to(PurePath(directory))

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.plan.checks.context import Context, blocker, warning
+from pgrescue.plan.layout import retired_name
 from pgrescue.plan.model import Work
 from pgrescue.plan.work import combined_tablespace, log_of
 from pgrescue.postgres.secrets import holds_password, without_passwords
@@ -16,7 +17,6 @@ NAME_MAX = 255
 """Bytes that a name may have on Linux's file systems (`limits.h`)."""
 PATH_MAX = 1023 - 100
 """PostgreSQL's own paths have 1023 bytes (`MAXPGPATH`); it makes longer ones of these."""
-_AFTER_AN_UNDO = "-undone"
 
 
 def refuse_line_breaks(data_directory: str) -> None:
@@ -82,12 +82,12 @@ def _bytes(name: str) -> int:
 
 
 def _made(work: Work) -> Iterator[str]:
-    yield f"{work.data_directory}.{work.tag}{_AFTER_AN_UNDO}"
+    yield retired_name(work.tag, work.data_directory, contents_only=False)
     yield work.staging
     yield log_of(work)
     for move in work.moves:
         yield move.aside
         if not move.contents_only:
-            yield f"{move.path}.{work.tag}{_AFTER_AN_UNDO}"
+            yield retired_name(work.tag, move.path, contents_only=False)
     for item in work.tablespaces:
         yield combined_tablespace(work, item)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from pgrescue.findings import Finding
-from pgrescue.plan.checks.context import blocker, is_inside
+from pgrescue.plan.checks.context import blocker
 from pgrescue.plan.facts import Links, PathFacts
 from pgrescue.plan.model import Move
+from pgrescue.plan.paths import is_inside
 from pgrescue.plan.surroundings import Neighbour, Surroundings
 
 _SHARED = frozenset(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 from rich.text import Text
@@ -16,6 +18,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.tui import plan_text
 from pgrescue.tui.screens.base import RescueScreen
 from pgrescue.tui.screens.confirm import Confirmation, ConfirmScreen
+from pgrescue.tui.view import Server
 from pgrescue.tui.widgets.choice import Choice
 from pgrescue.tui.widgets.nav_table import NavTable
 from pgrescue.tui.widgets.plain_text import PlainText
@@ -100,6 +103,12 @@ class PlanScreen(RescueScreen, Generic[P]):
         self.query_one("#making").remove_class("hidden")
         self._tick()
         self.errand("Making the plan", self.make, self._made)
+        # It may have stopped, or been started, since the overview looked.
+        look = partial(self.bridge.server, self.rescue.place.cluster)
+        self.errand("Looking at the server", look, self._server_seen)
+
+    def _server_seen(self, server: Server) -> None:
+        self.rescue.set_place(replace(self.rescue.place, server=server))
 
     def action_execute(self) -> None:
         """Ask for confirmation; a plan that a check forbids is not offered at all."""

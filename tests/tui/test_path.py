@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from pgrescue.errors import Refused
@@ -75,6 +76,18 @@ async def test_a_server_that_went_down_meanwhile_is_not_called_running() -> None
         await type_text(pilot, "63886")
         await press(pilot, "enter")
         await see(pilot, "server STOPPED")
+
+
+async def test_keys_that_are_typed_ahead_find_the_field_that_was_just_shown() -> None:
+    """Over a slow line several keys come at once."""
+    async with opened(FakeBridge()) as pilot:
+        await to_target(pilot)
+        await press(pilot, "down", "down")
+        for key in ("right", "down"):
+            pilot.app.post_message(events.Key(key, None))
+        await see(pilot, "An absolute path; the directory must be empty or not exist.")
+        assert pilot.app.focused is not None
+        assert pilot.app.focused.id == "into"
 
 
 async def test_enter_twice_on_a_plan_changes_nothing() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 
 from pgrescue.errors import PgRescueError
 from pgrescue.printable import printable_lines
@@ -54,6 +55,16 @@ class RescueScreen(ErrandScreen[None]):
     def glyphs(self) -> Glyphs:
         """The signs that this terminal can show."""
         return self.rescue.glyphs
+
+    @property
+    def focus_chain(self) -> list[Widget]:
+        """In the order in which they are made.
+
+        Textual goes by places on the screen, and a field that was just shown has none yet: the key
+        that is typed behind the one that showed it would pass it by.
+        """
+        order = {widget: number for number, widget in enumerate(self.walk_children(Widget))}
+        return sorted(super().focus_chain, key=order.__getitem__)
 
     def compose(self) -> ComposeResult:
         """The frame; the body is the screen's own."""

@@ -123,8 +123,8 @@ def _next(view: RunView) -> list[str]:
             ]
         case "succeeded":
             later = f"when sure: a, discard the old data (pgrescue discard {run})"
-            follows = isinstance(view.plan, Plan) and view.plan.mode == "reseed"
-            soon = [] if follows else ["take a new base backup soon (b in the overview)"]
+            is_new_history = isinstance(view.plan, Plan) and view.plan.mode == "in_place"
+            soon = ["take a new base backup soon (b in the overview)"] if is_new_history else []
             return ["r shows the report", *soon] + ([later] if view.discardable else [])
         case "undone":
             return ["r shows the report", f"when sure: a, discard (pgrescue discard {run})"]

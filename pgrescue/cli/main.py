@@ -25,7 +25,7 @@ from pgrescue.cli import (
     runs,
     timeline,
 )
-from pgrescue.cli.output import STREAMING, print_error
+from pgrescue.cli.output import AT_WORK, print_error
 from pgrescue.errors import ExitCode, PgRescueError, UsageError
 
 _EPILOG = """\
@@ -129,8 +129,8 @@ def _refused_by_the_system(error: OSError) -> PgRescueError:
 
 def _barely_understood(argv: Sequence[str]) -> argparse.Namespace:
     """What decides about the form of an error, should the command line be wrong."""
-    streaming = (word for word in argv if word in STREAMING)
-    return argparse.Namespace(command=next(streaming, None), json="--json" in argv)
+    commands = (word for word in argv if word in AT_WORK)
+    return argparse.Namespace(command=next(commands, None), json="--json" in argv)
 
 
 def _open_ui(arguments: argparse.Namespace) -> int:

@@ -15,8 +15,8 @@ from pgrescue.codec import SCHEMA, dumps, to_plain
 from pgrescue.errors import PgRescueError
 from pgrescue.printable import printable, printable_lines
 
-STREAMING = ("restore", "backup", "reseed", "prune", "attach", "resume", "undo", "discard")
-"""Commands that print a run's events; with --json their errors are a last event, too."""
+AT_WORK = ("restore", "backup", "reseed", "prune", "attach", "resume", "undo", "discard")
+"""Commands whose JSON ends with a run's last event; so do their errors."""
 _NOT_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON allows raw, and a terminal would obey."""
 _STATUS_KEYS = ("run", "state", "step", "progress", "reached", "set_aside", "error")
@@ -50,7 +50,7 @@ def print_error(error: PgRescueError, arguments: argparse.Namespace) -> None:
     narrate(_error_text(error))
     if not getattr(arguments, "json", False):
         return
-    if arguments.command in STREAMING:
+    if arguments.command in AT_WORK:
         print_json({"event": "finished", **failed(error)})
     else:
         print_json({"error": _told(error)})

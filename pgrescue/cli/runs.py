@@ -47,7 +47,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             epilog=f"example: pgrescue {name} 20261122-2035",
         )
         parser.add_argument("run", nargs="?", metavar="RUN", help="a run or a unique prefix of it")
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        form = "one JSON object per event" if name == "attach" else "print JSON"
+        parser.add_argument("--json", action="store_true", help=form)
         if name in ("resume", "undo", "discard", "abort"):
             parser.add_argument("--yes", action="store_true", help="do not ask")
             parser.add_argument(
@@ -194,7 +195,7 @@ def run_abort(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(status_of(state))
         return ExitCode.DONE
-    code = watch(directory, as_json=arguments.json, position=position)
+    code = watch(directory, as_json=arguments.json, events=False, position=position)
     return ExitCode.DONE if directory.state().state == "aborted" else code
 
 
@@ -214,7 +215,7 @@ def _act(
         if arguments.json:
             print_json({"event": "started", "run": directory.id})
         return ExitCode.DONE
-    return watch(directory, as_json=arguments.json, position=position)
+    return watch(directory, as_json=arguments.json, events=False, position=position)
 
 
 def _find(arguments: argparse.Namespace) -> RunDirectory:

@@ -1,4 +1,4 @@
-"""Following a run on a plain terminal or as a stream of JSON events."""
+"""Following a run on a plain terminal or as JSON: event by event, or its end alone."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ _EVIDENCE_LINES = 12
 """More than that, such as the trace of a defect, is for the report."""
 
 
-def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
+def watch(
+    directory: RunDirectory, *, as_json: bool, events: bool = True, position: int = 0
+) -> int:
     """Show a run until its runner ends; returns the exit code that its end means.
 
-    Interrupting this only stops the watching.
+    As JSON, each event is an object of its own, or without `events` the end alone: what happens
+    until then is then narrated. Interrupting this only stops the watching.
     """
     from pgrescue.run.follow import follow
     from pgrescue.run.notify import tell_interrupted
@@ -39,10 +42,10 @@ def watch(directory: RunDirectory, *, as_json: bool, position: int = 0) -> int:
         for record in follow(directory, position):
             if record is None:
                 time.sleep(_POLL_SECONDS)
-            elif as_json and not isinstance(record, records.Finished):
-                print_json(plain_record(record))
-            elif not as_json:
+            elif not (as_json and events):
                 teller.tell(record)
+            elif not isinstance(record, records.Finished):
+                print_json(plain_record(record))
     except KeyboardInterrupt:
         narrate(f"\nThe run goes on; pgrescue attach {directory.id} shows it again.")
         return ExitCode.INTERRUPTED

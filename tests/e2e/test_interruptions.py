@@ -70,6 +70,9 @@ def test_killed_while_extracting_then_resumed(large_victim: Source) -> None:
     run = caught_in_the_middle(large_victim)
     resumed = large_victim.workspace.run("resume", "--yes", "--json", check=True)
     assert finished(resumed)["state"] == status(large_victim.workspace, run)["state"] == "succeeded"
+    assert len(events(resumed)) == 1, "one object; what happens until then is narrated"
+    assert "> " in resumed.stderr
+    assert "done in" in resumed.stderr
     assert large_victim.place.rows() == large_victim.log.expected("latest")
     assert large_victim.place.sql("select count(*) from bulk") == ["150000"]
 

@@ -25,9 +25,7 @@ _EVIDENCE_LINES = 12
 """More than that, such as the trace of a defect, is for the report."""
 
 
-def watch(
-    directory: RunDirectory, *, as_json: bool, events: bool = True, position: int = 0
-) -> int:
+def watch(directory: RunDirectory, *, as_json: bool, events: bool = True, position: int = 0) -> int:
     """Show a run until its runner ends; returns the exit code that its end means.
 
     As JSON, each event is an object of its own, or without `events` the end alone: what happens

@@ -41,7 +41,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     def about(name: str) -> str:
         chosen = choice(name)
-        values = f" {', '.join(value for value, _ in chosen.values)}." if chosen.values else ""
+        # A parent is named here, or the newest is taken; what the form calls its ways is no name.
+        named = () if name == "incremental" else chosen.values
+        values = f" {', '.join(value for value, _ in named)}." if named else ""
         return (chosen.about + values).replace("%", "%%")
 
     parser = commands.add_parser(
@@ -155,6 +157,8 @@ def _verdict(found: Verification) -> str:
         lines.append(f"{found.backup} is whole: {read}, all as its manifest says.")
     elif found.ok:
         lines.append(f"{found.backup} can be read to its end: {read}.")
+    elif found.is_only_unread:
+        lines.append(f"{found.backup} could not be read whole, so it is not known: {read}.")
     else:
         lines.append(f"{found.backup} is DAMAGED: {len(found.problems)} problems; {read}.")
     return "\n".join(lines)

@@ -103,7 +103,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         ),
         ("manifest", "yes" if backup.has_manifest else "no"),
         ("verified", time_text(backup.verified_at)),
-        ("recoverable", f"{window.from_lsn} to {window.to_lsn}" if window else "-"),
+        ("recoverable", f"{window.from_lsn or '-'} to {window.to_lsn or '-'}" if window else "-"),
     ]
     rows += [
         ("tablespace", f"{item.oid} at {item.path}, {size_text(item.size_bytes)}")

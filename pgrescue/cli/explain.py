@@ -86,14 +86,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _cluster(arguments: argparse.Namespace) -> ClusterConfig | None:
     """The configured cluster; a log can be explained without any."""
-    from pgrescue.config.load import load_config
+    from pgrescue.config.load import NoConfig, load_config
 
     try:
         return load_config(arguments.config).cluster(arguments.cluster)
-    except PgRescueError:
-        if arguments.config is not None or arguments.cluster is not None:
+    except NoConfig:
+        if arguments.cluster is not None:
             raise
-        return None
+    except PgRescueError as error:
+        is_needed = arguments.log is None and sys.stdin.isatty()
+        if arguments.config is not None or arguments.cluster is not None or is_needed:
+            raise
+        narrate(f"{error.title} Without it, this machine is not looked at.")
+    return None
 
 
 def _own_log(cluster: ClusterConfig | None) -> str:
@@ -146,6 +151,12 @@ def _open(name: str) -> Iterator[tuple[Iterator[str], int]]:
             if skipped:
                 skipped += len(file.readline())
             yield io.TextIOWrapper(file, errors="replace"), skipped
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UsageError(
+            f"There is no log {name}.",
+            str(error.strerror),
+            next_steps=("name another: pgrescue explain LOGFILE",),
+        ) from error
     except DECOMPRESSION_ERRORS as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise PgRescueError(

@@ -95,6 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
     from pgrescue.config.proposal import configuration_text, path_warnings
     from pgrescue.config.write import ensure_absent, write_config
 
+    for option in ("dry_run", "receivewal"):
+        if getattr(arguments, option):
+            named = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{named} is for init --archive.", "Nothing was written.")
     if not arguments.yes and not sys.stdin.isatty():
         raise UsageError(
             "init asks questions, and standard input is not a terminal.",

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    _open_closed_streams()
     arguments = _barely_understood(argv)
     try:
         arguments = build_parser().parse_args(argv)
@@ -113,8 +115,22 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except OSError as error:
-        print_error(_refused_by_the_system(error), arguments)
+        try:
+            print_error(_refused_by_the_system(error), arguments)
+        except OSError:  # standard output itself is what cannot be written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+
+
+def _open_closed_streams() -> None:
+    """Open those that a parent has closed: the next file would get such a stream's number."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            setattr(sys, name, os.fdopen(fd, mode))
 
 
 def _refused_by_the_system(error: OSError) -> PgRescueError:
@@ -130,7 +146,11 @@ def _refused_by_the_system(error: OSError) -> PgRescueError:
 def _barely_understood(argv: Sequence[str]) -> argparse.Namespace:
     """What decides about the form of an error, should the command line be wrong."""
     commands = (word for word in argv if word in AT_WORK)
-    return argparse.Namespace(command=next(commands, None), json="--json" in argv)
+    return argparse.Namespace(command=next(commands, None), json=_wants_json(argv))
+
+
+def _wants_json(argv: Sequence[str]) -> bool:
+    return "--json" in argv or "--format=json" in argv or ("--format", "json") in pairwise(argv)
 
 
 def _open_ui(arguments: argparse.Namespace) -> int:

@@ -34,7 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "plan",
         help="the dry run: every step, change nothing",
         description="Show every step of a restore with its commands, checks and settings. "
-        "Writes nothing but the plan itself, into pgrescue's own state directory.",
+        "Writes the plan, and what it has learnt of backups and WAL, into pgrescue's own state "
+        "directory; a restore_command of yours is tried in a temporary directory.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,11 +52,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan."""
+    # An error has the form that was asked for, too.
+    arguments.json = arguments.json or arguments.format == "json"
     desk = open_desk(arguments)
     plan = desk.plan(
         request_from(arguments, desk.config.time_zone), progress_teller("reading ahead")
     )
-    if arguments.json or arguments.format == "json":
+    if arguments.json:
         print_json(public(plan))
     else:
         sys.stdout.write(_rendered(plan, arguments.format))

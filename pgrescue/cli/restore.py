@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.restore_options import add_restore_options, request_from
+from pgrescue.cli.restore_options import add_restore_options, given_options, request_from
 from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.cli.wal_range import progress_teller
 from pgrescue.errors import UsageError
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.plan is not None:
         plan = _saved(arguments.plan)
+        _check_nothing_else_is_asked(plan, arguments)
         with refusals_told(plan.cluster, kind_of(plan), plan.notify):
             return execute(plan, summary(plan), partial(_confirm, plan, arguments), arguments)
     desk, kind = open_desk(arguments), "drill" if arguments.into else "restore"
@@ -85,6 +86,24 @@ def _saved(file: Path) -> Plan:
             next_steps=("make one: pgrescue plan --json >plan.json",),
         )
     return plan
+
+
+def _check_nothing_else_is_asked(plan: Plan, arguments: argparse.Namespace) -> None:
+    """Raise `UsageError` for options beside `--plan`: the plan alone says what is done, and where.
+
+    Who asks for a clone with a plan in place must not get the plan.
+    """
+    if given := given_options(arguments):
+        raise UsageError(
+            f"{', '.join(given)} does not go with --plan.",
+            "A plan is executed exactly as it is.",
+            next_steps=("leave --plan out, or make another plan: pgrescue plan --json >plan.json",),
+        )
+    if arguments.cluster not in (None, plan.cluster):
+        raise UsageError(
+            f"{arguments.plan} is a plan of the cluster {plan.cluster}, not {arguments.cluster}.",
+            next_steps=(f"if it is the one that you mean: --cluster {plan.cluster}",),
+        )
 
 
 def _confirm(plan: Plan, arguments: argparse.Namespace) -> None:

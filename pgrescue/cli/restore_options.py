@@ -51,6 +51,18 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--standby", action="store_true", help="leave a standby, not a primary")
 
 
+def given_options(arguments: argparse.Namespace) -> list[str]:
+    """The options of `add_restore_options` that say something else than if they were left out."""
+    bare = argparse.ArgumentParser()
+    add_restore_options(bare)
+    left_out = vars(bare.parse_args([]))
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in left_out.items()
+        if getattr(arguments, name) != value
+    ]
+
+
 def request_from(arguments: argparse.Namespace, zone: str | None) -> RestoreRequest:
     """The request that the options make; raises `UsageError`."""
     from pgrescue.plan.request import RestoreRequest
@@ -66,8 +78,7 @@ def request_from(arguments: argparse.Namespace, zone: str | None) -> RestoreRequ
         action=arguments.action,
         timeline=arguments.timeline,
     )
-    if arguments.into is None and arguments.port is not None:
-        raise UsageError("--port is for a clone.", "It goes with --into DIR.")
+    _check_place(arguments)
     target = parse_target(options, zone)
     if arguments.standby and target.kind != "latest" and target.action == "promote":
         raise UsageError(
@@ -82,6 +93,21 @@ def request_from(arguments: argparse.Namespace, zone: str | None) -> RestoreRequ
         old_data=arguments.old_data,
         standby=arguments.standby,
     )
+
+
+def _check_place(arguments: argparse.Namespace) -> None:
+    if arguments.into is None and arguments.port is not None:
+        raise UsageError("--port is for a clone.", "It goes with --into DIR.")
+    if arguments.into is not None and not arguments.into.strip():
+        raise UsageError(
+            "--into names no directory.",
+            "An empty name would be the current directory; a variable may not be set.",
+        )
+    if arguments.into is not None and arguments.old_data != "keep":
+        raise UsageError(
+            f"--old-data {arguments.old_data} is for a restore in place.",
+            "A clone leaves the cluster and its data alone.",
+        )
 
 
 def _port(text: str | None) -> int | None:

@@ -28,7 +28,12 @@ _HELP = {
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands on runs to the command line."""
-    listing = commands.add_parser("runs", help="list the runs")
+    listing = commands.add_parser(
+        "runs",
+        help="list the runs",
+        description="List the runs, oldest first: restores, backups, removals, re-seeds.",
+        epilog="example: pgrescue runs --json | jq -r '.runs[] | [.run, .state] | @tsv'",
+    )
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(handler=run_runs)
     handlers: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -69,10 +74,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_runs(arguments: argparse.Namespace) -> int:
     """Print every run."""
-    from pgrescue.run.run_directory import list_runs
+    from pgrescue.run.run_directory import list_runs, unreadable_runs
     from pgrescue.run.status import status_of
 
     states = [run.state() for run in list_runs()]
+    for run in unreadable_runs():
+        narrate(f"{run.id} is left out: its plan cannot be read; pgrescue status {run.id}")
     if arguments.json:
         print_json({"runs": [status_of(state) for state in states]})
         return ExitCode.DONE
@@ -90,10 +97,10 @@ def run_status(arguments: argparse.Namespace) -> int:
     """Print one run's state."""
     from pgrescue.cli.watch import closing
     from pgrescue.run.later_runs import replaced_by
-    from pgrescue.run.run_directory import list_runs
+    from pgrescue.run.run_directory import list_runs, unreadable_runs
     from pgrescue.run.status import status_of
 
-    if arguments.run is None and not list_runs():
+    if arguments.run is None and not (list_runs() or unreadable_runs()):
         narrate("There is no run yet.")
         if arguments.json:
             print_json(no_run())

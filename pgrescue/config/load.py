@@ -19,6 +19,10 @@ SYSTEM_FILE = Path("/etc/pgrescue") / FILE_NAME
 TOP_KEYS = ("time_zone", "notify", "stop_timeout", "start_timeout", "clusters")
 
 
+class NoConfig(UsageError):
+    """None of the places where a configuration may lie has one."""
+
+
 def user_file() -> Path:
     """The user's own configuration file, whether it exists or not."""
     return (
@@ -59,7 +63,7 @@ def find_config(explicit: Path | None) -> Path:
     for place in places:
         if os.path.lexists(place):
             return place
-    raise UsageError(
+    raise NoConfig(
         "There is no configuration.",
         f"Looked for {here}, {', '.join(map(str, places))}; PGRESCUE_CONFIG is not set.",
         next_steps=("write one: pgrescue init", "or name one: pgrescue -c FILE"),

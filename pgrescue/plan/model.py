@@ -261,6 +261,12 @@ class Plan(SealedPlan):
         return f"Restore to {self.target} from {self.backup}"
 
     @property
+    def end(self) -> str:
+        """What becomes of the server when recovery ends."""
+        is_standby = self.work.signal_file == "standby.signal"
+        return "stay a standby" if is_standby else self.target.end
+
+    @property
     def owner(self) -> Account:
         """The server's."""
         return self.work.owner

@@ -15,7 +15,7 @@ def render_markdown(plan: Plan) -> str:
         f"- Plan `{plan.id}`, made {markdown(made)}",
         f"- Data directory {markdown_code(plan.work.data_directory)}",
         f"- Backup {markdown_code(plan.backup)}, timeline {plan.stop.timeline}",
-        f"- At the target: {markdown(plan.target.end)}",
+        f"- At the target: {markdown(plan.end)}",
         f"- Can be undone: {'yes' if plan.reversible else 'no'}",
         "",
         "## Checks",

@@ -22,6 +22,7 @@ def render_shell(plan: Plan) -> str:
         "# What stands here was true when the plan was made: read it before you run it.",
         "#",
         *(line for way in _way_back(plan) for line in _comment(way)),
+        *_findings(plan),
         "set -euo pipefail",
         "cd /",
         f"if [ -e {quote(plan.work.staging)} ]; then",
@@ -32,6 +33,21 @@ def render_shell(plan: Plan) -> str:
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step(number, step)]
     return "\n".join(lines) + "\n"
+
+
+def _findings(plan: Plan) -> list[str]:
+    """What the checks have found; with a blocker the script does nothing as it is."""
+    found = [item for item in plan.preflight if item.status != "ok"]
+    lines = ["#"] if found else []
+    for item in found:
+        lines += _comment(f"{item.status.upper()}: {item.message}")
+        lines += _comment(f"    {item.fix}") if item.fix else []
+    if plan.blockers:
+        lines += [
+            "echo 'A check forbids this restore: read the head of this script. Nothing is done.'",
+            "exit 3",
+        ]
+    return lines
 
 
 def _comment(text: str) -> list[str]:

@@ -24,6 +24,8 @@ def summary(plan: Plan) -> str:
     """The plan in a few lines."""
     if plan.mode == "clone":
         way_back = "yes: the cluster is left alone, pgrescue undo takes the clone out of the way"
+    elif plan.reversible and not plan.work.replaces:
+        way_back = "yes: nothing is there now, pgrescue undo takes what was restored away"
     elif plan.reversible:
         way_back = "yes: the old data is set aside, pgrescue undo puts it back"
     else:
@@ -48,7 +50,7 @@ def summary(plan: Plan) -> str:
 def _target(plan: Plan) -> str:
     if plan.mode == "reseed":
         return "a standby that follows the source"
-    return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.target.end}"
+    return f"{plan.target} on timeline {plan.stop.timeline}, then {plan.end}"
 
 
 def _settings(plan: Plan) -> str:

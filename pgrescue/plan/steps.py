@@ -95,6 +95,10 @@ def _set_aside(work: Work) -> Step:
     )
 
 
+def _still_aside(work: Work) -> str:
+    return "; the old data is still aside" if work.replaces else ""
+
+
 def _extract(work: Work) -> Step:
     if len(work.chain) > 1:
         return _extract_chain(work)
@@ -110,7 +114,7 @@ def _extract(work: Work) -> Step:
         f"Fills {work.data_directory}"
         + "".join(f" and {item.destination}" for item in work.chain[-1].tablespaces)
         + ".",
-        "Remove the new files; the old data is still aside.",
+        f"Remove the new files{_still_aside(work)}.",
     )
 
 
@@ -122,7 +126,7 @@ def _extract_chain(work: Work) -> Step:
         "against its manifest; plain members are read where they lie.",
         commands.extract(work),
         f"Fills {work.staging}.",
-        f"Remove {work.staging}; the old data is still aside.",
+        f"Remove {work.staging}{_still_aside(work)}.",
     )
 
 
@@ -135,7 +139,7 @@ def _combine(work: Work) -> Step:
         "that half of it cannot be taken for the cluster.",
         commands.combine(work),
         f"Fills {work.data_directory}.",
-        "Remove the new files; the old data is still aside.",
+        f"Remove the new files{_still_aside(work)}.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgrescue.errors import Refused
-from pgrescue.run.run_directory import list_runs
+from pgrescue.run.run_directory import list_runs, unreadable_runs
 from pgrescue.run.state import RunState
 
 _RESTORE = "restore"
@@ -13,7 +13,9 @@ def check_no_later_run(state: RunState) -> None:
     """Raise `Refused` if a later run has restored into the same place and was not undone.
 
     To go on with the earlier one, or to undo it, would work on what the later one has restored.
+    One whose plan cannot be read counts, unless it is about another place.
     """
+    _check_all_are_known(state)
     newest = _newest(state)
     if newest is None:
         return
@@ -26,6 +28,18 @@ def check_no_later_run(state: RunState) -> None:
         f"To go on with {run}, or to undo it, would mix the two.",
         next_steps=tuple(ways),
     )
+
+
+def _check_all_are_known(state: RunState) -> None:
+    for other in unreadable_runs():
+        created = other.created()
+        is_elsewhere = created is not None and created.data_directory != state.data_directory
+        if other.id > state.run and not is_elsewhere:
+            raise Refused(
+                f"The plan of a later run, {other.id}, cannot be read.",
+                f"It may have worked on the same place, {state.data_directory}.",
+                next_steps=(f"pgrescue status {other.id}   tells what is wrong with it",),
+            )
 
 
 def replaced_by(state: RunState) -> str:

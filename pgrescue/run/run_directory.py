@@ -74,11 +74,18 @@ class RunDirectory:
         """The sealed plan that the run executes."""
         return load_plan(self.plan_path)
 
+    def created(self) -> Created | None:
+        """What its journal begins with: what the run is about; None if that cannot be read."""
+        try:
+            first = next(iter(journal.read_journal(self.journal_path)), None)
+        except OSError:
+            return None
+        return first if isinstance(first, Created) else None
+
     def check_plan(self) -> None:
         """Raise `Refused` if the plan is not the very file that the run was made with."""
-        created = next(iter(journal.read_journal(self.journal_path)), None)
-        known = created.plan_digest if isinstance(created, Created) else ""
-        if isinstance(created, Created) and known not in ("", _digest(self.plan_path)):
+        created = self.created()
+        if created is not None and created.plan_digest not in ("", _digest(self.plan_path)):
             kept = _kept_at(created.plan)
             raise Refused(
                 f"The plan of the run {self.id} was altered after the run was made.",
@@ -232,29 +239,79 @@ def withdraw(run: RunDirectory) -> None:
 
 
 def list_runs() -> list[RunDirectory]:
-    """Every run, oldest first."""
+    """Every run whose plan can be read, oldest first."""
+    return [run for run in _all_runs() if run.is_readable]
+
+
+def unreadable_runs() -> list[RunDirectory]:
+    """The runs that `list_runs` leaves out: of another version, or damaged; oldest first."""
+    return [run for run in _all_runs() if not run.is_readable]
+
+
+def _all_runs() -> list[RunDirectory]:
     root = state_directory() / "runs"
-    if not root.is_dir():
-        return []
-    found = [RunDirectory(entry) for entry in root.iterdir() if not entry.name.startswith(".")]
-    return sorted((run for run in found if run.is_readable), key=lambda run: run.id)
+    try:
+        if not root.is_dir():
+            return []
+        found = [RunDirectory(entry) for entry in root.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise Refused(
+            f"The runs in {root} cannot be read: {error.strerror}.",
+            "Whether there are any, and what they are about, is not known.",
+            next_steps=(
+                f"as the owner of {state_directory()}, or root: the same command",
+                "or name another state directory in PGRESCUE_STATE",
+            ),
+        ) from error
+    return sorted(found, key=lambda run: run.id)
 
 
 def find_run(name: str | None) -> RunDirectory:
-    """A run by its name or a unique beginning of it; the last one if None."""
-    runs = list_runs()
+    """A run by its name or a unique beginning of it; the last one if None.
+
+    Raises `UsageError` if there is none, and `Refused` if it is one whose plan cannot be read: what
+    is meant by the last run is never an earlier one.
+    """
+    runs = _all_runs()
     if not runs:
-        raise UsageError("There is no run.", f"None was found in {state_directory()}.")
+        raise UsageError(
+            "There is no run.",
+            f"None was found in {state_directory()}.",
+            next_steps=("if they are elsewhere: name that place in PGRESCUE_STATE",),
+        )
     if name is None:
-        return runs[-1]
+        return _readable(runs[-1])
     matching = [run for run in runs if run.id == name] or [
         run for run in runs if run.id.startswith(name)
     ]
     if len(matching) == 1:
-        return matching[0]
+        return _readable(matching[0])
     known = ", ".join(run.id for run in (matching or runs)[-5:])
     title = f"'{name}' fits several runs." if matching else f"There is no run '{name}'."
-    raise UsageError(title, f"Among them: {known}." if matching else f"The last ones: {known}.")
+    raise UsageError(
+        title,
+        f"Among them: {known}." if matching else f"The last ones: {known}.",
+        next_steps=("pgrescue runs   lists them",),
+    )
+
+
+def _readable(run: RunDirectory) -> RunDirectory:
+    try:
+        run.plan()
+    except UsageError as error:
+        created = run.created()
+        kept = None if created is None else _kept_at(created.plan)
+        mend = (f"if it was damaged: cp {kept} {run.plan_path}",) if kept else ()
+        raise Refused(
+            f"The plan of the run {run.id} cannot be read.",
+            " ".join((error.title, error.cause)),
+            next_steps=(
+                *mend,
+                "if another version of pgrescue made it: use that one",
+                "if you mean another run: name it; pgrescue runs lists them",
+            ),
+        ) from error
+    return run
 
 
 def keep_plan(plan: SealedPlan) -> None:

@@ -118,7 +118,11 @@ def _surely_reached(control: ControlFile) -> Lsn:
 def _own_histories(data: Path) -> dict[int, TimelineHistory]:
     """History files in `pg_wal`; those that cannot be read tell nothing."""
     found: dict[int, TimelineHistory] = {}
-    for path in (data / "pg_wal").glob("*.history"):
+    try:
+        names = os.listdir(data / "pg_wal")
+    except OSError:
+        return found
+    for path in (data / "pg_wal" / name for name in names):
         if HISTORY_NAME.fullmatch(path.name):
             timeline = int(path.name[:8], 16)
             try:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pgrescue.catalog.extent import NOT_WHOLE
 from pgrescue.catalog.look import DIFFERENT, UNSAFE
-from pgrescue.catalog.model import Backup
+from pgrescue.catalog.model import Backup, Problem
 from pgrescue.errors import PgRescueError
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.verify.files import FileCheck, Report
-from pgrescue.verify.model import FileProblem, Verification
+from pgrescue.verify.model import FileProblem, ProblemCode, Verification
 from pgrescue.verify.own_wal import check_own_wal
 
 _FOUND_BELOW = (UNSAFE, DIFFERENT, NOT_WHOLE)
@@ -32,7 +32,7 @@ def verify_backup(
     """
     began = time.monotonic()
     problems = [
-        FileProblem(Path(backup.path).name, "damaged", problem.message)
+        FileProblem(Path(backup.path).name, _code_of(problem), problem.message)
         for problem in backup.problems
         if problem.fatal and (backup.details is None or problem.code not in _FOUND_BELOW)
     ]
@@ -53,6 +53,11 @@ def verify_backup(
         seconds=round(time.monotonic() - began, 3),
         problems=tuple(problems),
     )
+
+
+def _code_of(problem: Problem) -> ProblemCode:
+    """What could not be looked at may be whole."""
+    return "unreadable" if problem.code == "unreadable" else "damaged"
 
 
 def _manifest(backup: Backup, problems: list[FileProblem]) -> Manifest | None:

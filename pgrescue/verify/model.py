@@ -49,6 +49,12 @@ class Verification:
         """Whether everything was compared, and agreed."""
         return self.ok and not self.problems
 
+    @property
+    def is_only_unread(self) -> bool:
+        """Whether all that is wrong is that something could not be read now."""
+        codes = {problem.code for problem in self.problems}
+        return "unreadable" in codes and codes <= {"unreadable", "no_manifest"}
+
     def damage(self, known: Collection[str]) -> str | None:
         """What was read and is not what it should be, in a sentence; None if nothing is.
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from pgrescue.catalog.basebackup import read_backup
+from pgrescue.catalog.model import Problem
 from pgrescue.demo.binaries import Origin, ServerBinaries
 from pgrescue.postgres.backup_label import parse_backup_label
 from pgrescue.verify.backup import verify_backup
-from pgrescue.verify.model import Verification
+from pgrescue.verify.model import FileProblem, Verification
+from tests.support.backup_facts import backup
 from tests.support.backups import BULK, listed, verdict_of_postgres, verified
 from tests.support.cluster import Workspace
 from tests.support.damage import (
@@ -329,3 +331,17 @@ def test_what_the_command_says(shelves: Shelves) -> None:
     assert damaged["verified_at"] is None, "what was verified was another state of it"
     missing = workspace.run("verify", "nothing-like-it", "--json")
     assert missing.returncode == 2
+
+
+def test_what_could_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    """Who may not look at a backup learns nothing of it; a good one must not be thrown away."""
+    closed = backup(
+        path=str(tmp_path), details=None, problems=(Problem("unreadable", "Permission denied."),)
+    )
+    found = verify_backup(closed)
+    assert [problem.code for problem in found.problems] == ["unreadable"]
+    assert found.is_only_unread
+    assert not found.ok
+    assert found.damage(()) is None
+    torn = FileProblem("base/5/1259", "checksum", "It differs.")
+    assert not replace(found, problems=(*found.problems, torn)).is_only_unread

@@ -46,6 +46,11 @@ TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown backup": (("--backup", "20010101"), ("20010101", "pgrescue catalog")),
     "unknown option": (("--two-fast",), ("--two-fast",)),
     "unknown choice": (("--old-data", "burn"), ("burn", "keep", "delete")),
+    "clone into nothing": (("--into", ""), ("--into names no directory", "variable")),
+    "clone that deletes": (
+        ("--into", "/tmp/nowhere", "--old-data", "delete"),
+        ("--old-data delete", "A clone leaves"),
+    ),
     "no plan": (("--plan", "/nowhere/plan.json"), ("/nowhere/plan.json",)),
 }
 
@@ -64,6 +69,17 @@ def test_option_is_refused(scene: Scene, options: str) -> None:
 def test_plan_refuses_the_same(scene: Scene, options: str) -> None:
     given, words = TARGETS[options]
     refused(scene.run("plan", *given), USAGE, *words)
+
+
+def test_a_plan_is_executed_as_it_is_or_not_at_all(scene: Scene) -> None:
+    """Who asks for a clone beside a plan in place must not get the plan."""
+    saved = scene.workspace.path / "plan.json"
+    saved.write_text(scene.run("plan", "--to", "latest").stdout)
+    with unchanged(scene.sandbox):
+        clone = scene.restore("--plan", str(saved), "--into", "/tmp/nowhere", "--to-xid", "800")
+        refused(clone, USAGE, "--to-xid, --into does not go with --plan")
+        other = scene.run("--cluster", "mian", "restore", "--yes", "--plan", str(saved))
+        refused(other, USAGE, "a plan of the cluster main, not mian", "--cluster main")
 
 
 @pytest.mark.parametrize("command", ["status", "attach", "resume", "undo", "discard", "abort"])

@@ -14,6 +14,7 @@ import pytest
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.model import Plan
 from pgrescue.run import run_directory
+from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.run_directory import create_run, find_run, list_runs, load_plan, write_file
 
 
@@ -135,6 +136,53 @@ def test_a_run_is_found_by_the_beginning_of_its_name(plan: Plan) -> None:
     with pytest.raises(UsageError, match="There is no run '2025'") as none:
         find_run("2025")
     assert "20261123-120000-aaaa" in none.value.cause
+
+
+def test_the_last_run_is_never_an_earlier_one(plan: Plan) -> None:
+    """An undo without a name would take back another restore than the one that is meant."""
+    made = create_run(plan).path
+    for name in ("20261122-120000-aaaa", "20261123-120000-bbbb"):
+        shutil.copytree(made, made.with_name(name))
+    shutil.rmtree(made)
+    broken = made.with_name("20261123-120000-bbbb") / "plan.json"
+    broken.chmod(0o600)
+    broken.write_text("{}")
+    for named in (None, "20261123", "20261123-120000-bbbb"):
+        with pytest.raises(Refused, match="plan of the run 20261123-120000-bbbb cannot") as caught:
+            find_run(named)
+        assert any(f"{plan.id}.json {broken}" in step for step in caught.value.next_steps)
+    assert find_run("20261122").id == "20261122-120000-aaaa"
+    assert [run.id for run in list_runs()] == ["20261122-120000-aaaa"]
+
+
+def test_an_earlier_run_does_not_go_on_while_a_later_one_cannot_be_read(plan: Plan) -> None:
+    earlier = create_run(plan)
+    later = earlier.path.with_name("30000101-000000-aaaa")
+    shutil.copytree(earlier.path, later)
+    state = earlier.state()
+    check_no_later_run(state)
+    (later / "plan.json").chmod(0o600)
+    (later / "plan.json").write_text("{}")
+    with pytest.raises(Refused, match="later run, 30000101-000000-aaaa, cannot be read"):
+        check_no_later_run(state)
+    journal = later / "journal.jsonl"
+    journal.write_text(journal.read_text().replace("/srv/main", "/srv/test"))
+    check_no_later_run(state)
+    journal.unlink()
+    with pytest.raises(Refused, match="later run, 30000101-000000-aaaa, cannot be read"):
+        check_no_later_run(state)
+
+
+def test_runs_that_nobody_may_look_at(state: Path) -> None:
+    (state / "runs").mkdir(parents=True)
+
+    def closed(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with pytest.MonkeyPatch.context() as patch:  # root may look at anything
+        patch.setattr(Path, "iterdir", closed)
+        with pytest.raises(Refused, match="cannot be read: Permission denied"):
+            find_run(None)
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"kind": "prune"}', '{"kind": 7}'])

@@ -21,7 +21,11 @@ def is_a_data_directory(context: Context) -> list[Finding]:
     if not directory.exists:
         return ok("cluster.directory", f"{directory.path} does not exist; it will be created.")
     if not directory.is_directory:
-        return blocker("cluster.directory", f"{directory.path} is no directory.")
+        return blocker(
+            "cluster.directory",
+            f"{directory.path} is no directory.",
+            "check data_directory in the configuration",
+        )
     if directory.is_empty or cluster.pg_version is not None or cluster.control is not None:
         return ok("cluster.directory", f"{directory.path} is a data directory.")
     return blocker(

@@ -7,6 +7,10 @@ from pgrescue.plan.checks.context import Context, blocker, ok, warning
 from pgrescue.plan.stop import kept_and_lost
 
 _NEXT_PAGE = 8192
+_BRING_IT = (
+    "bring the WAL that is missing into the archive (pgrescue timeline says what it has), or "
+    "choose another backup or an earlier target"
+)
 
 
 def reachable(context: Context) -> list[Finding]:
@@ -22,7 +26,7 @@ def reachable(context: Context) -> list[Finding]:
             f"{unreachable.why} The server runs: what it writes until it is stopped comes behind.",
             fix or None,
         )
-    return blocker(unreachable.code, unreachable.why, fix or None)
+    return blocker(unreachable.code, unreachable.why, fix or _BRING_IT)
 
 
 def _is_being_written(context: Context) -> bool:

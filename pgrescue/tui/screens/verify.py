@@ -135,11 +135,15 @@ def verification_text(found: Verification) -> str:
         verdict = f"WHOLE. {read}: all as the manifest says. The catalog remembers it."
     elif found.ok:
         verdict = f"READABLE to its end, but not proved. {read}."
+    elif found.is_only_unread:
+        verdict = f"NOT READ whole, so it is not known. {read}."
     else:
         count = len(found.problems)
         verdict = f"DAMAGED. {count:,} problem{'' if count == 1 else 's'}; {read}."
     lines = [verdict, "", *(f"{item.code:<12} {item.message}" for item in found.problems)]
-    if not found.ok:
+    if found.is_only_unread:
+        lines += ["", "Next:", "  as an account that may read it all: the same again"]
+    elif not found.ok:
         lines += [
             "",
             "Next:",

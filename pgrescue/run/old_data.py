@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.layout import STAYS, retired_name
-from pgrescue.plan.model import Move
+from pgrescue.plan.model import Move, Work
 from pgrescue.plan.paths import is_inside
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
@@ -23,6 +23,7 @@ from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.run.still_there import (
+    check_nobody_uses_it,
     check_still_there,
     check_way_back,
     check_what_was_made,
@@ -98,19 +99,35 @@ def put_back(execution: RestoreExecution) -> str:
     asides = execution.state().asides
     check_still_there(execution)
     check_what_was_made(execution, old_may_be_back=True)
+    check_nobody_uses_it(execution, is_stopped=True)
+    _make_way(execution, asides)
     _point_link(execution, to_aside=False)
-    for item in reversed(asides):
-        if item.done and Path(item.aside).exists():
-            _make_way(execution, item)
+    for item in reversed(asides):  # the data directory last: by then its server finds all of it
         _return(execution, item)
-    # What is there now has been set aside before, and has returned in this try or an earlier one.
-    returned = (execution.work.staging, *(move.path for move in execution.work.moves))
-    for path in execution.state().made:
-        if not any(is_inside(path, place) for place in returned):
-            stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
-            _clear_away(execution, path, contents_only=stays)
     _remove_what_is_empty(execution)
     return f"{len(asides)} put back"
+
+
+def _make_way(execution: RestoreExecution, asides: Sequence[SetAside]) -> None:
+    """Retire all that was restored before any of the old returns, the data directory first.
+
+    A server that somebody starts meanwhile, or init after a reboot, would otherwise write into the
+    old tablespaces and the old WAL. What is there afterwards is the old data coming back.
+    """
+    work, state = execution.work, execution.state()
+    ways = [
+        (item.path, item.contents_only)
+        for item in asides
+        if item.done and Path(item.aside).exists() and not _has_made_way(work, state, item)
+    ]
+    # What is at the others has been set aside, and returns in this try or has in an earlier one.
+    others = (work.staging, *(move.path for move in work.moves))
+    for path in state.made:
+        if not any(is_inside(path, place) for place in others):
+            stays = is_mount_point(Path(path)) or not os.access(Path(path).parent, os.W_OK)
+            ways.append((path, stays))
+    for path, stays in sorted(ways, key=lambda way: way[0] != work.data_directory):
+        _clear_away(execution, path, contents_only=stays)
 
 
 def _remove_what_is_empty(execution: RestoreExecution) -> None:
@@ -159,11 +176,9 @@ def _return(execution: Execution[SealedPlan], item: SetAside) -> None:
         aside.rmdir()
 
 
-def _make_way(execution: RestoreExecution, item: SetAside) -> None:
-    """Retire what was restored, once: what is there afterwards is the old data coming back."""
-    retired = retired_name(execution.work.tag, item.path, contents_only=item.contents_only)
-    if retired not in execution.state().retired_whole:
-        _clear_away(execution, item.path, contents_only=item.contents_only)
+def _has_made_way(work: Work, state: RunState, item: SetAside) -> bool:
+    retired = retired_name(work.tag, item.path, contents_only=item.contents_only)
+    return retired in state.retired_whole
 
 
 def _clear_away(execution: RestoreExecution, path: str, *, contents_only: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step
+from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data, still_there
 from pgrescue.run.deletable import discardable_paths
@@ -47,16 +48,32 @@ class RestoreJob(Job[RestoreExecution]):
         return self._undo(before) if purpose == "undo" else self._restore(before)
 
     def after_abort(self) -> Failure | None:
-        """Leave no half-recovered server running behind an aborted run; never stop the old one."""
+        """Leave no half-recovered server running behind an aborted run; never stop the old one.
+
+        Nor one that has recovered: it has clients by now, whose commits count.
+        """
         state = self.execution.state()
         if state.purpose != "restore" or not state.begun("start"):
             return None
         try:
             await_start_command(self.execution)
+            if state.done("replay") and self._is_open():
+                self.execution.note("The restored server has recovered and is open: it runs on.")
+                return None
             stop(self.execution)
         except PgRescueError as problem:
             return failure_of(problem, kept=self.kept())
         return None
+
+    def _is_open(self) -> bool:
+        """Whether the server that has replayed has gone on to production.
+
+        Until it has begun to, `pg_control` is that of the backup, and says the same.
+        """
+        data = Path(self.execution.work.data_directory)
+        control, _ = read_control_file(data)
+        is_in_production = control is not None and control.state == "in production"
+        return is_in_production and find_postmaster(data) is not None
 
     def kept(self) -> str:
         """As the journal has it, if that can be read."""
@@ -140,6 +157,7 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         still_there.check_still_there(execution)
         still_there.check_what_was_made(execution, old_may_be_back=True)
+        still_there.check_nobody_uses_it(execution, is_stopped=False)
         if before.asides or before.begun("start"):
             execution.do("undo_stop", "Stop the restored server", partial(stop, execution))
         put_back = partial(old_data.put_back, execution)

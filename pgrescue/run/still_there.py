@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from pgrescue.errors import StepFailed
 from pgrescue.plan.layout import STAYS, retired_name
 from pgrescue.plan.sealed import SealedPlan
+from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.execution import Execution, RestoreExecution, is_foreign
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.survey.filesystem import existing_ancestor
@@ -58,6 +60,31 @@ def check_still_there(execution: RestoreExecution) -> None:
                     f"bring it back to {item.aside}, then: pgrescue undo {execution.directory.id}",
                 ),
             )
+
+
+def check_nobody_uses_it(execution: RestoreExecution, *, is_stopped: bool) -> None:
+    """Raise `StepFailed` if a server works in what an undo is about to rename.
+
+    Somebody may have started the old data, to look at it; or the restored server, once that
+    `is_stopped`.
+    """
+    work, state = execution.work, execution.state()
+    data = work.data_directory
+    for item in state.asides:
+        if item.path != data:
+            continue
+        retired = retired_name(work.tag, data, contents_only=item.contents_only)
+        must_be_down = is_stopped and retired not in state.retired_whole
+        for place in (item.aside, *([data] if must_be_down else [])):
+            if left := server_processes(Path(place)):
+                raise StepFailed(
+                    f"A server runs in {place}.",
+                    f"Process {left[0]} works there: to be renamed under it would break it.",
+                    next_steps=(
+                        f"stop it: {work.bin_directory}/pg_ctl stop -m fast -D {quote(place)}",
+                        f"then: pgrescue undo {execution.directory.id}",
+                    ),
+                )
 
 
 def check_old_data_is_known(execution: RestoreExecution) -> None:

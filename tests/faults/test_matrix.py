@@ -12,7 +12,7 @@ kind, before one of the other acts of each step (by a fixed seed), and in the mi
 `tar` has each of these resumed and undone; of the other kinds each has one of the two, in turn, so
 that every pair of kind and step, step and way on, kind and way on is there (of `_THINNED`, which
 differ from others in one thing, every other blow). SIGTERM in every step of every kind; reboots and
-torn records in every other one, so that each step and each kind has them. Every day six.
+torn records in every other one, so that each step and each kind has them. Every day seven.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ EVERY_DAY: tuple[tuple[str, How, str, str, int, Then], ...] = (
     ("tar", "kill", "set_aside", "sync", 0, "resume"),
     ("tar", "kill", "set_aside", "record moving", 0, "undo"),
     ("tar", "server", "verify", "record step_began", 0, "resume"),
+    ("tar", "term", "verify", "record step_began", 0, "resume"),
     ("running server", "kill", "set_aside", "record moved", 1, "undo"),
     ("running server", "reboot", "set_aside", "record moving", 0, "resume"),
 )

@@ -59,7 +59,12 @@ def untrue(scene: Scene, case: Case, blow: Blow, how: How) -> list[str]:
     can_start = (scene.place.data / "global/pg_control").exists()
     if how == "kill" and "extract" in begun and "complete" not in begun and can_start:
         wrong.append("half a restore can be started: its pg_control is in place")
-    if how == "term" and said["state"] == "aborted" and "start" in begun and scene.place.is_running:
+    ended = {one["step"] for one in told if one["event"] == "step_ended"}
+    has_opened = "promote" in ended or ("replay" in ended and scene.kind.end == "open")
+    if how == "term" and said["state"] == "aborted" and has_opened and not scene.place.is_running:
+        wrong.append("a server that had opened, with clients perhaps, was stopped by the abort")
+    is_left = said["state"] == "aborted" and "start" in begun and scene.place.is_running
+    if how == "term" and is_left and scene.place.in_recovery():
         wrong.append("a half-recovered server is left running behind an aborted run")
     return wrong
 

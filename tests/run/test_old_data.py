@@ -109,6 +109,59 @@ def test_an_undo_killed_at_any_rename_is_done_again(
     assert (Path(retired) / "base" / "1").read_text() == "new"
 
 
+@pytest.mark.parametrize("old_is_there", [True, False])
+@pytest.mark.parametrize("renames", range(5))
+def test_no_server_finds_the_tablespaces_of_another(
+    tmp_path: Path, renames: int, old_is_there: bool
+) -> None:
+    """Wherever an undo ends: what was restored may be started, and would write into them."""
+    scene = Scene(tmp_path, contents_only=False)
+    tablespace = tmp_path / "fast" / "PG_15"
+    tablespace.mkdir(parents=True)
+    (tablespace / "1").write_text("old")
+    moves = [Move(str(tablespace), f"{tablespace}.pgrescue-test", False)]
+    if old_is_there:
+        moves.insert(0, Move(str(scene.data), str(scene.aside), False))
+    else:
+        shutil.rmtree(scene.data)
+    scene.plan = make_plan(str(scene.data), tuple(moves))
+    for move in moves:
+        old_data.move_away(scene.execution(), move)
+    scene.restore_something()
+    scene.execution().make_directory(str(tablespace))
+    (tablespace / "1").write_text("new")
+
+    with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+        patch.setattr(os, "rename", _dying(os.rename, renames))
+        old_data.put_back(scene.execution())
+    there = [path for path in (scene.data / "base", tablespace) if path.exists()]
+    assert len({(path / "1").read_text() for path in there}) <= 1, (
+        "one's data, another's tablespace"
+    )
+    if (scene.data / "base").exists():
+        assert tablespace in there, "the data directory goes first, and comes last"
+
+    old_data.put_back(scene.execution())
+    assert (tablespace / "1").read_text() == "old"
+    assert scene.data.exists() == old_is_there
+
+
+@pytest.mark.parametrize("place", ["data", "aside"])
+def test_an_undo_renames_nothing_under_a_server(scene: Scene, place: str) -> None:
+    """Such as one that somebody has started on the old data, to look at it."""
+    old_data.set_aside(scene.execution())
+    scene.restore_something()
+    works_in = getattr(scene, place)
+    with process_in(works_in, scene.root / "programs"):
+        with pytest.raises(StepFailed, match=f"A server runs in {works_in}") as caught:
+            old_data.put_back(scene.execution())
+        assert "pg_ctl stop" in caught.value.next_steps[0]
+        assert (scene.data / "base" / "1").read_text() == "new"
+        assert (scene.aside / "base" / "1").read_text() == "old"
+    old_data.put_back(scene.execution())
+    assert scene.tree() == scene.before
+
+
 @pytest.mark.parametrize("records", range(5))
 def test_an_undo_killed_before_any_record_is_done_again(scene: Scene, records: int) -> None:
     old_data.set_aside(scene.execution())

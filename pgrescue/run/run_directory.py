@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from pgrescue.run.state import RunState
 from pgrescue.survey.host import boot_id, operator
 
 _KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
+_STAMP = "%Y%m%d-%H%M%S"
 _HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
 
 
@@ -185,7 +186,7 @@ def check_private(path: Path) -> None:
 def create_run(plan: SealedPlan) -> RunDirectory:
     """A new run for a plan, with its name only once it is whole; nothing is executed yet."""
     runs = private_directory("runs")
-    run = RunDirectory(runs / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.id[:4]}")
+    run = RunDirectory(runs / _name_for(plan))
     unfinished = RunDirectory(runs / f".{run.id}.{os.getpid()}")
     try:
         unfinished.path.mkdir(mode=0o700)
@@ -204,6 +205,24 @@ def create_run(plan: SealedPlan) -> RunDirectory:
             next_steps=(f"make room: df -h {runs}", "or name another place in PGRESCUE_STATE"),
         ) from error
     return run
+
+
+def _name_for(plan: SealedPlan) -> str:
+    """By the clock; behind the last run's if that has been set back: names tell their order."""
+    name = f"{datetime.now(UTC):{_STAMP}}-{plan.id[:4]}"
+    last = max((run.id for run in _all_runs() if _moment(run.id)), default="")
+    moment = _moment(last)
+    if moment is None or last <= name:
+        return name
+    return f"{moment + timedelta(seconds=1):{_STAMP}}-{plan.id[:4]}"
+
+
+def _moment(name: str) -> datetime | None:
+    """The time in a run's name; None if it is no name of a run."""
+    try:
+        return datetime.strptime(name[:15], _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _fill(directory: RunDirectory, run: str, plan: SealedPlan) -> None:

@@ -155,6 +155,16 @@ def test_the_last_run_is_never_an_earlier_one(plan: Plan) -> None:
     assert [run.id for run in list_runs()] == ["20261122-120000-aaaa"]
 
 
+@pytest.mark.usefixtures("clock")
+def test_the_last_run_is_the_last_one_though_the_clock_was_set_back(plan: Plan) -> None:
+    first = create_run(plan)
+    early = first.path.rename(first.path.with_name("20261122-130000-aaaa"))
+    second = create_run(plan)
+    assert second.id == f"20261122-130001-{plan.id[:4]}"
+    assert find_run(None) == second
+    assert [run.id for run in list_runs()] == [early.name, second.id]
+
+
 def test_an_earlier_run_does_not_go_on_while_a_later_one_cannot_be_read(plan: Plan) -> None:
     earlier = create_run(plan)
     later = earlier.path.with_name("30000101-000000-aaaa")

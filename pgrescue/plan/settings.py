@@ -125,6 +125,9 @@ def clone_settings(
         "logging_collector": "off",
         "synchronous_standby_names": "",
         "max_logical_replication_workers": "0",
+        # A backup of a standby has the standby's own: its slot must not be the clone's, too.
+        "primary_conninfo": "",
+        "primary_slot_name": "",
     }
 
 

@@ -462,6 +462,20 @@ MORE_CASES = [
         request=INTO,
     ),
     Case(
+        "clone.new_tablespaces",
+        facts(CLONE),
+        "As a standby the clone goes on replaying",
+        request=INTO | {"standby": True},
+        status="warning",
+    ),
+    Case(
+        "clone.new_tablespaces",
+        facts(CLONE, archive=archive(path=None, listed=False, restore_command="cp %f %p")),
+        "Not all of the WAL can be read",
+        request=INTO,
+        status="warning",
+    ),
+    Case(
         "cluster.manager",
         facts(cluster=cluster(manager=Manager("Patroni", "in charge", "process 7"))),
         "Patroni is in charge",

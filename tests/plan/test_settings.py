@@ -7,6 +7,7 @@ import pytest
 from pgrescue.plan.settings import (
     RECOVERY_BLOCK,
     auto_conf_after,
+    clone_settings,
     leftovers,
     raised_limits,
     recovery_settings,
@@ -27,6 +28,17 @@ KINDS = {
 
 def _settings(target: Target, major: int = 15, *, standby: bool = False) -> dict[str, str]:
     return recovery_settings(target, 3, "fetch %f %p", major, {}, standby=standby)
+
+
+def test_a_clone_streams_from_nobody_though_it_is_a_standby() -> None:
+    """A backup of a standby names its source, and a slot that a clone would take from it."""
+    copied = {"primary_conninfo": "host=primary", "primary_slot_name": "first"}
+    text = "".join(f"{name} = {quote(value)}\n" for name, value in copied.items())
+    target = parse_target(KINDS["latest"])
+    lasting = clone_settings("/srv/clone", 5440, "/srv/clone", "main")
+    after = auto_conf_after(text, _settings(target, standby=True), lasting, target)
+    last = dict(parse_assignments(after))
+    assert {name: last[name] for name in copied} == dict.fromkeys(copied, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -44,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     manager.is_no_service,
     cluster.unfinished_runs,
     cluster.clone_destination,
+    cluster.clone_meets_new_tablespaces,
     wal.archive,
     wal.complete_to_the_backups_end,
     wal.beyond_the_archive,

@@ -168,3 +168,29 @@ def clone_destination(context: Context) -> list[Finding]:
             _ELSEWHERE,
         )
     return ok("clone.directory", f"The clone goes to {place.path}.")
+
+
+def clone_meets_new_tablespaces(context: Context) -> list[Finding]:
+    """What creates a tablespace is replayed with the original's directory in it.
+
+    Recovery takes a version directory that is there already (`create_tablespace_directories` in
+    `src/backend/commands/tablespace.c`), so a clone on the same machine would write into it.
+    """
+    if context.in_place:
+        return []
+    danger = "the clone would write into the very directory that the original uses."
+    if context.request.standby:
+        return warning(
+            "clone.new_tablespaces",
+            "As a standby the clone goes on replaying: should the original create a tablespace, "
+            + danger,
+            "leave --standby out, or make the standby on another machine",
+        )
+    if context.facts.archive.restore_command is not None:
+        return warning(
+            "clone.new_tablespaces",
+            "Not all of the WAL can be read beforehand: should it create a tablespace, " + danger,
+            "if tablespaces were created since the backup: take a newer one, or make the clone on "
+            "another machine",
+        )
+    return []

@@ -78,6 +78,9 @@ def closing(state: RunState) -> str:
     if state.replaced_by:
         other = state.replaced_by
         return "\n".join([*lines, f"  {replaced(other)}", f"  Next: pgrescue status {other}"])
+    if state.state == "succeeded" and state.replaces and state.done("tidy"):
+        # The way from older backups leads over WAL that the archive may lack, and that is rescued.
+        lines.append("  Next: pgrescue backup   soon: a base backup of the new timeline")
     match state.state:
         case "waiting":
             lines.append("  The server is paused at its target, open for reading only.")

@@ -56,10 +56,13 @@ def log_of(work: Work) -> str:
 
 
 def wal_directories(work: Work) -> tuple[str, ...]:
-    """Where recovery looks for WAL, in this order."""
-    archive = (work.wal_archive,) if work.wal_archive else ()
+    """Where recovery looks for WAL, in this order.
+
+    What was rescued comes first: the archive has none of it, or a copy that ends earlier.
+    """
     tail = (f"{work.staging}/tail",) if work.old_wal else ()
-    return (*archive, *tail, f"{work.staging}/backup")
+    archive = (work.wal_archive,) if work.wal_archive else ()
+    return (*tail, *archive, f"{work.staging}/backup")
 
 
 def fetch_wal_text(work: Work) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,10 @@ from pgrescue.survey.archive import WalAtHand
 from pgrescue.wal.archive import ArchivedFile, WalArchive
 from pgrescue.wal.index import SegmentRef
 from pgrescue.wal.page import LONG_HEADER_SIZE, SegmentHeader, parse_segment_header
+from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.recovery_path import PathStep, RecoveryPath
 from pgrescue.wal.segment import NAME, SegmentId
+from pgrescue.wal.summarize import summarize
 
 _PORTION = 1 << 20
 
@@ -52,13 +55,14 @@ NO_TAIL = Tail((), ())
 def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: str | None) -> Tail:
     """Segments that hold what their name says and of which the archive has no whole copy.
 
-    A recycled segment carries a future name over old content: its header's address tells.
+    A recycled segment carries a future name over old content: its header's address tells. A copy
+    of the full size may be an early one, made by somebody while the server went on writing.
     """
     try:
         listed = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
     except OSError:
         return Tail((), ())
-    names: list[str] = []
+    sizes: dict[str, int] = {}
     unreadable: list[UnreadableSegment] = []
     for name in listed:
         try:
@@ -70,9 +74,30 @@ def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: st
                 reason = error.strerror or str(error)
                 unreadable.append(UnreadableSegment(str(pg_wal / name), reason))
             continue
-        if size is not None and not is_archived(archive, name, size):
-            names.append(name)
+        if size is not None:
+            sizes[name] = size
+    doubtful = _doubtful(pg_wal, sizes)
+    names = (
+        name
+        for name, size in sizes.items()
+        if not is_archived(archive, name, size)
+        or (name in doubtful and is_behind(archive, name, pg_wal / name))
+    )
     return Tail(tuple(names), tuple(unreadable))
+
+
+def _doubtful(pg_wal: Path, names: Collection[str]) -> set[str]:
+    """Of which the archive's copies are compared: those that the server has not archived itself.
+
+    Where it never archives, the newest: of the others nothing was written any more.
+    """
+    try:
+        told = {name.partition(".")[0] for name in os.listdir(pg_wal / "archive_status")}
+    except OSError:
+        told = set()
+    if told.isdisjoint(names):
+        return {max(names, key=lambda name: (name[8:], name[:8]))} if names else set()
+    return set(names) - set(archived_by_status(pg_wal))
 
 
 def unarchived_segments(
@@ -139,6 +164,36 @@ def is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
     except OSError:
         return False
     return _plain_size(file, stamp) == size
+
+
+def is_behind(archive: WalArchive | None, name: str, path: Path) -> bool:
+    """Whether the archive's copy of a segment ends before the one at `path` does."""
+    file = archive.segments.get(name) if archive is not None else None
+    if file is None:
+        return True
+    try:
+        stamps = (file.path.stat().st_mtime_ns, path.stat().st_mtime_ns)
+        return _ends_earlier(file, path, stamps)
+    except DECOMPRESSION_ERRORS:
+        return False  # of what cannot be read nothing can be told
+
+
+@lru_cache(maxsize=4096)
+def _ends_earlier(file: ArchivedFile, path: Path, _stamps: tuple[int, int]) -> bool:
+    with open_decompressed(file.path) as ours, open_regular(path) as other:
+        header = parse_segment_header(other.read(LONG_HEADER_SIZE))
+        other.seek(0)
+        while (part := ours.read(_PORTION)) == other.read(_PORTION):
+            if not part:
+                return False
+    if header is None:
+        return False
+    segment, size = SegmentId.parse(file.name, header.segment_size), header.segment_size
+    archived, there = (
+        summarize(SegmentFile(str(one)), segment.start(size), segment.timeline, check_crc=True)
+        for one in (file.path, path)
+    )
+    return archived.end < there.end
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,31 @@ def test_a_damaged_copy_in_the_archive_does_not_count(
     copy.write_bytes(copy.read_bytes()[:-20])
     plan = document(workspace.run("plan", "--to", "latest", "--json", check=True))
     assert plan["wal_tail"]["segments"][0] == name
+    assert finished(source.restore("--to", "latest"))["state"] == "succeeded"
+    assert source.place.rows() == source.log.expected("latest")
+
+
+@pytest.mark.parametrize(
+    "compressed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "gzip"]
+)
+def test_an_early_copy_in_the_archive_does_not_count(
+    workspace: Workspace, server_binaries: ServerBinaries, compressed: bool
+) -> None:
+    """Somebody has copied pg_wal there in need, and the server has written on: whole, but older."""
+    source = Source.make(workspace, server_binaries)
+    source.backup("nightly", "-Ft", "-Xs")
+    source.sandbox.switch_wal()
+    source.log.mark("before it was copied")
+    (name,) = source.place.sql("select pg_walfile_name(pg_current_wal_lsn())")
+    newest = source.sandbox.data / "pg_wal" / name
+    shutil.copy(newest, source.sandbox.wal)
+    if compressed:
+        subprocess.run(("gzip", str(source.sandbox.wal / newest.name)), check=True)
+    source.log.mark("after it was copied")
+    source.sandbox.crash()
+    plan = document(workspace.run("plan", "--to", "latest", "--json", check=True))
+    assert plan["wal_tail"]["segments"] == [newest.name]
+    assert plan["wal_tail"]["commits"] >= 1
     assert finished(source.restore("--to", "latest"))["state"] == "succeeded"
     assert source.place.rows() == source.log.expected("latest")
 

@@ -14,7 +14,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.ownership import create_anew
 from pgrescue.run.run_directory import sync_directory
-from pgrescue.survey.wal_tail import is_archived, look_at_tail
+from pgrescue.survey.wal_tail import is_archived, is_behind, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import HISTORY_NAME, SegmentId
@@ -68,7 +68,9 @@ def rescue_wal(execution: RestoreExecution) -> str:
         # Of an earlier try. What the old server, started since, has archived, maybe with more in
         # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
         copy = Path(tail, name)
-        if name.endswith(_UNFINISHED) or is_archived(archive, name, copy.stat().st_size):
+        if name.endswith(_UNFINISHED) or (
+            is_archived(archive, name, copy.stat().st_size) and not is_behind(archive, name, copy)
+        ):
             copy.unlink()
     sync_directory(Path(tail))
     segments = tuple(takewhile(lambda name: name in names, found.names))

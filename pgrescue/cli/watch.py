@@ -78,6 +78,11 @@ def closing(state: RunState) -> str:
     if state.replaced_by:
         other = state.replaced_by
         return "\n".join([*lines, f"  {replaced(other)}", f"  Next: pgrescue status {other}"])
+    return "\n".join([*lines, *_what_next(state)])
+
+
+def _what_next(state: RunState) -> list[str]:
+    run, lines = state.run, []
     if state.state == "succeeded" and state.replaces and state.done("tidy"):
         # The way from older backups leads over WAL that the archive may lack, and that is rescued.
         lines.append("  Next: pgrescue backup   soon: a base backup of the new timeline")
@@ -100,7 +105,7 @@ def closing(state: RunState) -> str:
                 lines.append(f"  Next: pgrescue discard {run}  deletes it, once you are sure")
         case _:
             pass
-    return "\n".join(lines)
+    return lines
 
 
 def _after_removal(state: RunState) -> list[str]:

@@ -207,12 +207,12 @@ def fetch_wal_script(
     wal: ExpectedWal,
     proven: str | None = None,
     *,
-    not_empty: bool = False,
+    not_empty: str | None = None,
 ) -> str:
     """The script's text: the configured command first, then each directory in turn.
 
-    `proven`: a file that the configured command is known to have; `not_empty`: whether the first
-    directory, the archive, is known to hold WAL.
+    `proven`: a file that the configured command is known to have; `not_empty`: a
+    directory, the archive, that is known to hold WAL.
     """
     unpackers = "".join(
         f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
@@ -230,8 +230,8 @@ def fetch_wal_script(
                 checksum="[0-9a-f]" * DIGEST_LENGTH,
             )
         )
-    if directories and not_empty:
-        parts.append(_NOT_EMPTY.format(archive=shlex.quote(directories[0]), wal=_EIGHT_DIGITS))
+    if not_empty is not None:
+        parts.append(_NOT_EMPTY.format(archive=shlex.quote(not_empty), wal=_EIGHT_DIGITS))
     if restore_command and proven:
         parts.append(_PROVEN.format(proven=shlex.quote(proven)))
     return "".join([*parts, _TAIL])

@@ -70,13 +70,13 @@ def fetch_wal_text(work: Work) -> str:
     # A standby asks on and on, for longer than an archive keeps any file.
     is_for_once = work.signal_file == "recovery.signal"
     # Beside a command the directory may be a place that is emptied into the real archive.
-    not_empty = is_for_once and work.archive_has_wal and not work.restore_command
+    must_have_wal = is_for_once and work.archive_has_wal and not work.restore_command
     return fetch_wal_script(
         wal_directories(work),
         work.restore_command,
         expected_wal(work),
         work.proven_wal if is_for_once else None,
-        not_empty=not_empty,
+        not_empty=work.wal_archive if must_have_wal else None,
     )
 
 

@@ -46,7 +46,7 @@ class Place:
         self.script = root / "fetch wal's"
         self.command: str | None = None
         self.proven: str | None = None
-        self.not_empty = False
+        self.not_empty: str | None = None
         self.said = ""
         self.wal = WAL
         self.user: int | None = None
@@ -306,7 +306,7 @@ def test_not_there_is_believed_only_of_an_archive_with_anything_in_it(
     place: Place, left: str
 ) -> None:
     """A file system that is not mounted any more leaves an empty directory."""
-    place.not_empty = True
+    place.not_empty = str(place.first)
     (place.first / "lost+found").mkdir()
     assert place.fetch("000000010000000000000004") == FAILED
     assert "is it mounted?" in place.said

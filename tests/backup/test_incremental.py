@@ -44,6 +44,7 @@ def change(source: Source, number: int) -> None:
     source.log.mark(f"change {number}")
 
 
+@pytest.mark.slow
 def test_newest_and_a_named_parent(source: Source) -> None:
     """Each builds upon what it was told to; the last one restores to the last row."""
     workspace = source.workspace

@@ -147,6 +147,7 @@ def test_truncated_archive_is_refused_before_anything_is_touched(any_victim: Sou
     assert [item["usable"] for item in listed] == [False]
 
 
+@pytest.mark.slow
 def test_another_backup_is_chosen_when_the_newest_is_unusable(any_victim: Source) -> None:
     with_backup(any_victim, "plain")
     newest = any_victim.backups["plain"].path

@@ -178,6 +178,7 @@ def test_undo_brings_a_running_cluster_back_running(victim: Source) -> None:
     victim.log.mark("and goes on")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("segment_size_mb", "checksums"),
     [

@@ -59,6 +59,7 @@ def with_mapped_tablespace(source: Source, form: str, where: Path) -> Chain:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
     [
@@ -97,6 +98,7 @@ def test_chain_in_place_with_tablespace(source: Source, form: str) -> None:
     assert source.place.sql("select n from elsewhere") == ["1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "tar-gzip"])
 def test_chain_by_hand_with_tablespace(source: Source, form: str) -> None:
     where = source.sandbox.create_tablespace("fast")

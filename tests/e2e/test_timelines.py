@@ -55,6 +55,7 @@ def test_target_on_the_second_timeline(victim: Source) -> None:
     assert victim.place.rows() == [1, 2, 3, 4, 6]
 
 
+@pytest.mark.slow
 def test_backup_taken_on_the_second_timeline(victim: Source) -> None:
     second = fork_after(victim, 4)
     second.mark("in the backup")
@@ -96,6 +97,7 @@ def finished_run(source: Source) -> str:
     return last
 
 
+@pytest.mark.slow
 def test_crash_right_after_a_standby_was_promoted(victim: Source) -> None:
     """pg_control's last checkpoint is still on timeline 1 then, the last commits are on 2."""
     victim.sandbox.sql(

@@ -99,6 +99,7 @@ def test_set_aside_then_put_back_is_as_it_was(source: Source) -> None:
     assert restored_rows(source, "first", "--to", "immediate") == list(source.backups["first"].rows)
 
 
+@pytest.mark.slow
 def test_discarded_is_gone_and_the_rest_restores(source: Source) -> None:
     foreign = source.sandbox.wal / "notes.txt"
     foreign.write_text("not WAL")
@@ -142,6 +143,7 @@ def test_history_files_stay(source: Source) -> None:
     assert restored_rows(source, "fourth") == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_it_needs_the_clusters_name(source: Source) -> None:
     before = everything(source)
     for given in ((), ("--confirm", "elsewhere/main")):
@@ -178,6 +180,7 @@ def test_named_backups_go_whatever_the_policy(source: Source) -> None:
     assert restored_rows(source, "first") == source.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_the_last_usable_full_backup_is_never_taken(source: Source) -> None:
     before = everything(source)
     names = [source.id_of(name) for name in ("first", "second", "third")]
@@ -185,6 +188,7 @@ def test_the_last_usable_full_backup_is_never_taken(source: Source) -> None:
     assert everything(source) == before
 
 
+@pytest.mark.slow
 def test_a_parent_goes_only_with_its_children(source: Source) -> None:
     manifest = f"{source.backups['second'].path}/backup_manifest"
     source.backup("child", "-Ft", "-z", f"--incremental={manifest}")

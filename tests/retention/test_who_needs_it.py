@@ -46,6 +46,7 @@ def own_directory(source: Source, name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_verify_found_damaged_is_not_counted_on(source: Source) -> None:
     third = source.sandbox.backups / "third" / "base.tar.gz"
     before, times = third.read_bytes(), third.stat()
@@ -65,6 +66,7 @@ def test_what_verify_found_damaged_is_not_counted_on(source: Source) -> None:
     assert listed(source)["third"]["usable"], "the later verdict counts"
 
 
+@pytest.mark.slow
 def test_wal_of_backups_elsewhere_stays(source: Source) -> None:
     """Another cluster of the configuration shares the archive."""
     needed = segment_of(source, "first")
@@ -96,6 +98,7 @@ def test_wal_of_a_backup_in_a_place_of_its_own_stays(source: Source) -> None:
     assert needed < advice(source, "--keep-count", "1")["wal"]["cuts"][0]["below"]
 
 
+@pytest.mark.slow
 def test_while_a_backup_is_taken_no_wal_goes(source: Source) -> None:
     options = ("--max-rate", "1M", "--wal-method", "none", "--checkpoint", "fast", "--yes")
     said = source.workspace.run("backup", *options, "--json", "--detach", check=True)
@@ -127,6 +130,7 @@ def test_every_copy_of_a_segment_goes_and_comes_back(source: Source) -> None:
     assert differences(before, everything(source)) == []
 
 
+@pytest.mark.slow
 def test_a_backup_with_anothers_tablespace_inside_stays(source: Source) -> None:
     where = source.sandbox.create_tablespace("fast")
     inner = source.sandbox.backups / "first" / "space"
@@ -135,6 +139,7 @@ def test_a_backup_with_anothers_tablespace_inside_stays(source: Source) -> None:
     assert f"a tablespace of {source.id_of('plain')}" in said["title"]
 
 
+@pytest.mark.slow
 def test_a_servers_tablespace_is_found_wherever_it_lies(source: Source) -> None:
     where = source.sandbox.create_tablespace("fast")
     assert server_within((str(where.parent),)) == str(source.sandbox.data)

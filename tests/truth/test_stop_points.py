@@ -158,6 +158,7 @@ def play(oracle: Oracle, seed: int, count: int) -> Counter[str]:
     return cases
 
 
+@pytest.mark.slow
 def test_targets_end_where_the_plan_says(
     shared_workspace: Workspace, any_binaries: ServerBinaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

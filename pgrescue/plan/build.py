@@ -154,6 +154,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         last_wal=facts.reach.last,
         proven_wal=facts.trial.proven if facts.trial else None,
         archive_has_wal=facts.archive.segment_count > 0,
+        ends_with_the_plan=_ends_with_the_plan(facts, request),
     )
 
 
@@ -201,6 +202,12 @@ def _wal_link(facts: Facts) -> str | None:
 
 def _has_something_to_rescue(facts: Facts) -> bool:
     return facts.wal_tail is not None or facts.history_to_rescue
+
+
+def _ends_with_the_plan(facts: Facts, request: RestoreRequest) -> bool:
+    """A clone beside its original must not replay what nobody has looked at."""
+    is_clone = request.into is not None and not request.standby
+    return is_clone and facts.archive.restore_command is None
 
 
 def _old_wal(facts: Facts) -> str | None:

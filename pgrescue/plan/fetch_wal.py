@@ -104,6 +104,20 @@ fault_of() {{ # fault_of FILE: why it is not the WAL file $name, or nothing
 }}
 """
 
+_LAST = """
+# A clone is made of the WAL that was there when it was planned. What came since was not read
+# beforehand, and could create a tablespace: that is, write into the original's directories.
+case $name in
+*.*) ;;
+*)
+    if expr "x${{name#????????}}" \\> "x{last}" >/dev/null; then
+        echo "fetch-wal: $name is newer than the plan, and recovery ends before it" >&2
+        exit 1
+    fi
+    ;;
+esac
+"""
+
 _DIRECTORY = """
 # Barman and pgBackRest make a directory of the first 16 digits, pgBackRest adds a checksum.
 log=$(printf %.16s "$name")
@@ -208,16 +222,20 @@ def fetch_wal_script(
     proven: str | None = None,
     *,
     not_empty: str | None = None,
+    last: str | None = None,
 ) -> str:
     """The script's text: the configured command first, then each directory in turn.
 
     `proven`: a file that the configured command is known to have; `not_empty`: a
-    directory, the archive, that is known to hold WAL.
+    directory, the archive, that is known to hold WAL; `last`: the segment behind which
+    there is nothing to fetch, on any timeline.
     """
     unpackers = "".join(
         f'    *{ending}) {command} <"$1" ;;\n' for ending, command in SHELL_DECOMPRESSORS.items()
     )
     parts = [_HEAD.format(segment_size=wal.segment_size, fault=fault_function(wal))]
+    if last is not None:
+        parts.append(_LAST.format(last=last[8:]))
     if restore_command:
         parts.append(_COMMAND.format(command=shlex.quote(restore_command)))
     if directories:

@@ -204,6 +204,8 @@ class Work:
     """A segment that the configured `restore_command` has fetched when it was tried."""
     archive_has_wal: bool = False
     """Whether there was WAL in the archive's directory."""
+    ends_with_the_plan: bool = False
+    """Whether recovery gets nothing behind `last_wal`: a clone's, of which all has been read."""
 
     @property
     def replaces(self) -> bool:

@@ -77,6 +77,7 @@ def fetch_wal_text(work: Work) -> str:
         expected_wal(work),
         work.proven_wal if is_for_once else None,
         not_empty=work.wal_archive if must_have_wal else None,
+        last=work.last_wal if work.ends_with_the_plan else None,
     )
 
 

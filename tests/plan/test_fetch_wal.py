@@ -22,6 +22,7 @@ from pgrescue.plan.fetch_wal import fetch_wal_script, restore_command_for
 from tests.support.made_segments import SIZE, WAL, segment
 
 NAME = "000000010000000000000003"
+NEXT = "00000001000000000000000A"
 CONTENT = segment(NAME)
 NOT_THERE, FAILED = 1, 255
 _NOBODY = 65534
@@ -47,6 +48,7 @@ class Place:
         self.command: str | None = None
         self.proven: str | None = None
         self.not_empty: str | None = None
+        self.last: str | None = None
         self.said = ""
         self.wal = WAL
         self.user: int | None = None
@@ -55,7 +57,14 @@ class Place:
     def write(self) -> None:
         sources = [str(self.first), str(self.second)]
         self.script.write_text(
-            fetch_wal_script(sources, self.command, self.wal, self.proven, not_empty=self.not_empty)
+            fetch_wal_script(
+                sources,
+                self.command,
+                self.wal,
+                self.proven,
+                not_empty=self.not_empty,
+                last=self.last,
+            )
         )
 
     def fetch(self, name: str = NAME) -> int:
@@ -87,6 +96,20 @@ def test_a_missing_file_is_told_from_a_failure(place: Place) -> None:
     assert place.fetch() == NOT_THERE
     place.second.rmdir()
     assert place.fetch() == FAILED
+
+
+@pytest.mark.parametrize("timeline", ["00000001", "00000002"])
+def test_behind_the_last_segment_of_a_clones_plan_there_is_nothing(
+    place: Place, timeline: str
+) -> None:
+    place.last = NAME
+    (place.first / f"{timeline}{NEXT[8:]}").write_bytes(CONTENT)
+    assert place.fetch(f"{timeline}{NEXT[8:]}") == NOT_THERE
+    assert "newer than the plan" in place.said
+    (place.first / NAME).write_bytes(CONTENT)
+    assert place.fetch() == 0
+    (place.first / "00000003.history").write_bytes(b"1\t0/3000000\tbefore\n")
+    assert place.fetch("00000003.history") == 0
 
 
 def test_a_compressed_segment_is_unpacked(place: Place) -> None:

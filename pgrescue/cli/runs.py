@@ -175,11 +175,14 @@ def run_discard(arguments: argparse.Namespace) -> int:
     """Delete what a run set aside."""
     from pgrescue.run.acts import discard_run, discardable
     from pgrescue.run.deletable import counted
+    from pgrescue.run.rescued_wal import only_copy
 
     directory = _find(arguments)
     now = datetime.now(UTC)
     for item in discardable(directory):
         narrate(f"{item.path}: {counted(item).described(now)}")
+    if kept := only_copy(directory.plan(), directory.state()):
+        narrate(f"It stays: {kept}")
     question = f"Delete for good what the run {directory.id} set aside?"
     # It cannot be taken back: at a terminal a habitual "yes" is not enough.
     confirm(question, given=arguments.yes, option="--yes", expected=directory.id)

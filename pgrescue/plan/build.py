@@ -130,7 +130,9 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         moves=moves_of(facts.cluster, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
         wal_link_text=facts.cluster.wal_link_text if in_place else None,
-        old_wal=_old_wal(facts) if in_place or _has_something_to_rescue(facts) else None,
+        old_wal=_old_wal(facts) if in_place or _lies_dead_with_wal(facts) else None,
+        rescued=facts.rescued if _has_something_to_rescue(facts) else (),
+        doubted_wal=facts.doubted_wal,
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,
         restore_command=facts.archive.restore_command,
@@ -198,6 +200,10 @@ def _configured(facts: Facts, in_place: bool) -> dict[str, str]:
 def _wal_link(facts: Facts) -> str | None:
     wal = facts.cluster.wal_directory
     return wal.real_path if wal is not None else None
+
+
+def _lies_dead_with_wal(facts: Facts) -> bool:
+    return facts.cluster.postmaster is None and _has_something_to_rescue(facts)
 
 
 def _has_something_to_rescue(facts: Facts) -> bool:

@@ -21,6 +21,7 @@ from pgrescue.plan.work import (
     fetch_wal_text,
     service_of,
     tablespace_mapping,
+    tail_directory,
 )
 from pgrescue.postgres.conf_file import BLOCK_BEGIN, BLOCK_END, format_block
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
@@ -42,15 +43,23 @@ def stop(work: Work) -> tuple[str, ...]:
 
 
 def rescue_wal(work: Work) -> tuple[str, ...]:
-    """Copy WAL segments that only the old pg_wal has."""
-    tail = f"{work.staging}/tail"
+    """Copy WAL segments that the archive lacks."""
+    tail = tail_directory(work)
     have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
+    copied = (
+        command
+        for source in reversed(work.wal_sources)  # what the cluster's own pg_wal has comes last
+        for command in (
+            f"cd {quote(source)}",
+            'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
+            f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
+            *(f"[ ! -e {name} ] || cp -p {name} {quote(tail)}/" for name in work.doubted_wal),
+        )
+    )
     return (
         *_directories(work, (work.staging, tail)),
         fault_function(expected_wal(work)).rstrip(),
-        f"cd {quote(work.old_wal or '')}",
-        'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
-        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
+        *copied,
         "cd /",
         f"chown -R {_owner(work)} {quote(tail)}",
     )

@@ -263,6 +263,10 @@ class Facts:
     """Whether only the old `pg_wal` has the history file of the timeline to follow."""
     wal_tail: WalTail | None = None
     """None where the old cluster has no WAL that is not archived."""
+    rescued: tuple[str, ...] = ()
+    """Directories in which earlier runs keep WAL that they have rescued from this cluster."""
+    doubted_wal: tuple[str, ...] = ()
+    """Segments of the tail of which the archive's copies are damaged."""
     unreadable_wal: dict[str, str] = field(default_factory=dict)
     """Segments of the old `pg_wal` that cannot be read, each with the reason."""
     trial: Trial | None = None

@@ -204,8 +204,17 @@ class Work:
     """A segment that the configured `restore_command` has fetched when it was tried."""
     archive_has_wal: bool = False
     """Whether there was WAL in the archive's directory."""
+    rescued: tuple[str, ...] = ()
+    """Directories in which earlier runs keep WAL that they have rescued from this cluster."""
+    doubted_wal: tuple[str, ...] = ()
+    """Segments that are rescued although the archive has a copy, as that is damaged."""
     ends_with_the_plan: bool = False
     """Whether recovery gets nothing behind `last_wal`: a clone's, of which all has been read."""
+
+    @property
+    def wal_sources(self) -> tuple[str, ...]:
+        """Where there may be WAL that the archive lacks."""
+        return (*((self.old_wal,) if self.old_wal else ()), *self.rescued)
 
     @property
     def replaces(self) -> bool:

@@ -20,7 +20,7 @@ def restore_steps(work: Work, target: Target, *, standby: bool) -> tuple[Step, .
     ids: list[StepId] = []
     if work.stop_service:
         ids.append("stop")
-    if work.old_wal:
+    if work.wal_sources:
         ids.append("rescue_wal")
     if work.moves:
         ids.append("set_aside")
@@ -73,7 +73,7 @@ def _stop(work: Work) -> Step:
 def _rescue_wal(work: Work) -> Step:
     return _step(
         "rescue_wal",
-        "Rescue WAL that only the old data directory has",
+        "Rescue WAL that the archive lacks",
         "The last segments may never have reached the archive. Without them the newest commits "
         "are lost.",
         commands.rescue_wal(work),

@@ -55,12 +55,17 @@ def log_of(work: Work) -> str:
     return f"{work.staging}/server.log" if inside else f"{work.data_directory}.log"
 
 
+def tail_directory(work: Work) -> str:
+    """Where WAL that the archive lacks is copied to before anything moves."""
+    return f"{work.staging}/tail"
+
+
 def wal_directories(work: Work) -> tuple[str, ...]:
     """Where recovery looks for WAL, in this order.
 
     What was rescued comes first: the archive has none of it, or a copy that ends earlier.
     """
-    tail = (f"{work.staging}/tail",) if work.old_wal else ()
+    tail = (tail_directory(work),) if work.wal_sources else ()
     archive = (work.wal_archive,) if work.wal_archive else ()
     return (*tail, *archive, f"{work.staging}/backup")
 

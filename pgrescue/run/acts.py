@@ -17,6 +17,7 @@ from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.launch import launch, request_abort
 from pgrescue.run.owner import ask_to_abort, check_owner
 from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
+from pgrescue.run.rescued_wal import only_copy
 from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
 
@@ -147,6 +148,13 @@ def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
             next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
         )
     listed = discardable(run)
+    if not listed and (kept := only_copy(run.plan(), state)):
+        raise Refused(
+            f"What is left of the run {run.id} may be the only copy of some WAL.",
+            f"{kept} Restores from the backups that there are need it.",
+            unchanged=_NOTHING_DELETED,
+            next_steps=(*kept.way_out, f"then: pgrescue discard {run.id}"),
+        )
     if not listed:
         raise UsageError(
             f"The run {run.id} has nothing set aside.",

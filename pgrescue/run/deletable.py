@@ -13,6 +13,7 @@ from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
+from pgrescue.run.rescued_wal import only_copy
 from pgrescue.run.state import RunState
 from pgrescue.survey.filesystem import mounts_inside
 
@@ -49,11 +50,16 @@ class Obstacle:
 
 
 def discardable_paths(plan: SealedPlan, state: RunState) -> tuple[str, ...]:
-    """What `discard` deletes: all that was set aside, and what nothing will be fetched from."""
+    """What `discard` deletes: all that was set aside, and what nothing will be fetched from.
+
+    Not the staging directory while what was rescued to it is the only copy.
+    """
     paths = [*(item.aside for item in state.asides), *state.retired]
     # Until its settings are taken out again, the restored server fetches WAL from the staging.
     needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
-    if isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made:
+    if not (isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made):
+        return tuple(paths)
+    if only_copy(plan, state) is None:
         paths.append(plan.work.staging)
     return tuple(paths)
 

@@ -25,6 +25,7 @@ from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.old_data_whereabouts import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
+from pgrescue.run.rescued_wal import only_copy
 from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.shortfall import ended_early
 from pgrescue.run.source_slot import drop_slot, see_source
@@ -195,6 +196,8 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         paths = discardable_paths(execution.plan, before)
         check_deletable(execution, paths)
+        if kept := only_copy(execution.plan, before):
+            execution.note(f"It stays: {kept}")
         discard(execution, paths)
         return "undone" if before.done("undo_move") else "succeeded"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,12 +86,12 @@ def _system_identifier(archive: WalArchive) -> str | None:
     return None
 
 
-def with_own_histories(facts: ArchiveFacts, pg_wal: Path) -> ArchiveFacts:
-    """With the timelines that only the old cluster's `pg_wal` knows; they are rescued with it."""
-    try:
-        own = scan_archive(pg_wal).histories
-    except OSError:
-        return facts
+def with_own_histories(facts: ArchiveFacts, places: Sequence[Path]) -> ArchiveFacts:
+    """With the timelines that only the old cluster's `pg_wal`, or what was rescued of it, knows."""
+    own: dict[int, TimelineHistory] = {}
+    for place in places:
+        with suppress(OSError):  # it is gone, or was never there
+            own = {**scan_archive(place).histories, **own}
     return replace(facts, histories={**own, **facts.histories})
 
 
@@ -103,9 +104,10 @@ class WalAtHand:
     """What its chain begins with: itself, unless it is incremental."""
     archive: WalArchive | None
     histories: Mapping[int, TimelineHistory]
-    tail: tuple[str, ...]
-    """Segments that only the old cluster's `pg_wal` has."""
+    tail: Mapping[str, Path]
+    """Segments that the archive lacks, and where they are."""
     pg_wal: Path
+    """Of the old cluster."""
 
     @property
     def segment_size(self) -> int:
@@ -117,7 +119,7 @@ class WalAtHand:
         """The files from the backup's start along a timeline."""
         size = self.segment_size
         archived = self.archive.segments if self.archive else {}
-        tail = {name: ArchivedFile(name, f"{self.pg_wal}/{name}", size) for name in self.tail}
+        tail = {name: ArchivedFile(name, str(path), size) for name, path in self.tail.items()}
         combined = WalArchive(
             path=self.pg_wal,
             segments={
@@ -146,7 +148,7 @@ class WalAtHand:
             timeline=timeline,
             end=Lsn((path.steps[-1].number + 1) * size) if path.steps else None,
             missing=path.missing.name(size),
-            from_tail=self.tail,
+            from_tail=tuple(self.tail),
             resumes_at=resumes.name(size) if resumes else None,
             fork_missing=path.fork_missing,
             only_partial=bool(self.archive and path.missing.name(size) in self.archive.partials),

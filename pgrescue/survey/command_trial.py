@@ -24,7 +24,7 @@ from pgrescue.errors import Refused
 from pgrescue.plan.command_trial import Answer, Attempt, Trial
 from pgrescue.plan.fetch_wal import ExpectedWal
 from pgrescue.postgres.account import Account
-from pgrescue.survey.wal_tail import archived_by_status, unarchived_segments
+from pgrescue.survey.wal_tail import archived_by_status, look_at_tail
 from pgrescue.wal.page import LONG_HEADER_SIZE, parse_segment_header
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId
 
@@ -74,7 +74,7 @@ def files_to_ask_for(backup: Backup, segment_size: int, pg_wal: Path | None) -> 
     names = [segment.name(segment_size) for segment in found]
     if pg_wal is not None:
         done = archived_by_status(pg_wal)
-        waiting = set(unarchived_segments(pg_wal, None, backup.system_identifier)) - set(done)
+        waiting = set(look_at_tail([pg_wal], None, backup.system_identifier).names) - set(done)
         names = [name for name in names if name not in waiting]
         names += [name for name in done[-1:] if name[8:] > max([n[8:] for n in names] or [""])]
     return tuple(dict.fromkeys(names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -33,7 +33,7 @@ from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.survey.wal_tail import unarchived_segments
+from pgrescue.survey.wal_tail import look_at_tail
 from pgrescue.wal.archive import (
     ArchivedFile,
     ArchiveProblem,
@@ -78,8 +78,10 @@ class Past:
         backups: Sequence[Backup],
         index: WalIndex,
         names_cache: Path | None,
+        rescued: Sequence[Path] = (),
     ) -> None:
         self.archive = archive
+        self._rescued = rescued
         self._cluster, self._backups, self._index = cluster, backups, index
         self._names_cache = names_cache
         identity = identify_archive(self.archive)
@@ -126,14 +128,13 @@ class Past:
 
     def _beyond(self, pg_wal: Path) -> BeyondArchive | None:
         """What lies in the old cluster's `pg_wal` and nowhere else."""
-        names = unarchived_segments(pg_wal, self.archive, self._identifier)
-        files = [ArchivedFile(name, f"{pg_wal}/{name}", self.segment_size) for name in names]
-        refs = [ref_of(file, self.segment_size) for file in files]
+        found = look_at_tail([pg_wal], self.archive, self._identifier).files
+        refs = self._refs(found)
         if not refs:
             return None
         last = last_commit(self._index, refs)
         return BeyondArchive(
-            segments=names,
+            segments=tuple(found),
             to_lsn=self._index.summary(refs[-1]).end,
             last_commit=transaction_of(last),
         )
@@ -226,16 +227,17 @@ class Past:
         return IncidentSearch(tuple(placed), tuple(unread))
 
     def _tail(self, timeline: int) -> list[SegmentRef]:
-        """What only the cluster's own `pg_wal` has of a timeline."""
+        """What only the cluster's own `pg_wal` has of a timeline, or was rescued from it."""
         pg_wal = self._own_wal()
-        if pg_wal is None:
-            return []
-        names = unarchived_segments(pg_wal, self.archive, self._identifier)
-        own = [name for name in names if int(name[:8], 16) == timeline]
-        files = [ArchivedFile(name, f"{pg_wal}/{name}", self.segment_size) for name in own]
+        places = [*([] if pg_wal is None else [pg_wal]), *self._rescued]
+        found = look_at_tail(places, self.archive, self._identifier).files
+        refs = self._refs({n: path for n, path in found.items() if int(n[:8], 16) == timeline})
         last = max((ref.start for ref in self.lines.of(timeline)), default=Lsn(0))
-        refs = [ref_of(file, self.segment_size) for file in files]
         return [ref for ref in refs if ref.start > last]
+
+    def _refs(self, files: Mapping[str, Path]) -> list[SegmentRef]:
+        size = self.segment_size
+        return [ref_of(ArchivedFile(name, str(path), size), size) for name, path in files.items()]
 
     def _placed(self, incident: Incident, found_on: int) -> Incident:
         """With the timeline it was committed on, and options that lead along a line with it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pgrescue.catalog.basebackup import read_backup
@@ -60,8 +61,9 @@ from pgrescue.survey.surroundings import (
     known_directories,
     surroundings,
 )
-from pgrescue.survey.wal_tail import NO_TAIL, TailOnTheWay, look_at_tail, tail_on_the_way
+from pgrescue.survey.wal_tail import Tail, TailOnTheWay, look_at_tail, tail_on_the_way
 from pgrescue.wal.index import Progress, WalIndex
+from pgrescue.wal.recovery_path import RecoveryPath
 
 
 def survey(
@@ -70,10 +72,13 @@ def survey(
     request: RestoreRequest,
     backups: Sequence[Backup],
     unfinished: Sequence[UnfinishedRun],
+    rescued: Sequence[Path],
     index: WalIndex,
     progress: Progress | None = None,
 ) -> Facts:
     """The facts for a restore; `progress` is told of the WAL segments that are read.
+
+    `rescued`: where earlier runs keep WAL that they have rescued from this cluster.
 
     Raises `Refused` or `UsageError` if no backup can be chosen or we may not act for the owner.
     """
@@ -84,22 +89,20 @@ def survey(
     pg_wal = Path(found.directory.real_path, "pg_wal")
     # That of a server that runs is not at rest; what it has not archived yet is not lost either.
     rescues = request.into is None or _lies_dead(found, archive_facts)
+    sources = (*((pg_wal,) if rescues else ()), *rescued)
     archived_histories = archive_facts.histories
-    if rescues:
-        archive_facts = with_own_histories(archive_facts, pg_wal)
+    archive_facts = with_own_histories(archive_facts, sources)
     histories = archive_facts.histories
     control = found.control if request.into is None else None
     way: _Way | None = None
     is_known = archive is not None and archive_facts.restore_command is None
+    search = _Search(request, sources, index, progress, archive_facts.restore_command)
     for candidate in _candidates(backups, request, control, histories, wal_is_known=is_known):
         backup = _whole(candidate)
         timeline = choose_timeline(request.target, backup, control, histories)
-        tail = NO_TAIL
-        if rescues:
-            tail = look_at_tail(pg_wal, archive, backup.system_identifier)
         full = chain_of(backup, backups)[0]
-        at_hand = WalAtHand(backup, full, archive, histories, tail.names, pg_wal)
-        tried = _way(at_hand, request, timeline, index, progress, archive_facts.restore_command)
+        at_hand = WalAtHand(backup, full, archive, histories, {}, pg_wal)
+        tried = search.way(at_hand, timeline)
         way = way or tried
         if not tried.wants_earlier_backup:
             way = tried
@@ -137,10 +140,12 @@ def survey(
         ),
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
+        rescued=tuple(map(str, rescued)),
+        doubted_wal=way.doubted,
         history_to_rescue=(
             way.reach.timeline not in archived_histories and way.reach.timeline in histories
         ),
-        unreadable_wal={item.path: item.reason for item in tail.unreadable},
+        unreadable_wal={item.path: item.reason for item in way.found.unreadable},
         trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
         files_to_restore=count_files(Path(backup.path, MANIFEST)),
         bytes_now=_bytes_now(found) if with_status else {},
@@ -184,6 +189,10 @@ class _Way:
     reach: WalReach
     foretold: Foretold | None
     tail: TailOnTheWay
+    found: Tail
+    doubted: tuple[str, ...]
+    """Segments of it of which the archive's copies are damaged, although the server has archived
+    them."""
 
     @property
     def wants_earlier_backup(self) -> bool:
@@ -192,28 +201,53 @@ class _Way:
         return unreachable is not None and unreachable.try_earlier_backup
 
 
-def _way(
-    at_hand: WalAtHand,
-    request: RestoreRequest,
-    timeline: int,
-    index: WalIndex,
-    progress: Progress | None,
-    command: str | None,
-) -> _Way:
-    backup, path = at_hand.backup, at_hand.path(timeline)
-    foretold = None
-    if backup.start_lsn is not None and path.steps:
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """For the way to a target, with all that is the same from every backup."""
+
+    request: RestoreRequest
+    places: tuple[Path, ...]
+    """Where there may be WAL that the archive lacks."""
+    index: WalIndex
+    progress: Progress | None
+    command: str | None
+
+    def way(self, at_hand: WalAtHand, timeline: int) -> _Way:
+        """The way from one backup, around what is damaged in the archive and whole elsewhere."""
+        doubted: set[str] = set()
+        while True:
+            identifier = at_hand.backup.system_identifier
+            tail = look_at_tail(self.places, at_hand.archive, identifier, doubted)
+            with_tail = replace(at_hand, tail=tail.files)
+            path = with_tail.path(timeline)
+            foretold = self._foretold(with_tail, timeline, path)
+            ends_in = foretold.end_segment if foretold and foretold.end_reason else ""
+            if ends_in in doubted or not any((place / ends_in).is_file() for place in self.places):
+                return _Way(
+                    at_hand.backup,
+                    with_tail.reach(timeline, path),
+                    foretold,
+                    tail_on_the_way(with_tail, path),
+                    tail,
+                    tuple(sorted(doubted & set(tail.files))),
+                )
+            doubted.add(ends_in)
+
+    def _foretold(self, at_hand: WalAtHand, timeline: int, path: RecoveryPath) -> Foretold | None:
+        backup = at_hand.backup
+        if backup.start_lsn is None or not path.steps:
+            return None
         way = WayToGo(
             refs=segment_refs(path.steps, at_hand.segment_size),
             start=backup.start_lsn,
             stop=_consistent_from(backup),
             timeline=timeline,
             forks=at_hand.forks(timeline),
-            clone=request.into is not None,
-            more_elsewhere=command is not None,
+            clone=self.request.into is not None,
+            more_elsewhere=self.command is not None,
         )
-        foretold = foretell(index, way, request.target, lambda: _names(at_hand.full), progress)
-    return _Way(backup, at_hand.reach(timeline, path), foretold, tail_on_the_way(at_hand, path))
+        names = partial(_names, at_hand.full)
+        return foretell(self.index, way, self.request.target, names, self.progress)
 
 
 def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:

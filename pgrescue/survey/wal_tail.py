@@ -1,9 +1,9 @@
-"""The WAL that only a dead cluster's `pg_wal` has: its tail, which the archive never got."""
+"""The WAL that the archive never got: the tail, in a dead cluster's `pg_wal` or rescued from it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,25 +43,57 @@ class TailOnTheWay:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The segments that the archive lacks, by name, and those of which nobody can tell."""
+    """The segments that the archive lacks, where they are, and those of which nobody can tell."""
 
-    names: tuple[str, ...]
+    files: Mapping[str, Path]
     unreadable: tuple[UnreadableSegment, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The segments' names, sorted."""
+        return tuple(self.files)
 
-NO_TAIL = Tail((), ())
+
+NO_TAIL = Tail({}, ())
 
 
-def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: str | None) -> Tail:
+def look_at_tail(
+    places: Sequence[Path],
+    archive: WalArchive | None,
+    system_identifier: str | None,
+    doubted: Collection[str] = (),
+) -> Tail:
     """Segments that hold what their name says and of which the archive has no whole copy.
 
-    A recycled segment carries a future name over old content: its header's address tells. A copy
+    `places`: the cluster's `pg_wal`, and where it has been rescued to before; of several copies
+    the one that reaches furthest counts. `doubted`: segments that the server has archived, and of
+    which the archive's copies are compared all the same.
+    """
+    files: dict[str, Path] = {}
+    unreadable: dict[str, UnreadableSegment] = {}
+    for place in places:
+        found = _look_at(place, archive, system_identifier, doubted)
+        unreadable |= {Path(item.path).name: item for item in found.unreadable}
+        for name, path in found.files.items():
+            if name not in files or _is_shorter(files[name], path):
+                files[name] = path
+    left = (item for name, item in unreadable.items() if name not in files)
+    return Tail(dict(sorted(files.items())), tuple(left))
+
+
+def _look_at(
+    pg_wal: Path,
+    archive: WalArchive | None,
+    system_identifier: str | None,
+    doubted: Collection[str],
+) -> Tail:
+    """A recycled segment carries a future name over old content: its header's address tells. A copy
     of the full size may be an early one, made by somebody while the server went on writing.
     """
     try:
         listed = sorted(name for name in os.listdir(pg_wal) if NAME.fullmatch(name))
     except OSError:
-        return Tail((), ())
+        return NO_TAIL
     sizes: dict[str, int] = {}
     unreadable: list[UnreadableSegment] = []
     for name in listed:
@@ -76,35 +108,29 @@ def look_at_tail(pg_wal: Path, archive: WalArchive | None, system_identifier: st
             continue
         if size is not None:
             sizes[name] = size
-    doubtful = _doubtful(pg_wal, sizes)
-    names = (
-        name
+    doubtful = _doubtful(pg_wal, sizes) | {*doubted}
+    files = {
+        name: pg_wal / name
         for name, size in sizes.items()
         if not is_archived(archive, name, size)
         or (name in doubtful and is_behind(archive, name, pg_wal / name))
-    )
-    return Tail(tuple(names), tuple(unreadable))
+    }
+    return Tail(files, tuple(unreadable))
 
 
 def _doubtful(pg_wal: Path, names: Collection[str]) -> set[str]:
     """Of which the archive's copies are compared: those that the server has not archived itself.
 
-    Where it never archives, the newest: of the others nothing was written any more.
+    Where it never archives, the newest: of the others nothing was written any more. Where there
+    is no account at all, as of what was rescued, all of them.
     """
     try:
         told = {name.partition(".")[0] for name in os.listdir(pg_wal / "archive_status")}
     except OSError:
-        told = set()
+        return set(names)
     if told.isdisjoint(names):
         return {max(names, key=lambda name: (name[8:], name[:8]))} if names else set()
     return set(names) - set(archived_by_status(pg_wal))
-
-
-def unarchived_segments(
-    pg_wal: Path, archive: WalArchive | None, system_identifier: str | None
-) -> tuple[str, ...]:
-    """As `look_at_tail`, only the names."""
-    return look_at_tail(pg_wal, archive, system_identifier).names
 
 
 def tail_on_the_way(at_hand: WalAtHand, path: RecoveryPath) -> TailOnTheWay:
@@ -124,7 +150,7 @@ def tail_on_the_way(at_hand: WalAtHand, path: RecoveryPath) -> TailOnTheWay:
 
 
 def _line(at_hand: WalAtHand) -> list[PathStep]:
-    """What `pg_wal` has of its newest timeline, in order."""
+    """What the tail has of its newest timeline, in order."""
     size = at_hand.segment_size
     found = sorted(SegmentId.parse(name, size) for name in at_hand.tail)
     newest = max((segment.timeline for segment in found), default=0)
@@ -132,7 +158,7 @@ def _line(at_hand: WalAtHand) -> list[PathStep]:
     for segment in found:
         if segment.timeline == newest:
             name = segment.name(size)
-            file = ArchivedFile(name, f"{at_hand.pg_wal}/{name}", size)
+            file = ArchivedFile(name, str(at_hand.tail[name]), size)
             steps.append(PathStep(segment.number, segment.timeline, name, file))
     return steps
 
@@ -169,31 +195,33 @@ def is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
 def is_behind(archive: WalArchive | None, name: str, path: Path) -> bool:
     """Whether the archive's copy of a segment ends before the one at `path` does."""
     file = archive.segments.get(name) if archive is not None else None
-    if file is None:
-        return True
+    return file is None or _is_shorter(file.path, path)
+
+
+def _is_shorter(one: Path, other: Path) -> bool:
+    """Whether a copy of a segment ends before another one of the same name does."""
     try:
-        stamps = (file.path.stat().st_mtime_ns, path.stat().st_mtime_ns)
-        return _ends_earlier(file, path, stamps)
+        return _ends_earlier(one, other, (one.stat().st_mtime_ns, other.stat().st_mtime_ns))
     except DECOMPRESSION_ERRORS:
         return False  # of what cannot be read nothing can be told
 
 
 @lru_cache(maxsize=4096)
-def _ends_earlier(file: ArchivedFile, path: Path, _stamps: tuple[int, int]) -> bool:
-    with open_decompressed(file.path) as ours, open_regular(path) as other:
-        header = parse_segment_header(other.read(LONG_HEADER_SIZE))
-        other.seek(0)
-        while (part := ours.read(_PORTION)) == other.read(_PORTION):
+def _ends_earlier(one: Path, other: Path, _stamps: tuple[int, int]) -> bool:
+    with open_decompressed(one) as ours, open_regular(other) as theirs:
+        header = parse_segment_header(theirs.read(LONG_HEADER_SIZE))
+        theirs.seek(0)
+        while (part := ours.read(_PORTION)) == theirs.read(_PORTION):
             if not part:
                 return False
     if header is None:
         return False
-    segment, size = SegmentId.parse(file.name, header.segment_size), header.segment_size
-    archived, there = (
-        summarize(SegmentFile(str(one)), segment.start(size), segment.timeline, check_crc=True)
-        for one in (file.path, path)
+    segment, size = SegmentId.parse(other.name, header.segment_size), header.segment_size
+    mine, its = (
+        summarize(SegmentFile(str(path)), segment.start(size), segment.timeline, check_crc=True)
+        for path in (one, other)
     )
-    return archived.end < there.end
+    return mine.end < its.end
 
 
 @lru_cache(maxsize=4096)

@@ -7,9 +7,12 @@ import shutil
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.processes import wait_until
 from tests.e2e.conftest import SourceFactory
 from tests.support.command import document, finished
-from tests.support.source import Source
+from tests.support.refused import refused
+from tests.support.runs import status
+from tests.support.source import Source, step_results
 
 pytestmark = pytest.mark.server
 
@@ -59,6 +62,39 @@ def test_running_server_hands_over_its_last_commits(victim: Source) -> None:
     victim.log.mark("written a moment ago")
     victim.restore("--to", "latest")
     assert victim.place.rows() == victim.log.expected("latest")
+
+
+def test_what_one_run_has_rescued_later_ones_know_and_a_discard_spares(victim: Source) -> None:
+    workspace, log = victim.workspace, victim.log
+    stop_archiving(victim)
+    wanted = log.mark("only in pg_wal")
+    log.mark("dropped by mistake, behind it")
+    victim.sandbox.crash()
+    victim.restore("--to", "latest")
+    everything, option = log.expected("latest"), ("--timeline", "1", "--action", "promote")
+    assert victim.place.rows() == everything
+    (staging,) = victim.sandbox.directory.glob("data.pgrescue-*-wal")
+    first = status(workspace)["run"]
+
+    said = workspace.run("discard", "--yes", check=True).stderr
+    assert "the archive lacks" in said
+    assert not list(victim.sandbox.directory.glob("data.pgrescue-*Z")), "the old data is gone"
+    refused(workspace.run("discard", "--yes", "--json"), 3, "only copy", "pgrescue backup")
+    with victim.clone("--to-xid", str(wanted.xid), *option) as clone:
+        assert clone.rows() == log.expected("xid", epoch=wanted)
+        assert "segments that the archive lacks" in step_results(clone.status)["rescue_wal"]
+    log.mark("on the second timeline")
+    victim.restore("--to-xid", str(wanted.xid), *option)
+    assert victim.place.rows() == log.expected("xid", epoch=wanted)
+
+    workspace.run("undo", "--yes", check=True)
+    assert victim.place.rows() == [*everything, everything[-1] + 1]
+    victim.sandbox.base_backup("after it", "-Xs")
+    wait_until(
+        lambda: len(list(victim.sandbox.wal.glob("00000002*.backup"))) == 1, "its history file"
+    )
+    workspace.run("discard", first, "--yes", check=True)
+    assert not staging.exists()
 
 
 def stop_archiving(source: Source) -> None:

@@ -201,6 +201,28 @@ def test_an_early_copy_in_the_archive_does_not_count(
     assert source.place.rows() == source.log.expected("latest")
 
 
+def test_of_an_archived_segment_that_is_rotten_the_one_in_pg_wal_is_used(
+    workspace: Workspace, any_binaries: ServerBinaries
+) -> None:
+    """The server has archived it by its own account, and looks no more after it."""
+    source = Source.make(workspace, any_binaries)
+    source.backup("nightly", "-Ft", "-Xs")
+    source.log.mark("in a segment that is archived")
+    name = source.sandbox.switch_wal()
+    source.log.mark("behind it, archived, too")
+    source.sandbox.switch_wal()
+    source.sandbox.crash()
+    assert (source.sandbox.data / "pg_wal" / "archive_status" / f"{name}.done").exists()
+    archived = source.sandbox.wal / name
+    at = bytearray(archived.read_bytes())
+    at[256:512] = os.urandom(256)  # behind the header of its first page
+    archived.write_bytes(at)
+    plan = document(workspace.run("plan", "--to", "latest", "--json", check=True))
+    assert plan["wal_tail"]["segments"][0] == name
+    assert finished(source.restore("--to", "latest"))["state"] == "succeeded"
+    assert source.place.rows() == source.log.expected("latest")
+
+
 @pytest.mark.slow
 def test_a_segment_that_cannot_be_read_forbids_the_plan(
     workspace: Workspace, any_binaries: ServerBinaries

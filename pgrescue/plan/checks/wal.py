@@ -148,7 +148,7 @@ def tail(context: Context) -> list[Finding]:
         )
     known = context.facts.wal_tail
     if known is not None:
-        found += ok("wal.tail", tail_text(known))
+        found += ok("wal.tail", tail_text(known, is_rescued_before=bool(context.work.rescued)))
     elif _leaves_out_the_newest(context):
         found += ok(
             "wal.tail",
@@ -169,13 +169,14 @@ def _leaves_out_the_newest(context: Context) -> bool:
     )
 
 
-def tail_text(tail: WalTail) -> str:
-    """What only the old cluster's `pg_wal` has, in a sentence."""
+def tail_text(tail: WalTail, *, is_rescued_before: bool) -> str:
+    """What only the old cluster's `pg_wal` has, or an earlier run of it, in a sentence."""
     count, first = len(tail.segments), tail.segments[0]
     segments = f"{first} alone" if count == 1 else f"{count} segments from {first} on"
-    start = f"Only the old pg_wal has {segments}, which is rescued first."
-    if count > 1:
-        start = f"Only the old pg_wal has {segments}, which are rescued first."
+    where = "the old pg_wal"
+    if is_rescued_before:
+        where += ", or what an earlier run has rescued of it,"
+    start = f"Only {where} has {segments}, which {'is' if count == 1 else 'are'} rescued first."
     if tail.commits is None:
         return f"{start} What is in there could not be read."
     if not tail.commits:

@@ -1,15 +1,16 @@
-"""Rescuing the WAL that only the old `pg_wal` has: copied, compared and walked before it counts."""
+"""Rescuing the WAL that the archive lacks: copied, compared and walked before it counts."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from pgrescue.catalog.entries import open_regular
 from pgrescue.errors import StepFailed
+from pgrescue.plan.work import tail_directory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.ownership import create_anew
@@ -29,7 +30,8 @@ class _Unreadable(StepFailed):
 
 
 def rescue_wal(execution: RestoreExecution) -> str:
-    """Copy the segments that the archive lacks from the old `pg_wal`, before it moves.
+    """Copy the segments that the archive lacks from the old `pg_wal`, before it moves; and those
+    that earlier runs have rescued from it.
 
     Raises `StepFailed` if one cannot be read, if a copy is not what was read, or if the copies do
     not reach as far as the plan promises. A clone takes nothing away: of what cannot be read for
@@ -37,25 +39,20 @@ def rescue_wal(execution: RestoreExecution) -> str:
     """
     work, takes_nothing = execution.work, execution.plan.mode == "clone"
     execution.make_directory(work.staging)
-    tail = f"{work.staging}/tail"
+    tail = tail_directory(work)
     execution.make_directory(tail)
     archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
-    source = Path(work.old_wal or "")
-    found = look_at_tail(source, archive, work.system_identifier)
+    sources = [Path(source) for source in work.wal_sources]
+    found = look_at_tail(sources, archive, work.system_identifier, work.doubted_wal)
     failed = {Path(item.path).name: item.reason for item in found.unreadable}
     for item in found.unreadable:
         if not takes_nothing:
             raise _unreadable(execution, Path(item.path), item.reason)
-    histories = [
-        name
-        for name in (os.listdir(source) if source.is_dir() else [])
-        if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
-    ]
     names = []
-    for name in (*found.names, *histories):
+    for name, source in {**_histories(sources, archive), **found.files}.items():
         execution.check_abort()
         try:
-            copy_owned(execution, source / name, Path(tail, name))
+            copy_owned(execution, source, Path(tail, name))
         except _Unreadable as problem:
             if not takes_nothing:
                 raise
@@ -63,7 +60,7 @@ def rescue_wal(execution: RestoreExecution) -> str:
         else:
             names.append(name)
     if takes_nothing:
-        _note_what_is_left_out(execution, source, set(names), failed)
+        _note_what_is_left_out(execution, set(names), failed)
     for name in {*os.listdir(tail)} - {*names}:
         # Of an earlier try. What the old server, started since, has archived, maybe with more in
         # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
@@ -80,15 +77,25 @@ def rescue_wal(execution: RestoreExecution) -> str:
     return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
 
 
+def _histories(sources: Sequence[Path], archive: WalArchive | None) -> dict[str, Path]:
+    """The history files that the archive lacks, by name; those of the old `pg_wal` first."""
+    return {
+        name: source / name
+        for source in reversed(sources)
+        for name in (os.listdir(source) if source.is_dir() else ())
+        if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
+    }
+
+
 def _note_what_is_left_out(
-    execution: RestoreExecution, source: Path, copied: set[str], failed: Mapping[str, str]
+    execution: RestoreExecution, copied: set[str], failed: Mapping[str, str]
 ) -> None:
     """Of what a clone does not get, what the archive has not got by now either."""
     work, tail = execution.work, execution.plan.wal_tail
     archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
     for name in sorted({*(tail.segments if tail else ()), *failed} - copied):
         if not is_archived(archive, name, work.wal_segment_size):
-            why = failed.get(name, f"it is not in {source} any more")
+            why = failed.get(name, f"it is not in {', '.join(work.wal_sources)} any more")
             execution.note(f"The clone goes without {name}: {why}")
 
 

@@ -1,0 +1,92 @@
+"""WAL that a run has rescued stays as long as recovery from the backups that there are needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgrescue.plan.model import Plan, WalTail
+from pgrescue.run.fold import fold
+from pgrescue.run.rescued_wal import OnlyCopy, only_copy
+from pgrescue.run.state import StepStatus
+from tests.run.made_plan import make_plan
+from tests.support.made_segments import IDENTIFIER, SIZE, segment
+
+FIRST, SECOND = "000000010000000000000003", "000000010000000000000004"
+
+
+class Rescued:
+    """A run that has copied two segments, and an archive."""
+
+    def __init__(self, root: Path) -> None:
+        plan = make_plan(str(root / "data"))
+        self.archive = root / "archive"
+        self.archive.mkdir()
+        work = replace(
+            plan.work,
+            old_wal=str(root / "data/pg_wal"),
+            wal_archive=str(self.archive),
+            system_identifier=IDENTIFIER,
+            wal_segment_size=SIZE,
+        )
+        self.plan: Plan = replace(plan, work=work)
+        self.tail = Path(f"{work.staging}/tail")
+        self.tail.mkdir(parents=True)
+        for name in (FIRST, SECOND):
+            (self.tail / name).write_bytes(segment(name))
+
+    def left(self, *done: str) -> OnlyCopy | None:
+        """What must stay once these steps are done."""
+        steps = tuple(StepStatus(step, "", "done", None, None) for step in done)
+        return only_copy(self.plan, replace(fold(self.plan, ()), steps=steps))
+
+
+@pytest.fixture
+def rescued(tmp_path: Path) -> Rescued:
+    return Rescued(tmp_path)
+
+
+def test_what_the_archive_lacks_stays(rescued: Rescued) -> None:
+    (rescued.archive / FIRST).write_bytes(segment(FIRST))
+    assert rescued.left("tidy") == OnlyCopy(str(rescued.tail), (SECOND,), is_certain=True)
+    (rescued.archive / SECOND).write_bytes(segment(SECOND)[:-1])
+    assert rescued.left("tidy") is not None, "half of it is not it"
+    (rescued.archive / SECOND).write_bytes(segment(SECOND))
+    assert rescued.left("tidy") is None
+
+
+def test_only_a_base_backup_behind_it_makes_it_unneeded(rescued: Rescued) -> None:
+    (rescued.archive / f"{SECOND}.00000028.backup").write_text("START WAL LOCATION: 0/400028\n")
+    left = rescued.left("tidy")
+    assert left is not None
+    assert left.segments == (SECOND,), "a backup that begins there is made of the rest"
+    assert left.way_out == ("take a base backup: pgrescue backup",)
+    behind = "000000020000000000000005.00000028.backup"
+    (rescued.archive / behind).write_text("START WAL LOCATION: 0/500028\n")
+    assert rescued.left("tidy") is None
+
+
+def test_after_an_undo_the_old_data_has_it_again(rescued: Rescued) -> None:
+    assert rescued.left("undo_move") is None
+
+
+def test_a_clone_has_only_copied_it(rescued: Rescued) -> None:
+    rescued.plan = replace(rescued.plan, mode="clone")
+    assert rescued.left("tidy") is None
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_where_the_archive_cannot_be_looked_at_what_was_planned_with_stays(
+    rescued: Rescued, gone: bool
+) -> None:
+    if gone:
+        rescued.archive.rmdir()
+    else:
+        work = replace(rescued.plan.work, wal_archive=None, restore_command="cp %f %p")
+        rescued.plan = replace(rescued.plan, work=work)
+    rescued.plan = replace(rescued.plan, wal_tail=WalTail((SECOND,), 1, 1.0, None))
+    left = rescued.left("tidy")
+    assert left == OnlyCopy(str(rescued.tail), (SECOND,), is_certain=False)
+    assert "rm -r" in left.way_out[0]

@@ -47,6 +47,8 @@ class TablespaceFacts:
     oid: int
     path: str
     """The link's target: the tablespace's location as PostgreSQL knows it."""
+    link_text: str
+    """That link's text, word for word."""
     version_directory: PathFacts
     """`PG_15_202209061` below it: the only part that belongs to this cluster."""
     is_link: bool

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from pgrescue.catalog.model import Backup
 from pgrescue.errors import UsageError
 from pgrescue.plan.facts import ClusterFacts, Facts, PathFacts
-from pgrescue.plan.model import BackupPart, Move, TablespaceWork
+from pgrescue.plan.model import BackupPart, Move, OldLink, TablespaceWork
 from pgrescue.plan.paths import is_inside
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.data_directory import LOST_AND_FOUND
@@ -63,6 +63,17 @@ def moves_of(cluster: ClusterFacts, tag: str) -> tuple[Move, ...]:
         if version.exists and not is_inside(version.real_path, directory.real_path):
             moves.append(Move(version.real_path, f"{version.real_path}.{tag}", False))
     return tuple(moves)
+
+
+def old_links_of(cluster: ClusterFacts) -> tuple[OldLink, ...]:
+    """The links of the data directory to what `moves_of` sets aside with it."""
+    links = [
+        OldLink(f"pg_tblspc/{item.oid}", item.link_text, item.version_directory.real_path)
+        for item in cluster.tablespaces
+    ]
+    if cluster.wal_directory is not None and cluster.wal_link_text is not None:
+        links.insert(0, OldLink("pg_wal", cluster.wal_link_text, cluster.wal_directory.real_path))
+    return tuple(links)
 
 
 def retired_name(tag: str, path: str, *, contents_only: bool) -> str:

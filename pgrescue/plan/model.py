@@ -91,6 +91,18 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class OldLink:
+    """A link of the old data directory to what is set aside with it."""
+
+    name: str
+    """`pg_wal`, or `pg_tblspc/OID`."""
+    text: str
+    """Its text, to be put back word for word."""
+    leads_to: str
+    """The WAL directory, or the tablespace's version directory (such as `PG_15_202209061`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class TablespaceWork:
     """One tablespace to restore: from which archive or directory, to which location."""
 
@@ -164,8 +176,7 @@ class Work:
     moves: tuple[Move, ...]
     wal_link: str | None
     """Where the new `pg_wal` link leads, if the old one led out of the data directory."""
-    wal_link_text: str | None
-    """That old link's text, to be put back word for word."""
+    old_links: tuple[OldLink, ...]
     old_wal: str | None
     """The old cluster's `pg_wal`, before anything moves."""
     staging: str

@@ -12,7 +12,7 @@ from pgrescue.config.backup_request import BackupRequest
 from pgrescue.config.model import ClusterConfig, Config
 from pgrescue.errors import Refused
 from pgrescue.plan.checks.names import refuse_line_breaks
-from pgrescue.plan.layout import mode_of, moves_of, staging_directory, tag_of
+from pgrescue.plan.layout import mode_of, moves_of, old_links_of, staging_directory, tag_of
 from pgrescue.plan.model import Plan, Seed, Stop, TablespaceWork, Work
 from pgrescue.plan.sealed import seal
 from pgrescue.plan.target import Target
@@ -96,7 +96,7 @@ def _work(
         restore_bytes=server.database_bytes,
         moves=moves_of(found, tag),
         wal_link=wal.real_path if wal is not None else None,
-        wal_link_text=found.wal_link_text,
+        old_links=old_links_of(found),
         old_wal=None,
         staging=staging,
         wal_archive=None,

@@ -18,6 +18,7 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletion import remove_emptied, remove_empty_parents
 from pgrescue.run.execution import Execution, RestoreExecution
+from pgrescue.run.own_links import keep_together, lead_back, links_in
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
 from pgrescue.run.run_directory import sync_directory
@@ -45,7 +46,8 @@ def set_aside(execution: RestoreExecution) -> str:
     check_places(execution)
     for move in execution.work.moves:
         move_away(execution, move)
-    _point_link(execution, to_aside=True)
+    if (aside := _asides(execution.work).get(execution.work.data_directory)) is not None:
+        keep_together(Path(aside), execution.work.old_links, _asides(execution.work))
     return f"{len(execution.work.moves)} set aside"
 
 
@@ -101,7 +103,7 @@ def put_back(execution: RestoreExecution) -> str:
     check_what_was_made(execution, old_may_be_back=True)
     check_nobody_uses_it(execution, is_stopped=True)
     _make_way(execution, asides)
-    _point_link(execution, to_aside=False)
+    _lead_back(execution.work)
     for item in reversed(asides):  # the data directory last: by then its server finds all of it
         _return(execution, item)
     _remove_what_is_empty(execution)
@@ -128,6 +130,19 @@ def _make_way(execution: RestoreExecution, asides: Sequence[SetAside]) -> None:
             ways.append((path, stays))
     for path, stays in sorted(ways, key=lambda way: way[0] != work.data_directory):
         _clear_away(execution, path, contents_only=stays)
+    _keep_retired_together(work, state)
+
+
+def _keep_retired_together(work: Work, state: RunState) -> None:
+    """What was restored is looked at, too, before it is discarded."""
+    moved = {}
+    for path in (*(item.path for item in state.asides), *state.made):
+        for inside in (False, True):
+            retired = retired_name(work.tag, path, contents_only=inside)
+            if os.path.lexists(retired):
+                moved[path] = retired
+    if (data := moved.get(work.data_directory)) is not None:
+        keep_together(Path(data), links_in(Path(data), moved), moved)
 
 
 def _remove_what_is_empty(execution: RestoreExecution) -> None:
@@ -265,17 +280,13 @@ def _remove_empty(path: Path) -> None:
         path.rmdir()
 
 
-def _point_link(execution: RestoreExecution, *, to_aside: bool) -> None:
-    """Keep the old data directory's `pg_wal` link on its own WAL while both are set aside."""
-    work = execution.work
-    data = next((move for move in work.moves if move.path == work.data_directory), None)
-    wal = next((move for move in work.moves if move.path == work.wal_link), None)
-    if data is None or wal is None or work.wal_link_text is None:
-        return
-    link = Path(data.aside, "pg_wal")
-    if link.is_symlink():
-        replacement = link.with_name("pg_wal.pgrescue-new")
-        replacement.unlink(missing_ok=True)
-        replacement.symlink_to(wal.aside if to_aside else work.wal_link_text)
-        os.replace(replacement, link)
-        sync_directory(link.parent)
+def _lead_back(work: Work) -> None:
+    """Also where somebody has brought the old data back by hand."""
+    data, asides = work.data_directory, _asides(work)
+    for place in (asides.get(data), data):
+        if place is not None:
+            lead_back(Path(place), work.old_links, asides)
+
+
+def _asides(work: Work) -> dict[str, str]:
+    return {move.path: move.aside for move in work.moves}

@@ -115,12 +115,13 @@ def tablespaces_of(data_directory: Path) -> tuple[TablespaceFacts, ...]:
         link = root / name
         if not name.isdigit() or not link.is_symlink():
             continue
-        location = root / os.readlink(link)
+        text = os.readlink(link)
+        location = root / text
         for version in sorted(location.glob(f"PG_{major}_[0-9]*")):
             if "." not in version.name:
                 found.append(
                     TablespaceFacts(
-                        int(name), str(location), path_facts(version), version.is_symlink()
+                        int(name), str(location), text, path_facts(version), version.is_symlink()
                     )
                 )
     return tuple(found)

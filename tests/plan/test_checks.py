@@ -68,7 +68,7 @@ SERVER = Postmaster(10, DATA, 5432, None, None, "ready")
 def with_tablespace(*, is_link: bool = False) -> ClusterFacts:
     """The cluster with a tablespace of its own."""
     version = directory("/srv/fast/PG_17_202406281", is_empty=False)
-    item = TablespaceFacts(16400, "/srv/fast", version, is_link)
+    item = TablespaceFacts(16400, "/srv/fast", "/srv/fast", version, is_link)
     return cluster(links=Links((item,), None, None, SYSTEM))
 
 

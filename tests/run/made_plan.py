@@ -35,7 +35,7 @@ def make_work(data: str, target: Target, moves: tuple[Move, ...]) -> Work:
         restore_bytes=None,
         moves=moves,
         wal_link=None,
-        wal_link_text=None,
+        old_links=(),
         old_wal=None,
         staging=f"{data}.pgrescue-test-wal",
         wal_archive=None,

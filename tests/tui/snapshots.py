@@ -155,7 +155,7 @@ def _work() -> Work:
         restore_bytes=412 * GIB,
         moves=(Move(DATA, ASIDE, False),),
         wal_link=None,
-        wal_link_text=None,
+        old_links=(),
         old_wal=f"{DATA}/pg_wal",
         staging=f"{ASIDE}-wal",
         wal_archive="/srv/wal/main",

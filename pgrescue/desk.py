@@ -44,7 +44,7 @@ from pgrescue.run.backup_users import (
     unfinished_removals,
     users_of,
 )
-from pgrescue.run.rescued_wal import rescued_places
+from pgrescue.run.rescued_wal import rescued_wal
 from pgrescue.run.run_directory import keep_plan, private_directory
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
@@ -107,7 +107,7 @@ class Desk:
                 request,
                 backups,
                 unfinished_runs(place),
-                rescued_places(self.cluster.name),
+                rescued_wal(self.cluster.name),
                 index,
                 progress,
             )
@@ -256,7 +256,7 @@ class Desk:
         files = (*archive.segments.values(), *archive.partials.values())
         index.tidy(str(archive.path), {str(file.location) for file in files})
         backups = self.backups(archive)
-        rescued = rescued_places(self.cluster.name)
+        rescued = rescued_wal(self.cluster.name)
         return Past(self.cluster, archive, backups, index, names_cache_directory(), rescued)
 
 

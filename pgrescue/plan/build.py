@@ -131,9 +131,10 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         moves=moves_of(facts.cluster, tag) if in_place else (),
         wal_link=_wal_link(facts) if in_place else None,
         old_links=old_links_of(facts.cluster) if in_place else (),
-        old_wal=_old_wal(facts) if in_place or _lies_dead_with_wal(facts) else None,
+        old_wal=_old_wal(facts) if in_place or _gives_wal_to_a_clone(facts) else None,
         rescued=facts.rescued if _has_something_to_rescue(facts) else (),
         doubted_wal=facts.doubted_wal,
+        backup_roots=tuple(map(str, cluster.backups)),
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,
         restore_command=facts.archive.restore_command,
@@ -203,8 +204,8 @@ def _wal_link(facts: Facts) -> str | None:
     return wal.real_path if wal is not None else None
 
 
-def _lies_dead_with_wal(facts: Facts) -> bool:
-    return facts.cluster.postmaster is None and _has_something_to_rescue(facts)
+def _gives_wal_to_a_clone(facts: Facts) -> bool:
+    return facts.takes_own_wal and _has_something_to_rescue(facts)
 
 
 def _has_something_to_rescue(facts: Facts) -> bool:

@@ -46,21 +46,18 @@ def rescue_wal(work: Work) -> tuple[str, ...]:
     """Copy WAL segments that the archive lacks."""
     tail = tail_directory(work)
     have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
-    copied = (
-        command
-        for source in reversed(work.wal_sources)  # what the cluster's own pg_wal has comes last
-        for command in (
-            f"cd {quote(source)}",
-            'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
-            f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
-            *(f"[ ! -e {name} ] || cp -p {name} {quote(tail)}/" for name in work.doubted_wal),
-        )
+    own = (
+        fault_function(expected_wal(work)).rstrip(),
+        f"cd {quote(work.old_wal or '')}",
+        'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
+        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
+        *(f"[ ! -e {name} ] || cp -p {name} {quote(tail)}/" for name in work.doubted_wal),
+        "cd /",
     )
     return (
         *_directories(work, (work.staging, tail)),
-        fault_function(expected_wal(work)).rstrip(),
-        *copied,
-        "cd /",
+        *(f"cp -p {quote(path)} {quote(tail)}/" for path in work.rescued),
+        *(own if work.old_wal else ()),
         f"chown -R {_owner(work)} {quote(tail)}",
     )
 

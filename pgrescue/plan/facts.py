@@ -265,8 +265,10 @@ class Facts:
     """Whether only the old `pg_wal` has the history file of the timeline to follow."""
     wal_tail: WalTail | None = None
     """None where the old cluster has no WAL that is not archived."""
+    takes_own_wal: bool = True
+    """Whether the old `pg_wal` is at rest, and of the cluster that the archive is of."""
     rescued: tuple[str, ...] = ()
-    """Directories in which earlier runs keep WAL that they have rescued from this cluster."""
+    """Files that earlier runs have rescued from this cluster, and that recovery needs."""
     doubted_wal: tuple[str, ...] = ()
     """Segments of the tail of which the archive's copies are damaged."""
     unreadable_wal: dict[str, str] = field(default_factory=dict)

@@ -216,16 +216,18 @@ class Work:
     archive_has_wal: bool = False
     """Whether there was WAL in the archive's directory."""
     rescued: tuple[str, ...] = ()
-    """Directories in which earlier runs keep WAL that they have rescued from this cluster."""
+    """Files that earlier runs have rescued from this cluster, and that recovery needs."""
     doubted_wal: tuple[str, ...] = ()
     """Segments that are rescued although the archive has a copy, as that is damaged."""
     ends_with_the_plan: bool = False
     """Whether recovery gets nothing behind `last_wal`: a clone's, of which all has been read."""
+    backup_roots: tuple[str, ...] = ()
+    """The directories in which there are, or will be, the cluster's backups."""
 
     @property
-    def wal_sources(self) -> tuple[str, ...]:
-        """Where there may be WAL that the archive lacks."""
-        return (*((self.old_wal,) if self.old_wal else ()), *self.rescued)
+    def rescues(self) -> bool:
+        """Whether there may be WAL that the archive lacks."""
+        return self.old_wal is not None or bool(self.rescued)
 
     @property
     def replaces(self) -> bool:

@@ -20,7 +20,7 @@ def restore_steps(work: Work, target: Target, *, standby: bool) -> tuple[Step, .
     ids: list[StepId] = []
     if work.stop_service:
         ids.append("stop")
-    if work.wal_sources:
+    if work.rescues:
         ids.append("rescue_wal")
     if work.moves:
         ids.append("set_aside")

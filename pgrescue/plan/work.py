@@ -63,11 +63,13 @@ def tail_directory(work: Work) -> str:
 def wal_directories(work: Work) -> tuple[str, ...]:
     """Where recovery looks for WAL, in this order.
 
-    What was rescued comes first: the archive has none of it, or a copy that ends earlier.
+    What was rescued comes first: the archive has none of it, or a copy that ends earlier. A standby
+    follows the archive, which gets on with what was rescued half-way.
     """
-    tail = (tail_directory(work),) if work.wal_sources else ()
+    tail = (tail_directory(work),) if work.rescues else ()
     archive = (work.wal_archive,) if work.wal_archive else ()
-    return (*tail, *archive, f"{work.staging}/backup")
+    first = (*archive, *tail) if work.signal_file == "standby.signal" else (*tail, *archive)
+    return (*first, f"{work.staging}/backup")
 
 
 def fetch_wal_text(work: Work) -> str:

@@ -153,7 +153,7 @@ def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
             f"What is left of the run {run.id} may be the only copy of some WAL.",
             f"{kept} Restores from the backups that there are need it.",
             unchanged=_NOTHING_DELETED,
-            next_steps=(*kept.way_out, f"then: pgrescue discard {run.id}"),
+            next_steps=("take a base backup: pgrescue backup", f"then: pgrescue discard {run.id}"),
         )
     if not listed:
         raise UsageError(

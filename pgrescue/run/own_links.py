@@ -2,7 +2,8 @@
 
 `pg_wal` and those in `pg_tblspc` lead to fixed places. From a copy they would lead to the WAL and
 the tablespaces of the cluster that is there by now, and a server that somebody starts on the copy,
-to look at it, would write into them.
+to look at it, would write into them. (One that replays the creation of a tablespace still would:
+`create_tablespace_directories` in `src/backend/commands/tablespace.c` leads the link anew.)
 
 Of a tablespace only the version directory moves (`PG_15_202209061`; manual, chapter "Database File
 Layout"). The copy's link leads to that itself, and in there a link of its old name to itself.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
+from pgrescue.catalog.cache import CatalogCache
+from pgrescue.catalog.discover import list_backups
+from pgrescue.catalog.model import Backup
+from pgrescue.config.state import catalog_cache_file
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.plan.work import tail_directory
 from pgrescue.run.run_directory import list_runs
 from pgrescue.run.state import RunState
-from pgrescue.survey.wal_tail import look_at_tail
-from pgrescue.wal.archive import scan_archive
+from pgrescue.survey.wal_tail import RescuedWal, look_at_tail
+from pgrescue.wal.archive import WalArchive, scan_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +34,61 @@ class OnlyCopy:
         how = "the archive lacks" if self.is_certain else "may be nowhere else"
         return f"{self.place} holds WAL that {how}: {what}."
 
-    @property
-    def way_out(self) -> tuple[str, ...]:
-        """What makes it unneeded."""
-        if self.is_certain:
-            return ("take a base backup: pgrescue backup",)
-        return (f"once a newer base backup is there, delete it by hand: rm -r {quote(self.place)}",)
 
+def rescued_wal(cluster: str) -> tuple[RescuedWal, ...]:
+    """What runs have rescued of a cluster whose WAL that was, newest first.
 
-def rescued_places(cluster: str) -> tuple[Path, ...]:
-    """Where runs keep WAL of a cluster that they have rescued, newest first."""
-    plans = [run.plan() for run in reversed(list_runs())]
-    found = (
-        Path(tail_directory(plan.work))
-        for plan in plans
-        if isinstance(plan, Plan) and plan.cluster == cluster and plan.work.wal_sources
-    )
-    return tuple(place for place in found if place.is_dir())
+    After an undo the old cluster has gone on with it, and a clone has only a copy of what the
+    original may have gone on with.
+    """
+    found = []
+    for run in reversed(list_runs()):
+        plan = run.plan()
+        if not (isinstance(plan, Plan) and plan.cluster == cluster and plan.work.rescues):
+            continue
+        if plan.mode == "in_place" and not run.state().is_undone:
+            found.append(RescuedWal(Path(tail_directory(plan.work)), plan.work.system_identifier))
+    return tuple(found)
 
 
 def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
     """What of the rescued WAL recovery from the backups that there are still needs.
 
-    Whatever timeline it leads to, it goes through that WAL, unless a base backup has been completed
-    behind it: that has left its history file in the archive. A clone leaves the original's WAL
-    where it is, and so does an undo.
+    Whatever timeline it leads to, it goes through that WAL, unless a base backup was taken since,
+    on a timeline that the run or a later one has begun. A clone leaves the original's WAL where it
+    is, and so does an undo.
     """
-    if not isinstance(plan, Plan) or plan.mode != "in_place" or state.done("undo_move"):
+    if not isinstance(plan, Plan) or plan.mode != "in_place" or state.is_undone:
         return None
-    work, place = plan.work, Path(tail_directory(plan.work))
-    try:
-        archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
-    except OSError:
-        archive = None
-    names = look_at_tail([place], archive, work.system_identifier).names
+    archive, place = _archive_of(plan), Path(tail_directory(plan.work))
+    names = look_at_tail([place], archive, plan.work.system_identifier).names
     if archive is None and plan.wal_tail is not None:
         names = tuple(name for name in names if name in plan.wal_tail.segments)
-    elif archive is not None:
-        # Names without their timeline: what is completed on a newer one counts.
-        newest = max((name[8:24] for name in archive.backup_histories), default="")
-        names = tuple(name for name in names if name[8:24] >= newest)
-    return OnlyCopy(str(place), names, archive is not None) if names else None
+    if not names or _is_covered(names, plan, _backups_of(plan, archive)):
+        return None
+    return OnlyCopy(str(place), names, archive is not None)
+
+
+def _archive_of(plan: Plan) -> WalArchive | None:
+    work = plan.work
+    try:
+        return scan_archive(Path(work.wal_archive)) if work.wal_archive else None
+    except OSError:
+        return None
+
+
+def _backups_of(plan: Plan, archive: WalArchive | None) -> list[Backup]:
+    roots = [Path(root) for root in plan.work.backup_roots]
+    return list_backups(roots, CatalogCache(catalog_cache_file()), archive)
+
+
+def _is_covered(names: Sequence[str], plan: Plan, backups: Sequence[Backup]) -> bool:
+    newest = max(int(name[:8], 16) for name in names)
+    return any(
+        backup.usable
+        and backup.system_identifier == plan.work.system_identifier
+        and (backup.timeline or 0) > newest
+        and backup.started_at is not None
+        and backup.started_at >= plan.created_at
+        for backup in backups
+    )

@@ -88,11 +88,15 @@ def _system_identifier(archive: WalArchive) -> str | None:
 
 def with_own_histories(facts: ArchiveFacts, places: Sequence[Path]) -> ArchiveFacts:
     """With the timelines that only the old cluster's `pg_wal`, or what was rescued of it, knows."""
-    own: dict[int, TimelineHistory] = {}
-    for place in places:
-        with suppress(OSError):  # it is gone, or was never there
-            own = {**scan_archive(place).histories, **own}
-    return replace(facts, histories={**own, **facts.histories})
+    own = [scanned.histories for place in reversed(places) if (scanned := _scanned(place))]
+    known = {number: history for found in own for number, history in found.items()}
+    return replace(facts, histories={**known, **facts.histories})
+
+
+def _scanned(place: Path) -> WalArchive | None:
+    with suppress(OSError):  # it is gone, or was never there
+        return scan_archive(place)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

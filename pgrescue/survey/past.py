@@ -33,7 +33,7 @@ from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.survey.wal_tail import look_at_tail
+from pgrescue.survey.wal_tail import RescuedWal, look_at_tail
 from pgrescue.wal.archive import (
     ArchivedFile,
     ArchiveProblem,
@@ -78,16 +78,18 @@ class Past:
         backups: Sequence[Backup],
         index: WalIndex,
         names_cache: Path | None,
-        rescued: Sequence[Path] = (),
+        rescued: Sequence[RescuedWal] = (),
     ) -> None:
         self.archive = archive
-        self._rescued = rescued
         self._cluster, self._backups, self._index = cluster, backups, index
         self._names_cache = names_cache
         identity = identify_archive(self.archive)
         self.segment_size = identity.segment_size if identity else DEFAULT_SEGMENT_SIZE
         self._identifier = identity.system_identifier if identity else None
         self._major = identity.major if identity else 0
+        self._rescued = [
+            item.path for item in rescued if item.system_identifier == self._identifier
+        ]
         self.lines = Lines(self.archive, self.segment_size)
         self._windows = WindowReader(self.archive, index, self.segment_size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,9 +61,10 @@ from pgrescue.survey.surroundings import (
     known_directories,
     surroundings,
 )
-from pgrescue.survey.wal_tail import Tail, TailOnTheWay, look_at_tail, tail_on_the_way
+from pgrescue.survey.wal_tail import RescuedWal, Tail, TailOnTheWay, look_at_tail, tail_on_the_way
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.recovery_path import RecoveryPath
+from pgrescue.wal.segment import HISTORY_NAME
 
 
 def survey(
@@ -72,7 +73,7 @@ def survey(
     request: RestoreRequest,
     backups: Sequence[Backup],
     unfinished: Sequence[UnfinishedRun],
-    rescued: Sequence[Path],
+    rescued: Sequence[RescuedWal],
     index: WalIndex,
     progress: Progress | None = None,
 ) -> Facts:
@@ -89,7 +90,9 @@ def survey(
     pg_wal = Path(found.directory.real_path, "pg_wal")
     # That of a server that runs is not at rest; what it has not archived yet is not lost either.
     rescues = request.into is None or _lies_dead(found, archive_facts)
-    sources = (*((pg_wal,) if rescues else ()), *rescued)
+    identifier = archive_facts.system_identifier or found.identifier
+    of_earlier_runs = [item.path for item in rescued if item.system_identifier == identifier]
+    sources = (*((pg_wal,) if rescues else ()), *of_earlier_runs)
     archived_histories = archive_facts.histories
     archive_facts = with_own_histories(archive_facts, sources)
     histories = archive_facts.histories
@@ -140,7 +143,8 @@ def survey(
         ),
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
-        rescued=tuple(map(str, rescued)),
+        takes_own_wal=rescues,
+        rescued=tuple(map(str, _rescued_files(way, of_earlier_runs, archived_histories))),
         doubted_wal=way.doubted,
         history_to_rescue=(
             way.reach.timeline not in archived_histories and way.reach.timeline in histories
@@ -257,6 +261,19 @@ def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:
         return None
     boundary = way.foretold.stop.replayed_to if way.foretold else None
     return look_into_tail(index, names, way.tail.refs, way.tail.before, boundary)
+
+
+def _rescued_files(
+    way: _Way, of_earlier_runs: Sequence[Path], archived: Mapping[int, TimelineHistory]
+) -> Iterator[Path]:
+    """What recovery gets from earlier runs: segments on its way, and where it forks."""
+    for name in way.tail.names:
+        if (path := way.found.files[name]).parent in of_earlier_runs:
+            yield path
+    for place in of_earlier_runs:
+        for path in sorted(place.glob("*.history")):
+            if HISTORY_NAME.fullmatch(path.name) and int(path.name[:8], 16) not in archived:
+                yield path
 
 
 def _bytes_now(cluster: ClusterFacts) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,14 @@ class UnreadableSegment:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RescuedWal:
+    """Where a run keeps WAL that it has rescued, and of which cluster that is."""
+
+    path: Path
+    system_identifier: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ def look_at_tail(
         found = _look_at(place, archive, system_identifier, doubted)
         unreadable |= {Path(item.path).name: item for item in found.unreadable}
         for name, path in found.files.items():
-            if name not in files or _is_shorter(files[name], path):
+            if name not in files or is_shorter(files[name], path):
                 files[name] = path
     left = (item for name, item in unreadable.items() if name not in files)
     return Tail(dict(sorted(files.items())), tuple(left))
@@ -193,27 +202,27 @@ def is_archived(archive: WalArchive | None, name: str, size: int) -> bool:
 
 
 def is_behind(archive: WalArchive | None, name: str, path: Path) -> bool:
-    """Whether the archive's copy of a segment ends before the one at `path` does."""
+    """Whether the archive's copy of a segment is the beginning of the one at `path`."""
     file = archive.segments.get(name) if archive is not None else None
-    return file is None or _is_shorter(file.path, path)
+    return file is None or is_shorter(file.path, path)
 
 
-def _is_shorter(one: Path, other: Path) -> bool:
-    """Whether a copy of a segment ends before another one of the same name does."""
+def is_shorter(one: Path, other: Path) -> bool:
+    """Whether a copy of a segment is the beginning of another one of the same name."""
     try:
-        return _ends_earlier(one, other, (one.stat().st_mtime_ns, other.stat().st_mtime_ns))
+        return _is_beginning_of(one, other, (one.stat().st_mtime_ns, other.stat().st_mtime_ns))
     except DECOMPRESSION_ERRORS:
         return False  # of what cannot be read nothing can be told
 
 
 @lru_cache(maxsize=4096)
-def _ends_earlier(one: Path, other: Path, _stamps: tuple[int, int]) -> bool:
-    with open_decompressed(one) as ours, open_regular(other) as theirs:
-        header = parse_segment_header(theirs.read(LONG_HEADER_SIZE))
-        theirs.seek(0)
-        while (part := ours.read(_PORTION)) == theirs.read(_PORTION):
-            if not part:
-                return False
+def _is_beginning_of(one: Path, other: Path, _stamps: tuple[int, int]) -> bool:
+    """A timeline's number can be given twice, where no archive knows of the first one: then they
+    are not the same WAL, whichever goes further."""
+    if _same_bytes(one, other):
+        return False
+    with open_regular(other) as stream:
+        header = parse_segment_header(stream.read(LONG_HEADER_SIZE))
     if header is None:
         return False
     segment, size = SegmentId.parse(other.name, header.segment_size), header.segment_size
@@ -221,7 +230,21 @@ def _ends_earlier(one: Path, other: Path, _stamps: tuple[int, int]) -> bool:
         summarize(SegmentFile(str(path)), segment.start(size), segment.timeline, check_crc=True)
         for path in (one, other)
     )
-    return mine.end < its.end
+    return mine.end < its.end and _same_bytes(one, other, max(mine.end - segment.start(size), 0))
+
+
+def _same_bytes(one: Path, other: Path, limit: int | None = None) -> bool:
+    """Whether two copies hold the same, to their ends or in their first `limit` bytes."""
+    left = sys.maxsize if limit is None else limit
+    with open_decompressed(one) as ours, open_regular(other) as theirs:
+        while left > 0:
+            part = ours.read(min(_PORTION, left))
+            if not part:
+                return limit is None and not theirs.read(1)
+            if part != theirs.read(len(part)):
+                return False
+            left -= len(part)
+    return True
 
 
 @lru_cache(maxsize=4096)

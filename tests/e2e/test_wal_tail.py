@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
-from pgrescue.demo.processes import wait_until
 from tests.e2e.conftest import SourceFactory
 from tests.support.command import document, finished
 from tests.support.refused import refused
@@ -90,9 +89,6 @@ def test_what_one_run_has_rescued_later_ones_know_and_a_discard_spares(victim: S
     workspace.run("undo", "--yes", check=True)
     assert victim.place.rows() == [*everything, everything[-1] + 1]
     victim.sandbox.base_backup("after it", "-Xs")
-    wait_until(
-        lambda: len(list(victim.sandbox.wal.glob("00000002*.backup"))) == 1, "its history file"
-    )
     workspace.run("discard", first, "--yes", check=True)
     assert not staging.exists()
 

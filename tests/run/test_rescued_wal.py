@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pgrescue.catalog.model import Backup
 from pgrescue.plan.model import Plan, WalTail
 from pgrescue.run.fold import fold
 from pgrescue.run.rescued_wal import OnlyCopy, only_copy
 from pgrescue.run.state import StepStatus
 from tests.run.made_plan import make_plan
+from tests.support import restore_facts
 from tests.support.made_segments import IDENTIFIER, SIZE, segment
 
 FIRST, SECOND = "000000010000000000000003", "000000010000000000000004"
@@ -57,14 +60,28 @@ def test_what_the_archive_lacks_stays(rescued: Rescued) -> None:
     assert rescued.left("tidy") is None
 
 
-def test_only_a_base_backup_behind_it_makes_it_unneeded(rescued: Rescued) -> None:
-    (rescued.archive / f"{SECOND}.00000028.backup").write_text("START WAL LOCATION: 0/400028\n")
-    left = rescued.left("tidy")
-    assert left is not None
-    assert left.segments == (SECOND,), "a backup that begins there is made of the rest"
-    assert left.way_out == ("take a base backup: pgrescue backup",)
-    behind = "000000020000000000000005.00000028.backup"
-    (rescued.archive / behind).write_text("START WAL LOCATION: 0/500028\n")
+def test_only_a_base_backup_that_is_there_makes_it_unneeded(
+    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = replace(
+        restore_facts.backup(),
+        timeline=2,
+        system_identifier=IDENTIFIER,
+        started_at=rescued.plan.created_at + timedelta(minutes=5),
+    )
+    found: list[Backup] = []
+    monkeypatch.setattr("pgrescue.run.rescued_wal.list_backups", lambda *_: found)
+    assert rescued.left("tidy") is not None
+    for no_use in (
+        replace(since, timeline=1),  # of a history that was left: no way leads from it to this one
+        replace(since, usable=False),
+        replace(since, system_identifier="1"),
+        replace(since, started_at=rescued.plan.created_at - timedelta(minutes=5)),
+        replace(since, started_at=None),
+    ):
+        found[:] = [no_use]
+        assert rescued.left("tidy") is not None, no_use
+    found.append(since)
     assert rescued.left("tidy") is None
 
 
@@ -89,4 +106,3 @@ def test_where_the_archive_cannot_be_looked_at_what_was_planned_with_stays(
     rescued.plan = replace(rescued.plan, wal_tail=WalTail((SECOND,), 1, 1.0, None))
     left = rescued.left("tidy")
     assert left == OnlyCopy(str(rescued.tail), (SECOND,), is_certain=False)
-    assert "rm -r" in left.way_out[0]

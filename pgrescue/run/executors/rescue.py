@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.ownership import create_anew
 from pgrescue.run.run_directory import sync_directory
-from pgrescue.survey.wal_tail import is_archived, is_behind, look_at_tail
+from pgrescue.survey.wal_tail import is_archived, is_behind, is_shorter, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import HISTORY_NAME, SegmentId
@@ -42,14 +42,15 @@ def rescue_wal(execution: RestoreExecution) -> str:
     tail = tail_directory(work)
     execution.make_directory(tail)
     archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
-    sources = [Path(source) for source in work.wal_sources]
-    found = look_at_tail(sources, archive, work.system_identifier, work.doubted_wal)
+    own = [Path(work.old_wal)] if work.old_wal else []
+    found = look_at_tail(own, archive, work.system_identifier, work.doubted_wal)
+    files = _with_rescued({**_histories(own, archive), **found.files}, work.rescued)
     failed = {Path(item.path).name: item.reason for item in found.unreadable}
     for item in found.unreadable:
         if not takes_nothing:
             raise _unreadable(execution, Path(item.path), item.reason)
     names = []
-    for name, source in {**_histories(sources, archive), **found.files}.items():
+    for name, source in files.items():
         execution.check_abort()
         try:
             copy_owned(execution, source, Path(tail, name))
@@ -61,27 +62,43 @@ def rescue_wal(execution: RestoreExecution) -> str:
             names.append(name)
     if takes_nothing:
         _note_what_is_left_out(execution, set(names), failed)
-    for name in {*os.listdir(tail)} - {*names}:
-        # Of an earlier try. What the old server, started since, has archived, maybe with more in
-        # it, goes; what has vanished from its pg_wal meanwhile may be the only copy, and stays.
-        copy = Path(tail, name)
-        if name.endswith(_UNFINISHED) or (
-            is_archived(archive, name, copy.stat().st_size) and not is_behind(archive, name, copy)
-        ):
-            copy.unlink()
-    sync_directory(Path(tail))
-    segments = tuple(takewhile(lambda name: name in names, found.names))
-    copied = f"{len(set(names) & set(found.names))} segments that the archive lacks"
+    _remove_what_is_archived_by_now(Path(tail), set(names), archive)
+    wanted = sorted(name for name in files if not HISTORY_NAME.fullmatch(name))
+    segments = tuple(takewhile(lambda name: name in names, wanted))
+    copied = f"{len(set(names) & set(wanted))} segments that the archive lacks"
     if not segments:
         return copied
     return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
 
 
-def _histories(sources: Sequence[Path], archive: WalArchive | None) -> dict[str, Path]:
-    """The history files that the archive lacks, by name; those of the old `pg_wal` first."""
+def _with_rescued(files: dict[str, Path], rescued: Sequence[str]) -> dict[str, Path]:
+    """With what earlier runs have rescued, unless there is as much in the old `pg_wal`."""
+    found = dict(files)
+    for path in map(Path, rescued):
+        if path.name not in found or is_shorter(found[path.name], path):
+            found[path.name] = path
+    return found
+
+
+def _remove_what_is_archived_by_now(
+    tail: Path, names: Collection[str], archive: WalArchive | None
+) -> None:
+    """Of an earlier try: what the old server, started since, has archived, maybe with more in it,
+    goes; what has vanished from its `pg_wal` meanwhile may be the only copy, and stays."""
+    for name in {*os.listdir(tail)} - {*names}:
+        copy = tail / name
+        if name.endswith(_UNFINISHED) or (
+            is_archived(archive, name, copy.stat().st_size) and not is_behind(archive, name, copy)
+        ):
+            copy.unlink()
+    sync_directory(tail)
+
+
+def _histories(places: Sequence[Path], archive: WalArchive | None) -> dict[str, Path]:
+    """The history files that the archive lacks, by name."""
     return {
         name: source / name
-        for source in reversed(sources)
+        for source in places
         for name in (os.listdir(source) if source.is_dir() else ())
         if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
     }
@@ -95,7 +112,7 @@ def _note_what_is_left_out(
     archive = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
     for name in sorted({*(tail.segments if tail else ()), *failed} - copied):
         if not is_archived(archive, name, work.wal_segment_size):
-            why = failed.get(name, f"it is not in {', '.join(work.wal_sources)} any more")
+            why = failed.get(name, f"it is not in {work.old_wal} any more")
             execution.note(f"The clone goes without {name}: {why}")
 
 

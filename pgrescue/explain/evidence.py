@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgrescue.explain.host import FileSeen, Host
+from pgrescue.explain.message import number_in
 from pgrescue.explain.rule import Ask, Facts
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.versions import major_of_wal_magic
@@ -150,7 +151,8 @@ def limits(_facts: Facts, host: Host) -> Iterator[str]:
             continue
         value, where = given[-1]
         wanted = getattr(control.limits, name) if control else None
-        if wanted is not None and value.isdigit() and int(value) < wanted:
+        number = number_in(value)
+        if wanted is not None and number is not None and number < wanted:
             yield f"{name} is {value} in {where}, and was {wanted} on the primary"
 
 
@@ -195,23 +197,31 @@ def space(group: str) -> Ask:
     """How much room a file system has left."""
 
     def ask(facts: Facts, host: Host) -> Iterator[str]:
-        path = facts.get(group, "")
-        free = host.free(path)
-        if free is not None:
-            where, (size, inodes, quota) = path or "the data directory", free
-            files = "" if inodes is None else f" and {inodes:,} inodes"
-            by = f" (by the quota of {quota})" if quota else ""
-            yield f"{where} has {size:,} bytes{files} free{by}"
+        return _space(facts.get(group, ""), host)
 
     return ask
 
 
+def space_for_wal(_facts: Facts, host: Host) -> Iterator[str]:
+    """How much room the file system of pg_wal has left, which may be another one."""
+    return _space("pg_wal", host)
+
+
+def _space(path: str, host: Host) -> Iterator[str]:
+    free = host.free(path)
+    if free is not None:
+        where, (size, inodes, quota) = path or "the data directory", free
+        files = "" if inodes is None else f" and {inodes:,} inodes"
+        by = f" (by the quota of {quota})" if quota else ""
+        yield f"{where} has {size:,} bytes{files} free{by}"
+
+
 def process(facts: Facts, host: Host) -> Iterator[str]:
     """Who the process is that the log names."""
-    pid = facts.get("pid", "")
-    if not pid.isdigit() or not host.places.get("data"):
+    pid = number_in(facts.get("pid", ""))
+    if pid is None or not host.places.get("data"):
         return
-    command = host.process(int(pid))
+    command = host.process(pid)
     yield f"process {pid} is: {command}" if command else f"no process {pid} is alive"
 
 

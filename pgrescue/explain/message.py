@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,15 @@ Weight = Literal["failure", "consequence", "note"]
 """A cause; what follows from a cause told beside it; what looks bad and is not."""
 
 
+LSN = r"[0-9A-F]{1,8}/[0-9A-F]{1,8}?(?=\d{4}-\d\d-\d\d|[^0-9A-F]|$)"
+"""Pattern of a position in the WAL; of two lines run together the next one's time is none of it."""
+STARTING = (
+    "starting PostgreSQL",
+    "starte PostgreSQL",
+    "démarrage de PostgreSQL",
+    "iniciando PostgreSQL",
+)
+"""How a server says first that it starts, also in languages that call a LOG by that name."""
 REINITIALIZING = "all server processes terminated; reinitializing"
 """What a server says that has lost a process: it recovers, and goes on."""
 
@@ -23,10 +33,26 @@ _OPENED = (
 )
 
 _number = attrgetter("number")
-_GAVE_UP = (
+_DOWN = (
+    "terminating any other active server processes",
+    "received smart shutdown request",
+    "received fast shutdown request",
+    "received immediate shutdown request",
+    "database system is shut down",
+)
+GAVE_UP = (
     "shutting down due to startup process failure",
     "aborting startup due to startup process failure",
 )
+"""What a server says whose recovery has failed."""
+
+
+_ANOTHER_SERVER = re.compile(r"Is another \w+ \((PID [0-9]{1,10})\)")
+
+
+def number_in(text: str) -> int | None:
+    """A number as servers write it; None for any other text, as a log may hold anything."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
 
 
 @dataclass(slots=True)
@@ -48,11 +74,14 @@ class Message:
     def add(self, level: str, text: str) -> None:
         """Take in a DETAIL line; other companions explain nothing, and a HINT is never passed on.
 
-        PostgreSQL's hints include "try removing backup_label", which ruins a restored backup.
+        PostgreSQL's hints include "try removing backup_label", which ruins a restored backup. Only
+        which process may be another server is known from nothing else.
         """
         self._last = "detail" if level == "DETAIL" else ""
         if self._last:
             self.detail = text
+        elif level == "HINT" and (other := _ANOTHER_SERVER.match(text)):
+            self.detail = other[1]
 
     def go_on(self, text: str) -> None:
         """Take in a line that continues the one before."""
@@ -114,6 +143,13 @@ class ServerStart:
         begin = bisect_right(self.messages, earlier.number, key=_number)
         return replace(self, messages=self.messages[begin:])
 
+    def runs_after(self, message: Message) -> bool:
+        """Whether it answers, and did not go down with a message or after it."""
+        ready = self.ready
+        if ready is None or (message.is_fatal and message.pid in (None, ready.pid)):
+            return False
+        return message.level != "PANIC" and self.after(message).first(*_DOWN) is None
+
     @property
     def opened(self) -> bool:
         """Whether it began to write WAL of its own."""
@@ -122,18 +158,18 @@ class ServerStart:
     @property
     def ready(self) -> Message | None:
         """Where it began to answer; None if it never did, or then gave up its recovery."""
-        if self.first(*_GAVE_UP):
+        if self.first(*GAVE_UP):
             return None
         return self.first("database system is ready to accept")
 
     @property
     def failed(self) -> bool:
         """Whether it never came up: a server that has run is not one, whatever it says later."""
-        if self.first(*_GAVE_UP):
+        if self.first(*GAVE_UP):
             return True
         if self.first("database system is ready to accept"):
             return False
-        if self.first("starting PostgreSQL", REINITIALIZING):
+        if self.first(*STARTING, REINITIALIZING):
             return True
         # Refused before it said that it starts: whoever spoke ended so. Of a running server, whose
         # log was cut, others have spoken too.

@@ -7,6 +7,8 @@ import shlex
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
 
 from pgrescue.explain.host import Host
 from pgrescue.explain.message import Explanation, Message, ServerStart, Weight
@@ -28,9 +30,13 @@ STOP_FIRST = (
     "stop it, and look into the archive for files newer than its start: find {archive!q} -newer "
     "{data!q}/postmaster.opts"
 )
+GOES_ON = ": recovery goes on where it was"
+"""How the step ends that starts a server again; of one that runs nothing is to be started."""
 EXAMINED = 2000
 """Characters of a message that are looked at: no wording is longer, and patterns that look for
 names take the square of a line's length."""
+_QUOTED = 10
+"""Different texts of one failure that are quoted: each may name another setting, file or page."""
 START_UNCHANGED = "The server gave up before it wrote to any of its data."
 BACKUP_UNCHANGED = "The server that was backed up, and every earlier backup, are as they were."
 
@@ -40,7 +46,8 @@ class Rule:
     """One row of the catalogue.
 
     Title, cause and steps are templates: `{name}` is a fact, `{name!q}` the same, quoted for a
-    shell. A fact that is not known stands there in capitals, for a person to fill in.
+    shell. A fact that is not known stands there in capitals, for a person to fill in. `full_path`
+    is the `path` that the server named, as seen from anywhere.
     """
 
     code: str
@@ -60,8 +67,11 @@ class Rule:
     """Where the same text is harmless at other levels."""
     only_with_failure: bool = False
     """Harmless by itself: told only where a process of the same start died or the end was odd."""
-    holds: Callable[[ServerStart, Message], bool] | None = None
-    """Whether a text means it, by the course of its start; if not, nothing is told of it."""
+    holds: Callable[[ServerStart, Sequence[Message]], bool] | None = None
+    """Whether messages of the same text mean it, by the course of their start; if not, nothing is
+    told of them."""
+    beside_server: bool = False
+    """Output that means it only beside a server's messages; elsewhere it means something else."""
     wrong_end: bool = False
     """Recovery ended where it should not: if the server opened for writing, it is stopped first."""
     uncertain: bool = False
@@ -95,8 +105,12 @@ class Rule:
         """The explanation of these messages, which all tell the same."""
         known = {**facts, **host.places}
         known |= {name: value for name, value in facts.items() if value}
+        data = known.get("data", _PLACEHOLDERS["data"])
+        known["full_path"] = str(PurePosixPath(data, known.get("path", "")))
         opened = self.wrong_end and start is not None and start.opened
-        steps = (STOP_FIRST, *self.next) if opened and not self.uncertain else self.next
+        steps = [STOP_FIRST, *self.next] if opened and not self.uncertain else [*self.next]
+        if start is not None and start.runs_after(messages[-1]):
+            steps = [step for step in steps if not step.endswith(GOES_ON)]
         return Explanation(
             code=self.code,
             title=fill(self.title, known),
@@ -114,9 +128,12 @@ class Rule:
 
 
 def quote_all(messages: Sequence[Message]) -> list[str]:
-    """The first message as it stands, and how often its like came again."""
-    lines = [messages[0].quoted()]
-    if len(messages) > 1:
+    """The messages as they stand, each text once, and how often their like came again."""
+    first: dict[str, Message] = {}
+    for message in messages:
+        first.setdefault(message.text, message)
+    lines = [message.quoted() for message in islice(first.values(), _QUOTED)]
+    if len(messages) > len(lines):
         lines.append(f"{len(messages)} times, at last in line {messages[-1].number}")
     return lines
 

@@ -24,7 +24,7 @@ _ENDLESS = 20
 _TARGET_TIME = re.compile(
     r"recovery to (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?[+-]\d\d(?::?\d\d)?)"
 )
-_VERSION = re.compile(r"starting PostgreSQL (\d+)")
+_VERSION = re.compile(r"starting PostgreSQL ([0-9]{1,4})")
 _LAST_WITH_EXCLUSIVE = 14
 _KNOWN_UP = re.compile(r"last known up at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:UTC|GMT)")
 """In log_timezone, by its name; what another zone's name means is not in the log."""
@@ -126,8 +126,11 @@ def _target_before_backup(start: ServerStart, _facts: Facts, _host: Host) -> Mes
     wanted, taken = _TARGET_TIME.search(target.text), _KNOWN_UP.search(known_up.text)
     if wanted is None or taken is None:
         return None
-    moment = parse_server_time(wanted[1])
-    known = datetime.fromisoformat(taken[1]).replace(tzinfo=UTC)
+    try:
+        moment = parse_server_time(wanted[1])
+        known = datetime.fromisoformat(taken[1]).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
     return target if moment is not None and moment < known else None
 
 

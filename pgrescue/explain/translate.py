@@ -6,14 +6,21 @@ What failed in a start after which the server has come up is told last, and for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pgrescue.explain.course import course_of
+from pgrescue.explain.course import course_of, ends_of_sessions
 from pgrescue.explain.host import Host
-from pgrescue.explain.message import Explanation, Message, ServerStart
+from pgrescue.explain.message import LSN, Explanation, Message, ServerStart
 from pgrescue.explain.read_log import read_messages, split_starts
-from pgrescue.explain.rule import EXAMINED, OPENED_UNCHANGED, RECOVERY_UNCHANGED, Rule, quote_all
+from pgrescue.explain.rule import (
+    EXAMINED,
+    GOES_ON,
+    OPENED_UNCHANGED,
+    RECOVERY_UNCHANGED,
+    Rule,
+    quote_all,
+)
 from pgrescue.explain.rules import CATALOGUE
 from pgrescue.explain.silence import silent_failures
 from pgrescue.postgres.secrets import without_passwords
@@ -25,10 +32,11 @@ _RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _TARGET = re.compile(r"starting point-in-time recovery to (.*)")
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.*)")
 _HISTORY = re.compile(r'restored log file "([0-9A-F]{8})\.history" from archive')
-_REDO = re.compile(r"redo starts at ([0-9A-F]+/[0-9A-F]+)")
-_REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
+_REDO = re.compile(rf"redo starts at ({LSN})")
+_REDO_DONE = re.compile(rf"redo done at ({LSN})")
 _OF_A_SERVER = re.compile(r"\[\d+\][^\[\]]*?\b[^\W\d_]+:  \S")
 """Behind the number of a process: how grave it is, a colon, two blanks."""
+_MAY_BE_A_HINT = re.compile(r"backup_label|recovery\.signal")
 _UNEXPLAINED_TOOL = re.compile(r"(?:error|fatal): ")
 _OTHER_TOOL = re.compile(
     r"^(?:[\w./-]+:? )?(?:error|fatal|critical)\b(?: \d+)? ?:|\b(?:ERROR|FATAL|CRITICAL): \S"
@@ -61,7 +69,7 @@ _FORCED = frozenset(
 )
 """After these a server that starts may have been made to, with data that is silently wrong."""
 _Groups = dict[str, tuple[Rule, dict[str, str], list[Message]]]
-"""By a rule's code: what is known, and the messages that tell it."""
+"""By a rule's code, or by that and a text: what is known, and the messages that tell it."""
 _ORDER = {"failure": 0, "consequence": 1, "note": 2}
 
 
@@ -96,24 +104,43 @@ def _without_passwords(explanation: Explanation) -> Explanation:
 
 
 def _not_understood(messages: Sequence[Message]) -> Iterator[Explanation]:
-    """What looks like a server's messages, and does not say in English how grave it is."""
+    """What looks like a server's messages, and does not say in English how grave it is.
+
+    A hint of the server's may be among them, and those ask to remove backup_label.
+    """
     strange = [
         each
         for each in messages
         if each.level == "OUTPUT" and _OF_A_SERVER.search(each.text[:EXAMINED])
     ]
     if strange:
+        shown = [each for each in strange if not _MAY_BE_A_HINT.search(each.text)]
+        hidden = [each.number for each in strange if _MAY_BE_A_HINT.search(each.text)]
+        evidence = [] if not shown else [replace(shown[0], text=_first_line(shown[0])).quoted()]
+        if hidden:
+            # Quoted, it would be advice that nobody here can read before passing it on.
+            evidence.append(f"line {hidden[0]} speaks of backup_label or recovery.signal")
+        if len(strange) > len(evidence):
+            evidence.append(f"{len(strange)} such lines, the last of them {strange[-1].number}")
         yield Explanation(
             code="not_understood",
             title="These messages could not be read, and nothing is known from them.",
             cause="They look like a server's, in another language or format; known are English "
             "texts, as text, CSV or JSON.",
-            evidence="\n".join(quote_all(strange)),
+            evidence="\n".join(evidence),
             unchanged=RECOVERY_UNCHANGED,
-            next=("read it by eye; for the next start set lc_messages = 'C'",),
+            next=(
+                "read it by eye; for the next start set lc_messages = 'C'",
+                "leave backup_label where it is, whatever a hint says: without it a restored "
+                "cluster would be silently corrupt",
+            ),
             weight="note",
             line=strange[0].number,
         )
+
+
+def _first_line(message: Message) -> str:
+    return message.text.partition("\n")[0]
 
 
 def _over(explanation: Explanation, since: Message) -> Explanation:
@@ -134,83 +161,117 @@ def _started_since(explanation: Explanation, since: Message) -> Explanation:
         more += "; make sure that nobody forced it (pg_resetwal, a backup_label taken away)"
     elif explanation.unchanged == OPENED_UNCHANGED:
         more += "; that alone mends nothing of this"
-    return replace(explanation, cause=f"{explanation.cause}{more}.")
+    # What would start it again is over.
+    steps = tuple(step for step in explanation.next if not step.endswith(GOES_ON))
+    return replace(explanation, cause=f"{explanation.cause}{more}.", next=steps)
 
 
 def _explain_start(start: ServerStart, host: Host) -> list[Explanation]:
-    context = _context(start, host)
+    context, course = _context(start, host), course_of(start)
+    groups, unknown = _told_and_unknown(start, course, context)
+    sessions = ends_of_sessions(course)
+    found = [_weighed_unknown(messages, start, sessions) for messages in unknown.values()]
+    found += silent_failures(start, context, host)
+    told: list[Explanation] = []
+    with_failure: list[tuple[Message, Explanation]] = []
+    for rule, facts, messages in groups.values():
+        explanation = rule.explain(messages, facts, host, start)
+        if rule.only_with_failure:
+            with_failure.append((messages[-1], explanation))
+        else:
+            told.append(explanation)
+    failures = [each for each in (*found, *told) if each.weight != "note"]
+    beside = [
+        explanation
+        for last, explanation in with_failure
+        if any(not _came_up_between(start, last, failure) for failure in failures)
+    ]
+    return _ordered([*found, *told, *beside])
+
+
+def _told_and_unknown(
+    start: ServerStart, course: ServerStart, context: Mapping[str, str]
+) -> tuple[_Groups, dict[str, list[Message]]]:
+    """What the catalogue knows of a start, and by their texts the failures that it does not."""
     groups: _Groups = {}
+    held: _Groups = {}
     unknown: dict[str, list[Message]] = {}
     source: dict[str, str] = {}
-    course: ServerStart | None = None
-    holds: dict[tuple[str, str], bool] = {}
     alone = all(message.level in ("TOOL", "OUTPUT") for message in start.messages)
     for message in start.messages:
-        if named := _RESTORED.match(message.text):
-            source["restored"] = named[1]
-        elif named := _HISTORY.match(message.text):
-            source["followed"] = str(int(named[1], 16))
-        if message.is_fatal and message.text.startswith(CLIENT_FATALS) and not _is_known(message):
-            continue
-        for rule in CATALOGUE:
-            facts = rule.facts_of(message)
-            if facts is not None and rule.holds:
-                key = (rule.code, message.text)
-                if key not in holds:
-                    course = course or course_of(start)
-                    holds[key] = rule.holds(course, message)
-                if not holds[key]:
-                    break
-            if facts is not None:
-                _keep(groups, rule, {**context, **source, **facts}, message)
-                break
-        else:
-            if message.is_fatal or _is_a_tools_failure(message, alone=alone):
+        source.update(_source(message))
+        rule, facts = _rule_of(message, alone=alone)
+        if rule is None:
+            if _is_a_failure(message, alone=alone):
                 unknown.setdefault(message.text, []).append(message)
-    found = [_weighed_unknown(messages, start) for messages in unknown.values()]
-    found += silent_failures(start, context, host)
-    told = [
-        rule.explain(messages, facts, host, start)
-        for rule, facts, messages in groups.values()
-        if not rule.only_with_failure
-    ]
-    if any(each.weight != "note" for each in (*found, *told)):
-        told += [
-            rule.explain(messages, facts, host, start)
-            for rule, facts, messages in groups.values()
-            if rule.only_with_failure
-        ]
-    return _ordered([*found, *told])
+            continue
+        known = {**context, **source, **facts}
+        if rule.holds is None:
+            _keep(groups, rule.code, rule, known, message)
+        else:
+            _keep(held, f"{rule.code} {message.text}", rule, known, message)
+    for rule, known, messages in held.values():
+        if rule.holds is not None and rule.holds(course, messages):
+            for message in messages:
+                _keep(groups, rule.code, rule, known, message)
+    for _, _, messages in groups.values():
+        messages.sort(key=lambda message: message.number)
+    return groups, unknown
 
 
-def _is_a_tools_failure(message: Message, *, alone: bool) -> bool:
-    """`alone`: there is no server's message beside it, of which it would be a part."""
+def _source(message: Message) -> dict[str, str]:
+    """What was fetched last, from which timeline."""
+    if named := _RESTORED.match(message.text):
+        return {"restored": named[1]}
+    if named := _HISTORY.match(message.text):
+        return {"followed": str(int(named[1], 16))}
+    return {}
+
+
+def _rule_of(message: Message, *, alone: bool) -> tuple[Rule | None, dict[str, str]]:
+    for rule in CATALOGUE:
+        if not (alone and rule.beside_server):
+            facts = rule.facts_of(message)
+            if facts is not None:
+                return rule, facts
+    return None, {}
+
+
+def _came_up_between(start: ServerStart, last: Message, failure: Explanation) -> bool:
+    """Whether the server answered after a message, and failed at something only then."""
+    ready = start.ready
+    return ready is not None and last.number < ready.number < (failure.line or 0)
+
+
+def _is_a_failure(message: Message, *, alone: bool) -> bool:
+    """Of what nobody knows. `alone`: no server's message is beside it, of which it would be a part.
+
+    What ended a client's connection has ended nothing else.
+    """
+    if message.is_fatal:
+        return not message.text.startswith(CLIENT_FATALS)
     pattern = {"TOOL": _UNEXPLAINED_TOOL, "OUTPUT": _OTHER_TOOL if alone else None}.get(
         message.level
     )
     return pattern is not None and bool(pattern.search(message.text[:EXAMINED]))
 
 
-def _keep(groups: _Groups, rule: Rule, facts: dict[str, str], message: Message) -> None:
+def _keep(groups: _Groups, key: str, rule: Rule, facts: dict[str, str], message: Message) -> None:
     """Keep a message with the others of its kind; a later one may name what the first did not."""
-    _, known, messages = groups.setdefault(rule.code, (rule, facts, []))
+    _, known, messages = groups.setdefault(key, (rule, facts, []))
     messages.append(message)
     for name, value in facts.items():
         known.setdefault(name, value)
 
 
-def _weighed_unknown(messages: list[Message], start: ServerStart) -> Explanation:
+def _weighed_unknown(
+    messages: list[Message], start: ServerStart, sessions: Collection[int]
+) -> Explanation:
     """Of a server that answers, the end of one session or worker is no failure of the server."""
-    found, opened, last = _unknown(messages, start), start.ready, messages[-1]
-    if opened is None or last.level != "FATAL" or last.pid is None:
-        return found
-    servers = {opened.pid, *(each.pid for each in course_of(start).messages)}
-    others = messages[0].number > opened.number and not any(m.pid in servers for m in messages)
-    return replace(found, weight="note") if others else found
-
-
-def _is_known(message: Message) -> bool:
-    return any(rule.facts_of(message) is not None for rule in CATALOGUE)
+    found = _unknown(messages, start)
+    if all(message.number in sessions for message in messages):
+        return replace(found, weight="note")
+    return found
 
 
 def _ordered(found: Sequence[Explanation]) -> list[Explanation]:

@@ -10,7 +10,11 @@ import re
 from pgrescue.postgres.conf_file import with_values
 
 HIDDEN = "***"
-_NAME = r"[\w.-]*(?:password|passwd|passphrase|secret|access_key|api_key|token)(?:_command)?"
+# Every part that a text could fill at length is bounded: a log may have a line of any length.
+_NAME = (
+    r"[\w.-]{0,40}(?:password|passwd|passphrase|secret|token|cipher[_-]pass"
+    r"|(?:access|account|api|encryption|libsodium|pgp|secret|storage)[_-]?key)(?:_command)?"
+)
 _ASSIGNED = re.compile(
     rf"({_NAME}[ \t]*=[ \t]*)(?:['\"].*|[^\s'\"&;,)]*\\.*|[^\s'\"&;,)]+(?:['\"][^\s'\"&;,)].*)?)",
     re.IGNORECASE,
@@ -24,19 +28,31 @@ _AS_ARGUMENT = re.compile(
     r"|\bsshpass\s+-p\s*|\s-pass(?:in|out)?\s+pass:)\S+",
     re.IGNORECASE,
 )
+_IN_COMMAND = re.compile(
+    r"(\bopenssl\b[^|;&\n]{0,200}?\s-[kK]\s+"
+    r"|\bsmb\w+\b[^|;&\n]{0,200}?\s(?:-U\s*|--user(?:name)?[=\s]\s*)[^\s%]+%"
+    r"|\blftp\b[^|;&\n]{0,200}?\s(?:-u\s*|--user[=\s]\s*)[^\s,]+,"
+    r"|\b7z\w?\b[^|;&\n]{0,200}?\s-p(?=\S)"
+    r"|\b(?:un)?zip\b[^|;&\n]{0,200}?\s-P\s*)(?:['\"].*|\S+)"
+)
+"""Options of one letter, which mean something else to other programs."""
+_IN_SQL = re.compile(r"(\bpassword\s+)(?:e|u&)?['$].*", re.IGNORECASE)
+"""`ALTER ROLE r PASSWORD 'x'`."""
+_SIGNED = re.compile(r"([?&;](?:sig|signature)=|\bx-[a-z]+-signature=)[^\s'\"&;]+", re.IGNORECASE)
+"""A URI that is its own key, for as long as it is valid."""
 _IN_HEADER = re.compile(
-    r"(\b(?:(?:proxy-)?authorization|x-[\w-]*(?:key|token|secret))\s*:\s*"
+    r"(\b(?:(?:proxy-)?authorization|x-[\w-]{0,40}(?:key|token|secret))\s*:\s*"
     r"(?:(?:bearer|basic|token)\s+)?)[^\s'\"]+",
     re.IGNORECASE,
 )
 """`-H 'Authorization: Bearer x'`, `X-Api-Key: x`."""
-_IN_URI = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/'\"]*@")
+_IN_URI = re.compile(r"(\w{1,20}://[^\s/:@'\"]*:)[^\s/'\"]*@")
 """`postgresql://user:password@host`."""
 
 
 def without_passwords(text: str) -> str:
     """The text with every password in it hidden."""
-    for pattern in (_ASSIGNED, _AS_ARGUMENT, _IN_HEADER):
+    for pattern in (_ASSIGNED, _AS_ARGUMENT, _IN_COMMAND, _IN_SQL, _SIGNED, _IN_HEADER):
         text = pattern.sub(rf"\1{HIDDEN}", text)
     return _IN_URI.sub(rf"\1{HIDDEN}@", text)
 

@@ -85,7 +85,7 @@ SERVER_MESSAGES = (
     M("recovery_conf", 'using recovery command file "%s" is not supported', ("recovery.conf",)),
     M("several_targets", "multiple recovery targets specified"),
     M(
-        "invalid_setting",
+        "invalid_target_time",
         'invalid value for parameter "%s": "%s"',
         ("recovery_target_time", "2026-11-22T20:30Z"),
         level="LOG",

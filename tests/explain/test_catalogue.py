@@ -157,3 +157,127 @@ def test_a_full_disk_is_known_whoever_says_so(code: str, line: str) -> None:
     (found,) = explain([line], NoHost())
     assert found.code == code
     assert "PATH" not in found.cause
+
+
+def test_nor_in_another_language() -> None:
+    prefix = "2026-11-22 21:11:57.275 UTC [17643] "
+    hint = [
+        f"{prefix}TIPP:  Wenn Sie gerade ein Backup wiederherstellen, dann erzeugen Sie die Datei.",
+        "\tWenn Sie gerade kein Backup wiederherstellen, dann versuchen Sie, die Datei "
+        "»/srv/d/backup_label« zu entfernen.",
+    ]
+    first, second = f"{prefix}ANWEISUNG:  eins", f"{prefix}ANWEISUNG:  zwei"
+    log = [f"{prefix}FATAL:  konnte den nötigen Checkpoint-Datensatz nicht finden", *hint]
+    for lines in (log, [*log, first, "\tund mehr", second]):
+        found = {each.code: each for each in explain(lines, NoHost())}
+        strange = found["not_understood"]
+        assert "entfernen" not in repr(found)
+        assert "line 2" in strange.evidence
+        assert any(step.startswith("leave backup_label where it is") for step in strange.next)
+    assert f"line 4: {first}\n" in strange.evidence
+    assert "und mehr" not in strange.evidence
+
+
+@pytest.mark.parametrize(
+    "starting", ["starte PostgreSQL", "démarrage de PostgreSQL", "iniciando PostgreSQL"]
+)
+def test_starts_in_other_languages_are_told_apart(starting: str) -> None:
+    log = [f"x [1] LOG:  {starting} 15.8", "x [1] FATAL:  a", f"x [2] LOG:  {starting} 15.8"]
+    assert [each.start for each in explain([*log, "x [2] FATAL:  b"], NoHost())] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "place"),
+    [
+        (
+            'x [1] FATAL:  could not open file "/srv/d/global/pg_control": Permission denied',
+            "access_denied",
+            "/srv/d/global/pg_control",
+        ),
+        (
+            'x [1] FATAL:  could not open file "pg_wal/00000002.history": Permission denied',
+            "access_denied",
+            "DATA_DIRECTORY/pg_wal/00000002.history",
+        ),
+        (
+            'x [1] FATAL:  could not create lock file "postmaster.pid": Permission denied',
+            "access_denied",
+            "DATA_DIRECTORY",
+        ),
+        (
+            'x [1] FATAL:  could not create file "pg_wal/xlogtemp.1": Permission denied',
+            "access_denied",
+            "DATA_DIRECTORY/pg_wal",
+        ),
+        (
+            'postgres: could not access directory "/srv/d": Permission denied',
+            "access_denied",
+            "/srv/d",
+        ),
+        (
+            'x [1] FATAL:  could not create lock file "/run/pg/.s.PGSQL.5432.lock": Permission '
+            "denied",
+            "address_not_here",
+            "/run/pg",
+        ),
+        (
+            'pg_basebackup: error: could not create directory "/backups/x": Permission denied',
+            "tool_access_denied",
+            "/backups/x",
+        ),
+        (
+            'pg_verifybackup: error: could not open file "/b/x/base/1/1259": Permission denied',
+            "tool_access_denied",
+            "/b/x/base/1/1259",
+        ),
+    ],
+)
+def test_who_may_not_use_what(line: str, code: str, place: str) -> None:
+    (found,) = explain([line], NoHost())
+    assert found.code == code
+    assert re.search(rf"{re.escape(place)}\b(?!/)", found.title)
+    chown = [shlex.split(step)[3] for step in found.next if step.startswith("chown -R")]
+    assert chown == ([place] if code == "access_denied" else [])
+    again = any("start the server again" in step for step in found.next)
+    assert again is not code.startswith("tool")
+
+
+@pytest.mark.parametrize("words", ["log file", "log segment", "WAL segment"])
+def test_a_full_disk_below_pg_wal(words: str) -> None:
+    line = (
+        f"x [1] PANIC:  could not write to {words} 000000010000000000000005 at offset 0, length "
+        "8192: No space left on device"
+    )
+    (found,) = explain([line], NoHost())
+    assert found.code == "disk_of_wal_full"
+    assert "000000010000000000000005" in found.cause
+
+
+def test_each_text_of_a_failure_is_quoted_up_to_ten() -> None:
+    unknown = 'x [1] LOG:  unrecognized configuration parameter "{}" in file "/c" line 3'
+    lines = [unknown.format(f"p{number}") for number in range(12)]
+    (found,) = explain([*lines, lines[0]], NoHost())
+    quoted = found.evidence.splitlines()
+    assert [line.split('"')[1] for line in quoted[:-1]] == [f"p{number}" for number in range(10)]
+    assert quoted[-1] == "13 times, at last in line 13"
+    (found,) = explain(lines[:2], NoHost())
+    assert len(found.evidence.splitlines()) == 2
+
+
+def test_what_is_wrong_with_a_value_is_said_of_that_setting() -> None:
+    invalid = 'x [1] LOG:  invalid value for parameter "{}": "x"'
+    names = ("lc_messages", "lc_time", "work_mem", "recovery_target_time")
+    locale, other, time = explain([invalid.format(name) for name in names], NoHost())
+    assert (locale.code, other.code, time.code) == (
+        "invalid_locale",
+        "invalid_setting",
+        "invalid_target_time",
+    )
+    assert all(name in locale.evidence for name in names[:2])
+    assert any("locale -a" in step for step in locale.next)
+    assert any("'C'" in step for step in locale.next)
+    assert ["numeric offset" in each.cause for each in (locale, other, time)] == [
+        False,
+        False,
+        True,
+    ]

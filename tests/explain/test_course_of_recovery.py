@@ -493,3 +493,138 @@ def test_of_a_long_log_only_the_course_is_gone_through_for_each_record() -> None
     assert told(lines) == {}
     (start,) = split_starts(read_messages(lines))
     assert len(course_of(start).messages) < len(lines) / 40
+
+
+SIXTH = 'LOG:  restored log file "000000010000000000000006" from archive'
+DONE = "LOG:  redo done at 0/6FFFF00 system usage: CPU: user: 0.00 s"
+
+
+def cut_short(said: str, *rest: str, recovery: str = RECOVERY) -> list[str]:
+    """A recovery from an archive, of which a command says something before it goes on."""
+    begun = (
+        START,
+        recovery,
+        SIXTH.replace("6", "5"),
+        "LOG:  redo starts at 0/5000028",
+        "LOG:  consistent recovery state reached at 0/5000100",
+        SIXTH,
+    )
+    return [*log(*begun), said, *log(*rest)]
+
+
+OUT_OF_REACH = [
+    "ssh: connect to host backup port 22: Connection refused",
+    "cp: cannot open '/a/000000010000000000000007' for reading: Permission denied",
+    "cp: error reading '/a/000000010000000000000007': Input/output error",
+    "cp: cannot stat '/a/000000010000000000000007': Transport endpoint is not connected",
+    "fatal error: An error occurred (403) when calling the HeadObject operation: Forbidden",
+    "fatal error: An error occurred (NoSuchBucket) when calling the GetObject operation: none",
+    "fatal error: Unable to locate credentials",
+    "2026-11-22 21:19:08.142 P00  ERROR: [103]: unable to find a valid repository",
+]
+
+
+@pytest.mark.parametrize("said", OUT_OF_REACH)
+def test_a_recovery_that_could_not_reach_its_archive_has_ended_too_early(said: str) -> None:
+    # After its end it asks for its last segment and for histories, in vain, too.
+    (found,) = told([*cut_short(said, DONE), said, *log(*OPENED)]).values()
+    assert (found.code, found.weight) == ("archive_out_of_reach", "failure")
+    assert found.next[0].startswith("stop it, and look into the archive")
+    assert "may have archived WAL of its own" in found.unchanged
+
+
+@pytest.mark.parametrize("said", OUT_OF_REACH)
+def test_it_is_why_a_target_was_not_reached(said: str) -> None:
+    recovery = "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00"
+    found = told(cut_short(said, DONE, MISSED_TARGET, recovery=recovery))
+    assert found["archive_out_of_reach"].weight == "failure"
+    assert found["target_not_reached"].weight == "consequence"
+    # Or a recovery that ends before it has begun.
+    missing = log(START, RECOVERY)
+    fatal = log("FATAL:  could not locate required checkpoint record")
+    assert "archive_out_of_reach" in told([*missing, said, *fatal])
+
+
+@pytest.mark.parametrize("said", OUT_OF_REACH)
+def test_an_archive_that_is_reached_again_has_cut_nothing_short(said: str) -> None:
+    seventh = SIXTH.replace("6", "7")
+    assert told(cut_short(said, seventh, DONE.replace("6", "7", 1), *OPENED)) == {}
+    stop = "LOG:  recovery stopping before commit of transaction 7, time 2026-11-19 10:00:01+00"
+    assert told(cut_short(said, stop, DONE, *OPENED)) == {}
+    standby = "LOG:  entering standby mode"
+    ready = "LOG:  database system is ready to accept read-only connections"
+    assert told(cut_short(said, ready, recovery=standby)) == {}
+    promoted = ("LOG:  received promote request", DONE, *OPENED)
+    assert told(cut_short(said, *promoted, recovery=standby)) == {}
+
+
+def test_a_file_that_is_not_there_is_the_end_of_the_archive() -> None:
+    said = "fatal error: An error occurred (404) when calling the HeadObject operation: Not Found"
+    assert told(cut_short(said, DONE, *OPENED)) == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "gzip: /a/000000010000000000000007.gz: unexpected end of file",
+        "/a/000000010000000000000007.zst : Read error (39) : premature end",
+    ],
+)
+def test_what_cannot_be_unpacked_in_a_recovery_is_the_archives(said: str) -> None:
+    recovery = "LOG:  starting point-in-time recovery to 2026-11-19 10:00:00+00"
+    found = told(cut_short(said, DONE, MISSED_TARGET, recovery=recovery))
+    assert [each.weight for each in found.values()] == ["failure", "consequence"]
+    assert "copy of 000000010000000000000007" in found["archived_copy_damaged"].title
+    assert any("another copy" in step for step in found["archived_copy_damaged"].next)
+    assert "archived_copy_damaged" in told(cut_short(said, DONE, *OPENED))
+    assert told(cut_short(said, SIXTH.replace("6", "7"), DONE, *OPENED)) == {}
+    # Without a server beside it a backup was unpacked.
+    (found_alone,) = told([said]).values()
+    assert found_alone.code == "tar_damaged"
+
+
+REMOVED = (
+    "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment "
+    "000000010000000000000009 has already been removed"
+)
+NO_SLOT = 'FATAL:  could not start WAL streaming: ERROR:  replication slot "s1" does not exist'
+
+
+def test_a_standby_that_streams_again_lacks_nothing() -> None:
+    for said in (REMOVED, NO_SLOT):
+        assert told([*STANDBY, *log(said, NINTH, STREAMING)]) == {}
+        assert len(told([*STANDBY, *log(said)])) == 1
+        assert len(told([*STANDBY, *log(said, STREAMING, said)])) == 1
+    # What the primary has removed may come from the archive; a slot does not.
+    assert told([*STANDBY, *log(REMOVED, NINTH)]) == {}
+    assert "wal_removed" in told([*STANDBY, *log(NINTH, REMOVED, NINTH)])
+    assert "slot_missing" in told([*STANDBY, *log(NO_SLOT, NINTH)])
+
+
+def test_a_full_disk_of_a_running_server_needs_no_start() -> None:
+    full = 'x [7] ERROR:  could not extend file "base/5/16384": No space left on device'
+    (found,) = told([*WELL, full]).values()
+    assert found.code == "disk_full"
+    assert not any("start the server again" in step for step in found.next)
+    (found,) = told([*WELL, full.replace("ERROR", "PANIC")]).values()
+    assert "start the server again: recovery goes on where it was" in found.next
+    # One that was killed has recovered by itself.
+    killed = log("LOG:  server process (PID 7) was terminated by signal 9: Killed")
+    (found,) = told([*WELL, *killed, *REINITIALIZING, *CRASH]).values()
+    assert found.next == ("dmesg | grep -i 'out of memory'",)
+    (found,) = told([*WELL, *killed, REINITIALIZING[0]]).values()
+    assert "start the server again: recovery goes on where it was" in found.next
+
+
+def test_what_fails_after_a_crash_recovery_says_nothing_about_its_end() -> None:
+    end = (
+        "LOG:  unexpected pageaddr 0/1000000 in log segment 00000001000000000000000A, offset 0",
+        "LOG:  redo done at 0/9FFFF00",
+        OPENED[-1],
+    )
+    session = 'x [300] FATAL:  could not open file "base/5/123": No such file or directory'
+    begun = log(START, UP, CRASHED, "LOG:  redo starts at 0/9000028")
+    assert list(told([*begun, *log(*end), session])) == ["directory_missing"]
+    # Where recovery itself has failed, it may be why.
+    found = told([*begun, *log(end[0], "FATAL:  something else")])
+    assert "00000001000000000000000A" in found["wal_does_not_fit"].title

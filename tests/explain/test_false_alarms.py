@@ -251,7 +251,7 @@ def test_a_standby_that_lost_its_wal_is_no_backup() -> None:
             "connection unexpectedly",
             "connection_lost",
         ),
-        ("pg_basebackup: error: background process terminated unexpectedly", "connection_lost"),
+        ("pg_basebackup: error: background process terminated unexpectedly", "wal_stream_ended"),
     ],
 )
 def test_a_lost_connection_is_no_recycled_wal(said: str, code: str) -> None:
@@ -327,3 +327,45 @@ def test_a_record_that_somebody_has_wrapped_is_read() -> None:
 def test_a_line_without_end_holds_nothing_up(part: str) -> None:
     """Looked at whole, it would take hours."""
     assert codes(f"[12] {part * 1_000_000}") == []
+
+
+def test_the_end_of_pg_basebackups_child_is_no_failure_of_its_own() -> None:
+    removed = (
+        'pg_basebackup: error: could not send replication command "START_REPLICATION": ERROR:  '
+        "requested WAL segment 000000010000000000000005 has already been removed"
+    )
+    for end in (
+        "child process exited with exit code 1",
+        "background process terminated unexpectedly",
+    ):
+        assert one(removed, f"pg_basebackup: error: {end}").code == "wal_lost_during_backup"
+
+
+def test_a_tablespace_without_a_mapping_breaks_no_chain() -> None:
+    found = one('pg_combinebackup: error: tablespace at "/ts" has no tablespace mapping')
+    assert found.code == "tablespace_not_mapped"
+    assert "--tablespace-mapping /ts=NEW_DIRECTORY" in found.next[0]
+
+
+def test_nothing_is_left_to_fill_in_where_the_server_has_said_it() -> None:
+    child = one(
+        "x [1] FATAL:  requested timeline 2 is not a child of this server's history",
+        'x [1] DETAIL:  Latest checkpoint in file "backup_label" is at 0/5000060 on timeline 1, '
+        "but in the history of the requested timeline, the server forked off from that timeline "
+        "at 0/40000A0.",
+    )
+    assert "0/5000060 is on timeline 1" in child.cause
+    assert "at 0/40000A0" in child.cause
+    assert child.next[0].endswith("--timeline 1")
+    running = one(
+        'x [1] FATAL:  lock file "postmaster.pid" already exists',
+        'x [1] HINT:  Is another postmaster (PID 3747) running in data directory "/srv/pg/f"?',
+    )
+    assert running.next[0].endswith("ps -fp 3747")
+    older = one(
+        "x [1] FATAL:  database files are incompatible with server",
+        "x [1] DETAIL:  The data directory was initialized by PostgreSQL version 15, which is not "
+        "compatible with this version 17.11.",
+    )
+    assert older.title.endswith("this server is 17.11.")
+    assert ".." not in older.title

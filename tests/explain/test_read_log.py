@@ -287,3 +287,95 @@ def test_what_is_said_in_passing_is_known(code: str, log: str) -> None:
     (found,) = explain(log.splitlines(), NoHost())
     assert found.code == code
     assert not re.search(r"\b[A-Z_]{5,}\b(?! on)", found.title), "nothing is left to fill in"
+
+
+STOP_POINT = "requested recovery stop point is before consistent recovery point"
+TORN = as_csv("LOG", "checkpoint starting: time").partition(" starting")[0].replace("point", '"p')
+
+
+def test_a_torn_row_ends_where_the_next_one_begins() -> None:
+    log = f"{TORN}\n{as_csv('LOG', 'starting PostgreSQL 15.18')}{as_csv('FATAL', STOP_POINT)}"
+    (found,) = explain(log.splitlines(), NoHost())
+    assert (found.code, found.line) == ("target_before_consistency", 3)
+
+
+def test_a_log_that_ends_within_a_row_has_it() -> None:
+    whole = as_csv("FATAL", f'{STOP_POINT}\nof "7"')
+    (message,) = read_messages(whole[: whole.index('of ""')].splitlines())
+    assert (message.level, message.text) == ("FATAL", STOP_POINT)
+
+
+def test_an_open_quote_is_not_counted_again_for_every_line() -> None:
+    log = [TORN, *['more "" and more'] * 200_000]
+    assert len(list(read_messages(log))) == 1
+
+
+@pytest.mark.parametrize("key", ["log", "MESSAGE"])
+def test_a_line_that_docker_or_journald_has_wrapped_is_read(key: str) -> None:
+    lines = [
+        "2026-11-22 20:53:39 UTC [7] LOG:  starting PostgreSQL 15.18",
+        '2026-11-22 20:53:39 UTC [7] LOG:  restored log file "000000010000000000000005" from '
+        "archive",
+        "2026-11-22 20:53:39 UTC [7] FATAL:  WAL ends before end of online backup",
+        "2026-11-22 20:53:39 UTC [7] DETAIL:  first",
+        "\tsecond",
+    ]
+    wrapped = [json.dumps({key: f"{line}\n", "stream": "stderr"}) for line in lines]
+    _, restored, fatal = read_messages(wrapped)
+    assert restored.text == 'restored log file "000000010000000000000005" from archive'
+    assert (fatal.level, fatal.detail) == ("FATAL", "first\nsecond")
+    # A server that writes JSON itself is wrapped once more.
+    (found,) = explain([json.dumps({key: as_json("FATAL", STOP_POINT)})], NoHost())
+    assert found.code == "target_before_consistency"
+
+
+def test_a_collectors_words_stand_before_an_object() -> None:
+    log = f"2026-11-22T20:53:39.1Z stderr F {as_json('FATAL', 'the moon is full')}"
+    (found,) = explain([log], NoHost())
+    assert found.title.endswith(": the moon is full")
+
+
+def test_an_object_in_a_users_statement_is_none_of_the_servers() -> None:
+    entry = as_json("FATAL", STOP_POINT).strip()
+    log = [
+        f"x [7] LOG:  statement: {entry}",
+        "x [7] ERROR:  syntax error",
+        f"x [7] STATEMENT:  {entry}",
+        f"\t{entry}",
+        f"x [7] ANWEISUNG:  {entry}",
+    ]
+    assert not any(message.is_fatal for message in read_messages(log))
+    assert not list(read_messages([as_csv("LOG", f"statement: {entry}")]))
+
+
+GLUED = (
+    "2026-11-22 20:53:39 UTC [7] LOG:  incorrect resource manager data checksum in record at "
+    "0/30000602026-11-22 20:59:01.000 UTC [200] LOG:  starting PostgreSQL 15.8"
+)
+
+
+def test_two_lines_run_together_make_no_position() -> None:
+    (found,) = explain([GLUED], NoHost())
+    assert "at 0/3000060:" in found.title
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        GLUED,
+        GLUED.replace("0602026", "060999999999"),
+        '{"error_severity":"FATAL","message":"x","pid":"²"}',
+        as_csv("FATAL", "x").replace("13494", "²"),
+        f"x [{'1' * 5000}] ERROR:  x",
+        '{"error_severity":' + "[" * 200_000,
+        '{"log":' + "[" * 200_000,
+        f"x [1] LOG:  starting PostgreSQL {'1' * 5000}",
+        "x [1] LOG:  database system was interrupted; last known up at 2026-99-99 99:99:99 UTC\n"
+        "x [1] LOG:  starting point-in-time recovery to 0001-01-01 00:00:00+15\n"
+        "x [1] LOG:  recovery stopping before commit of transaction 7, time 2026",
+    ],
+    ids=lambda line: line[:40],
+)
+def test_an_odd_line_is_no_end_of_the_log(line: str) -> None:
+    log = [START, *line.splitlines(), f"x [2] FATAL:  {STOP_POINT}"]
+    assert "target_before_consistency" in [each.code for each in explain(log, NoHost())]

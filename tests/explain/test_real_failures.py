@@ -242,7 +242,7 @@ CASES: Mapping[str, Case] = {
         "target_before_backup", set_to(recovery_target_time="2001-01-01 00:00:00+00")
     ),
     "timeline": Case("timeline_does_not_exist", set_to(recovery_target_timeline="7")),
-    "time": Case("invalid_setting", set_to(recovery_target_time="yesterday noon")),
+    "time": Case("invalid_target_time", set_to(recovery_target_time="yesterday noon")),
     "unknown setting": Case("unknown_setting", set_to(no_such_setting="1")),
     "memory": Case("memory", set_to(shared_buffers="4000GB", huge_pages="off")),
     "connections": Case(

@@ -6,9 +6,22 @@ Texts: `src/backend/access/transam/xlogarchive.c`, `src/common/archive.c`, `pgar
 
 from __future__ import annotations
 
+from pgrescue.explain.course import cut_recovery_short
 from pgrescue.explain.evidence import archived_segment, place, setting
-from pgrescue.explain.rule import BACKUP_UNCHANGED, Rule
+from pgrescue.explain.rule import BACKUP_UNCHANGED, GOES_ON, Rule
 
+CUT_OFF = (
+    r"(?:tar: )?Unexpected EOF in archive",
+    r"gzip: (?P<path>.*?): unexpected end of file",
+    r"gzip: (?P<path>.*?): invalid compressed data",
+    r"tar: Skipping to next header",
+    r"tar: Error is not recoverable",
+    r"EOFError: Compressed file ended before the end-of-stream marker",
+    r"tarfile\.ReadError: unexpected end of data",
+    r"Error \d+ : Unfinished stream",
+    r"(?:zstd?|lz4).*(?:premature end|unfinished|Decoding error|checksum)",
+)
+"""How those say it who unpack a file that is cut off or damaged."""
 _FILE = r'"(?P<file>[^"]+)"'
 _TRY = (
     "see what it prints, as the server's account: sudo -u {account!q} sh -c "
@@ -29,7 +42,7 @@ ARCHIVE = (
         next=(
             "check the program's path and its permissions for the server's account",
             _TRY,
-            "{again}: recovery goes on where it was",
+            "{again}" + GOES_ON,
         ),
     ),
     Rule(
@@ -45,7 +58,7 @@ ARCHIVE = (
         levels=("FATAL",),
         next=(
             _TRY,
-            "once it works, {again}: recovery goes on where it was",
+            "once it works, {again}" + GOES_ON,
         ),
     ),
     Rule(
@@ -90,17 +103,42 @@ ARCHIVE = (
             r"|Input/output error|No route to host|Host key verification failed\.?)",
             r"(?:scp|rsync|ssh|aws|curl)\b.*(?P<why>Connection (?:refused|timed out)"
             r"|Could not resolve host.*|Permission denied.*)",
+            # The command line of AWS; 404 is how it says that there is no such file.
+            r"(?P<why>An error occurred \((?:[45]\d\d(?<!404)|[A-Z]\w+(?<!NoSuchKey))\) when .*)",
+            r"(?P<why>Unable to locate credentials.*|Could not connect to the endpoint URL.*)",
+            # pgBackRest: that there is no such file is none of its errors; some are a restore's.
+            r"ERROR: \[(?!038|040|075)\d{3}\]: (?P<why>.*)",
         ),
         title="The restore_command could not read the archive: {why}.",
         cause="A file that may well be there could not be fetched. If the command then ends with "
         "an exit code below 126, the server takes it for the end of the archive.",
         evidence=(place("archive"), setting("restore_command")),
         levels=("OUTPUT",),
-        only_with_failure=True,
+        beside_server=True,
+        holds=cut_recovery_short,
+        wrong_end=True,
         next=(
             "try it as the server's account: sudo -u {account!q} ls {archive!q}",
             "mend the mount, the network or the permissions, then restore again: what was "
             "replayed after such an error may have ended too early",
+        ),
+    ),
+    Rule(
+        code="archived_copy_damaged",
+        patterns=CUT_OFF,
+        title="The archive's copy of {file} is cut off or damaged.",
+        cause="The restore_command could not unpack it, which the server takes for the end of the "
+        "archive.",
+        evidence=(archived_segment, setting("restore_command")),
+        levels=("OUTPUT",),
+        beside_server=True,
+        holds=cut_recovery_short,
+        wrong_end=True,
+        next=(
+            "pgrescue timeline   names every file of the archive that is not whole",
+            "look for another copy of that segment: the old server's pg_wal, a standby, a second "
+            "archive",
+            "or stop before it: pgrescue timeline shows up to where the WAL is sound",
         ),
     ),
     Rule(

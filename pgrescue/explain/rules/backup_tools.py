@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pgrescue.explain.evidence import place, setting, space
 from pgrescue.explain.rule import BACKUP_UNCHANGED, Rule
+from pgrescue.explain.rules.archive import CUT_OFF
 
 BACKUP_TOOLS = (
     Rule(
@@ -24,6 +25,22 @@ BACKUP_TOOLS = (
         next=(
             "df -h {path!q}",
             "make room, or choose another --destination or a stronger --compress",
+        ),
+    ),
+    Rule(
+        code="tool_access_denied",
+        patterns=(
+            r"(?P<program>pg_\w+|initdb): (?:\w+: )?could not (?:open|access|stat|read|create"
+            r'|write)\b.*"(?P<path>[^"]+)": Permission denied',
+        ),
+        title="{program} may not use {path}.",
+        cause="The account that ran it is kept out by the owner or the mode of that path, or of a "
+        "directory above it.",
+        unchanged="What it may not use it has not changed.",
+        levels=("TOOL",),
+        next=(
+            "see who may pass each directory above it: namei -l {path!q}",
+            "run it as the account that owns it",
         ),
     ),
     Rule(
@@ -125,14 +142,25 @@ BACKUP_TOOLS = (
             r"server closed the connection unexpectedly",
             r"could not read COPY data",
             r"could not receive data from WAL stream",
-            r"background process terminated unexpectedly",
-            r"child (?:process|thread) exited with (?:error|exit code)",
             r"unexpected termination of replication stream",
             r"terminating connection due to",
             r"SSL SYSCALL error",
         ),
         title="The connection to the server was lost.",
         cause="The network, or the server went down.",
+        next=("look into the server's log", "take the backup again"),
+        levels=("TOOL",),
+        unchanged=BACKUP_UNCHANGED,
+    ),
+    Rule(
+        code="wal_stream_ended",
+        patterns=(
+            r"background process terminated unexpectedly",
+            r"child (?:process|thread) exited with (?:error|exit code)",
+        ),
+        title="The part of pg_basebackup that receives WAL has ended.",
+        cause="The message before it says why; without one it was killed, or lost its connection.",
+        weight="consequence",
         next=("look into the server's log", "take the backup again"),
         levels=("TOOL",),
         unchanged=BACKUP_UNCHANGED,
@@ -194,6 +222,19 @@ BACKUP_TOOLS = (
         unchanged=BACKUP_UNCHANGED,
     ),
     Rule(
+        code="tablespace_not_mapped",
+        patterns=(r"tablespace at \"?(?P<path>.*?)\"? has no tablespace mapping",),
+        title="pg_combinebackup was not told where to put the tablespace {path}.",
+        cause="It never writes to the original's place: each tablespace needs a directory of its "
+        "own.",
+        next=(
+            "add to the command: --tablespace-mapping {path!q}=NEW_DIRECTORY   (-T; once for each "
+            "tablespace)",
+            "pgrescue plan --tablespace OLD=NEW   combines with every mapping",
+        ),
+        unchanged=BACKUP_UNCHANGED,
+    ),
+    Rule(
         code="chain_broken",
         patterns=(
             r"backup at \"?(?P<path>.*?)\"? starts at LSN (?P<got>\S+), but expected "
@@ -201,7 +242,6 @@ BACKUP_TOOLS = (
             r"backup at \"?(?P<path>.*?)\"? (?:starts on timeline|is a full backup|is an "
             r"incremental)",
             r"manifest system identifier is",
-            r"tablespace at \"?(?P<path>.*?)\"? has no tablespace mapping",
             r"system identifier in manifest|: expected system identifier",
         ),
         title="These backups do not make a chain.",
@@ -253,17 +293,7 @@ BACKUP_TOOLS = (
     ),
     Rule(
         code="tar_damaged",
-        patterns=(
-            r"(?:tar: )?Unexpected EOF in archive",
-            r"gzip: (?P<path>.*?): unexpected end of file",
-            r"gzip: (?P<path>.*?): invalid compressed data",
-            r"tar: Skipping to next header",
-            r"tar: Error is not recoverable",
-            r"EOFError: Compressed file ended before the end-of-stream marker",
-            r"tarfile\.ReadError: unexpected end of data",
-            r"Error \d+ : Unfinished stream",
-            r"(?:zstd|lz4|unlz4).*(?:premature end|unfinished|Decoding error|checksum)",
-        ),
+        patterns=CUT_OFF,
         title="The backup's tar file is cut off or damaged.",
         cause="It ends too early, or its compressed data does not match its checksum. What was "
         "unpacked so far is not usable.",

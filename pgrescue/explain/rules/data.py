@@ -7,8 +7,10 @@ Texts: `src/backend/utils/init/miscinit.c`, `xlog.c`, `xlogrecovery.c`, `tablesp
 from __future__ import annotations
 
 from pgrescue.explain.evidence import backup_label, data_version, identifiers, place, setting
-from pgrescue.explain.rule import START_UNCHANGED, Rule
+from pgrescue.explain.rule import GOES_ON, START_UNCHANGED, Rule
 
+_SERVER = r"^(?:\S*(?:postgres|postmaster): )?(?!.*\.s\.PGSQL\.)"
+"""Its own words, also before it has a log; not about its socket, which lies elsewhere."""
 _RESTORE_AGAIN = "restore again, from a backup that is whole: pgrescue verify BACKUP, pgrescue plan"
 
 DATA = (
@@ -47,7 +49,7 @@ DATA = (
         patterns=(),
         only_with_detail=(r"database files are incompatible with server",),
         detail=r"initialized by PostgreSQL version (?P<theirs>[\d.]+), which is not compatible "
-        r"with this version (?P<ours>[\d.]+)",
+        r"with this version (?P<ours>\d+(?:\.\d+)*)",
         title="The data directory was made by PostgreSQL {theirs}; this server is {ours}.",
         cause="The files of a major version can only be read by its own server.",
         evidence=(data_version,),
@@ -74,8 +76,8 @@ DATA = (
         code="control_file_damaged",
         patterns=(
             r"incorrect checksum in control file",
-            r'could not read file "(?P<path>[^"]*pg_control)"(?:: read (?P<got>\d+) of \d+)?',
-            r'could not open file "(?P<path>[^"]*pg_control)"',
+            r'could not read file "(?P<path>[^"]*pg_control)": read (?P<got>\d+) of \d+',
+            r'could not open file "(?P<path>[^"]*pg_control)": No such file or directory',
             r"byte ordering mismatch",
         ),
         title="pg_control is damaged or missing.",
@@ -134,13 +136,20 @@ DATA = (
     Rule(
         code="access_denied",
         patterns=(
-            r'could not (?:open|access|stat|read|create) .*"(?P<path>[^"]+)": Permission denied',
+            rf'{_SERVER}could not (?:open|access|stat|read) .*"(?P<path>[^"]+)": Permission denied',
+            # What is not made yet belongs to nobody: its directory is the one to look at.
+            rf'{_SERVER}could not create .*"(?P<path>[^"]+)/[^"/]+": Permission denied',
+            rf'{_SERVER}could not create .*"[^"/]+": Permission denied',
         ),
-        title="The server's account may not use {path}.",
+        title="The server's account may not use {full_path}.",
         cause="Its owner or mode, or those of a directory above it, keep the account out.",
         evidence=(place("path"),),
         levels=("FATAL", "PANIC", "LOG", "TOOL"),
-        next=("chown -R {account!q}: {path!q}", "{again}"),
+        next=(
+            "see who may pass each directory above it: namei -l {full_path!q}",
+            "chown -R {account!q}: {full_path!q}   (where the owner is wrong)",
+            "{again}",
+        ),
     ),
     Rule(
         code="tablespace_missing",
@@ -177,7 +186,7 @@ DATA = (
         levels=("FATAL",),
         next=(
             "if no other cluster uses that path: install -d -m 0700 -o {account!q} {path!q}",
-            "{again}: recovery goes on where it was",
+            "{again}" + GOES_ON,
             "or stop before it: pgrescue timeline",
         ),
     ),

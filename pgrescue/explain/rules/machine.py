@@ -7,8 +7,12 @@ Texts: `src/backend/port/sysv_shmem.c`, `src/backend/libpq/pqcomm.c`,
 from __future__ import annotations
 
 from pgrescue.explain.course import kept_it_down, not_started_anyway
-from pgrescue.explain.evidence import place, process, setting, space
-from pgrescue.explain.rule import START_UNCHANGED, Rule
+from pgrescue.explain.evidence import place, process, setting, space, space_for_wal
+from pgrescue.explain.rule import GOES_ON, START_UNCHANGED, Rule
+
+_MAKE_ROOM = (
+    "make room elsewhere on that file system; nothing in the data directory may be deleted by hand"
+)
 
 MACHINE = (
     Rule(
@@ -26,6 +30,17 @@ MACHINE = (
         ),
     ),
     Rule(
+        code="disk_of_wal_full",
+        patterns=(
+            r"could not write to (?:log|WAL) (?:file|segment) (?P<file>[0-9A-F]{24}) at offset .*: "
+            r"(?:No space left on device|Disk quota exceeded)",
+        ),
+        title="There is no room left on the disk of pg_wal.",
+        cause="It was needed for the segment {file}.",
+        evidence=(space_for_wal,),
+        next=("df -h {data!q}/pg_wal/; df -i {data!q}/pg_wal/", _MAKE_ROOM, "{again}" + GOES_ON),
+    ),
+    Rule(
         code="disk_full",
         patterns=(
             r'(?:could not .*)?"(?P<path>[^"]+)".*: '
@@ -40,9 +55,8 @@ MACHINE = (
         levels=("LOG", "WARNING", "ERROR", "FATAL", "PANIC", "OUTPUT"),
         next=(
             "df -h {data!q}; df -i {data!q}",
-            "make room elsewhere on that file system; nothing in the data directory may be "
-            "deleted by hand",
-            "{again}: recovery goes on where it was",
+            _MAKE_ROOM,
+            "{again}" + GOES_ON,
         ),
     ),
     Rule(
@@ -99,7 +113,7 @@ MACHINE = (
             r'could not create lock file "(?P<address>[^"]*)/\.s\.PGSQL\.\d+\.lock": '
             r"(?:No such file or directory|Permission denied)",
         ),
-        title="The server cannot listen at {address}: it is not there on this machine.",
+        title="The server cannot listen at {address}: it is not there on this machine, or closed.",
         cause="The setting comes from another machine, or the directory for the socket is missing "
         "or closed here.",
         evidence=(setting("listen_addresses"), setting("unix_socket_directories")),
@@ -109,6 +123,7 @@ MACHINE = (
         next=(
             "correct listen_addresses or unix_socket_directories, such as listen_addresses = "
             "'localhost'",
+            "if it is a directory: let the server's account write there: ls -ld {address!q}",
             "{again}",
         ),
     ),
@@ -131,6 +146,7 @@ MACHINE = (
             r'lock file "(?P<path>[^"]*postmaster.pid)" is empty',
             r"(?:pg_ctl: )?another server might be running",
         ),
+        detail=r"^PID (?P<pid>\d+)$",
         title="postmaster.pid says that a server is running on this directory.",
         cause="Either one is, or the file came with a copy of a running cluster and its number "
         "now belongs to another process.",
@@ -167,7 +183,7 @@ MACHINE = (
         levels=("LOG",),
         next=(
             "dmesg | grep -i 'out of memory'",
-            "{again}: recovery goes on where it was",
+            "{again}" + GOES_ON,
         ),
     ),
     Rule(

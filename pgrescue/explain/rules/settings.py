@@ -5,7 +5,7 @@ Texts: `src/backend/utils/misc/guc.c`, `guc-file.l`, `xlogrecovery.c`, `postmast
 
 from __future__ import annotations
 
-from pgrescue.explain.course import kept_it_down
+from pgrescue.explain.course import kept_it_down, streams_no_more
 from pgrescue.explain.evidence import limits, named_setting, place, setting, targets
 from pgrescue.explain.rule import START_UNCHANGED, Rule
 
@@ -68,12 +68,9 @@ SETTINGS = (
         next=("correct what the lines before this one name", "select pg_reload_conf()"),
     ),
     Rule(
-        code="invalid_setting",
+        code="invalid_target_time",
         patterns=(
-            r'invalid value for parameter "(?P<setting>[^"]+)": (?P<value>.*)',
-            r'(?:\S+ )?"?(?P<value>[^ ]+)"? is outside the valid range for parameter '
-            r'"(?P<setting>[^"]+)"',
-            r'parameter "(?P<setting>[^"]+)" requires (?P<value>.*)',
+            r'invalid value for parameter "(?P<setting>recovery_target_time)": (?P<value>.*)',
         ),
         title="The value of {setting} is not one: {value}.",
         cause="The server does not read it as a person would: a recovery_target_time needs a "
@@ -83,6 +80,39 @@ SETTINGS = (
         holds=kept_it_down,
         levels=("LOG", "FATAL"),
         next=("correct {setting}, and " + _AGAIN,),
+    ),
+    Rule(
+        code="invalid_locale",
+        patterns=(r'invalid value for parameter "(?P<setting>lc_\w+)": (?P<value>.*)',),
+        title="This machine has no such locale for {setting}: {value}.",
+        cause="The configuration comes from a machine on which it is installed.",
+        evidence=(named_setting,),
+        unchanged=START_UNCHANGED,
+        holds=kept_it_down,
+        levels=("LOG", "FATAL"),
+        next=(
+            "see which there are: locale -a   and install the missing one (Debian: "
+            "dpkg-reconfigure locales)",
+            "or set each one named above to 'C' in {data!q}/postgresql.auto.conf",
+            _AGAIN,
+        ),
+    ),
+    Rule(
+        code="invalid_setting",
+        patterns=(
+            r'invalid value for parameter "(?P<setting>[^"]+)": (?P<value>.*)',
+            r'(?:\S+ )?"?(?P<value>[^ ]+)"? is outside the valid range for parameter '
+            r'"(?P<setting>[^"]+)"',
+            r'parameter "(?P<setting>[^"]+)" requires (?P<value>.*)',
+        ),
+        title="The value of {setting} is not one: {value}.",
+        cause="This server takes no such value; each message names a setting and what is wrong "
+        "with it.",
+        evidence=(named_setting,),
+        unchanged=START_UNCHANGED,
+        holds=kept_it_down,
+        levels=("LOG", "FATAL"),
+        next=("correct every setting named above, and " + _AGAIN,),
     ),
     Rule(
         code="unknown_setting",
@@ -97,7 +127,7 @@ SETTINGS = (
         unchanged=START_UNCHANGED,
         holds=kept_it_down,
         levels=("LOG", "FATAL"),
-        next=("put a # before it in {path!q}, and " + _AGAIN,),
+        next=("put a # before each one named above, in {path!q}, and " + _AGAIN,),
     ),
     Rule(
         code="configuration_syntax",
@@ -200,6 +230,7 @@ SETTINGS = (
         "not copied to standbys.",
         evidence=(setting("primary_slot_name"),),
         levels=("FATAL", "TOOL"),
+        holds=streams_no_more,
         next=(
             "see which there are, on that server: select slot_name, active from "
             "pg_replication_slots",

@@ -5,7 +5,7 @@ Texts: `xlogreader.c`, `xlogrecovery.c` (12 to 14: `xlog.c`), `timeline.c`.
 
 from __future__ import annotations
 
-from pgrescue.explain.course import ended_at_damage
+from pgrescue.explain.course import ended_at_damage, gets_no_more_wal
 from pgrescue.explain.evidence import (
     archived_segment,
     backup_label,
@@ -17,9 +17,10 @@ from pgrescue.explain.evidence import (
     setting,
     signal_file,
 )
+from pgrescue.explain.message import LSN
 from pgrescue.explain.rule import RECOVERY_UNCHANGED, Rule
 
-_LSN = r"(?P<lsn>[0-9A-F]+/[0-9A-F]+)"
+_LSN = rf"(?P<lsn>{LSN})"
 _SEGMENT = r"(?:log|WAL) segment (?P<file>[0-9A-F]{24})"
 _ANOTHER_COPY = (
     "look for another copy of that segment: the old server's pg_wal, a standby, a second archive"
@@ -100,7 +101,8 @@ WAL = (
     Rule(
         code="timeline_not_a_child",
         patterns=(r"requested timeline (?P<timeline>\d+) is not a child of this server's history",),
-        detail=rf"Latest checkpoint is at (?P<at>[0-9A-F/]+) on timeline (?P<own>\d+).* at {_LSN}",
+        detail=r'Latest checkpoint (?:in file "[^"]*" )?is at (?P<at>[0-9A-F/]+) on timeline '
+        rf"(?P<own>\d+).* at {_LSN}",
         title="The backup does not lie on timeline {timeline}.",
         cause="Its checkpoint {at} is on timeline {own}, and timeline {timeline} had left that one "
         "before, at {lsn}.",
@@ -228,14 +230,14 @@ WAL = (
     Rule(
         code="wal_does_not_fit",
         patterns=(
-            rf"record with incorrect prev-link [0-9A-F/]+ at {_LSN}",
-            rf"there is no contrecord flag at {_LSN}",
-            rf"contrecord is requested by {_LSN}",
-            rf"invalid contrecord length \d+.* at {_LSN}",
-            rf"unexpected pageaddr [0-9A-F/]+ in {_SEGMENT}",
-            rf"out-of-sequence timeline ID \d+ \(after \d+\) in {_SEGMENT}",
+            rf"record with incorrect prev-link [0-9A-F/]+ at (?P<spot>{_LSN})",
+            rf"there is no contrecord flag at (?P<spot>{_LSN})",
+            rf"contrecord is requested by (?P<spot>{_LSN})",
+            rf"invalid contrecord length \d+.* at (?P<spot>{_LSN})",
+            rf"unexpected pageaddr [0-9A-F/]+ in (?P<spot>{_SEGMENT})",
+            rf"out-of-sequence timeline ID \d+ \(after \d+\) in (?P<spot>{_SEGMENT})",
         ),
-        title="The WAL at {lsn} does not continue what comes before it.",
+        title="The WAL at {spot} does not continue what comes before it.",
         cause="A segment is missing in between, stems from another branch, or is the old content "
         "of a recycled file. At the end of pg_wal itself this is normal.",
         evidence=(segment_of_record, archived_segment),
@@ -310,6 +312,7 @@ WAL = (
         "before it is looked for in the child's file.",
         levels=("LOG", "WARNING", "ERROR", "FATAL"),
         evidence=(archived_segment,),
+        holds=gets_no_more_wal,
         next=(
             "give the standby a restore_command that reads the archive",
             "or fill it anew: pgrescue reseed --source CONNINFO",

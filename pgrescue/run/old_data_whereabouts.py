@@ -27,4 +27,7 @@ def old_data_now(work: Work, state: RunState) -> str:
         return "Nothing has been moved: the old data is where it was."
     if len(state.asides) < len(work.moves) or not all(item.done for item in state.asides):
         return "The old data is untouched: a part is set aside, the rest is where it was."
-    return f"The old data is untouched where it was set aside: {state.set_aside}."
+    kept = f"The old data is untouched where it was set aside: {state.set_aside}."
+    if not work.old_links:
+        return kept
+    return f"{kept} Its links lead to what is set aside with it, until an undo puts them back."

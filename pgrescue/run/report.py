@@ -88,6 +88,8 @@ def _of_restore(plan: Plan, state: RunState) -> list[str]:
         f"Data directory: {plan.work.data_directory}",
         f"Reached: {_reached(state)}",
         f"Old data: {place_of_old_data(plan.work, state)}",
+        # Whoever brings it back by hand, not by an undo, needs them.
+        *(f"Its link {link.name} led to: {link.text}" for link in plan.work.old_links),
     ]
 
 

@@ -38,15 +38,16 @@ class OnlyCopy:
 def rescued_wal(cluster: str) -> tuple[RescuedWal, ...]:
     """What runs have rescued of a cluster whose WAL that was, newest first.
 
-    After an undo the old cluster has gone on with it, and a clone has only a copy of what the
-    original may have gone on with.
+    Of runs that stand: after an undo, and where nothing was replaced yet, the old cluster may have
+    gone on with it, as may the original of a clone.
     """
     found = []
     for run in reversed(list_runs()):
         plan = run.plan()
         if not (isinstance(plan, Plan) and plan.cluster == cluster and plan.work.rescues):
             continue
-        if plan.mode == "in_place" and not run.state().is_undone:
+        state = run.state()
+        if plan.mode == "in_place" and state.has_begun_to_fill and not state.is_undone:
             found.append(RescuedWal(Path(tail_directory(plan.work)), plan.work.system_identifier))
     return tuple(found)
 

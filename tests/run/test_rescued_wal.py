@@ -10,9 +10,11 @@ import pytest
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.model import Plan, WalTail
+from pgrescue.run import records
 from pgrescue.run.fold import fold
-from pgrescue.run.rescued_wal import OnlyCopy, only_copy
-from pgrescue.run.state import StepStatus
+from pgrescue.run.rescued_wal import OnlyCopy, only_copy, rescued_wal
+from pgrescue.run.state import RunState, StepStatus
+from pgrescue.survey.wal_tail import RescuedWal
 from tests.run.made_plan import make_plan
 from tests.support import restore_facts
 from tests.support.made_segments import IDENTIFIER, SIZE, segment
@@ -49,6 +51,41 @@ class Rescued:
 @pytest.fixture
 def rescued(tmp_path: Path) -> Rescued:
     return Rescued(tmp_path)
+
+
+class Run:
+    """As `list_runs` has it."""
+
+    def __init__(self, plan: Plan, *done: str) -> None:
+        self._plan, self._done = plan, done
+
+    def plan(self) -> Plan:
+        return self._plan
+
+    def state(self) -> RunState:
+        begun = tuple(records.StepBegan(step=step, title="") for step in self._done)
+        ended = tuple(records.StepEnded(step=step, seconds=1.0, result="") for step in self._done)
+        return fold(
+            self._plan, tuple(one for pair in zip(begun, ended, strict=True) for one in pair)
+        )
+
+
+def test_later_plans_know_it_of_runs_that_stand(
+    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = rescued.plan
+    elsewhere = replace(plan, work=replace(plan.work, staging="/srv/clone-wal"), mode="clone")
+    others = [
+        Run(plan, "rescue_wal"),  # nothing was replaced: the old cluster may have gone on
+        Run(plan, "rescue_wal", "extract", "undo_move"),
+        Run(elsewhere, "rescue_wal", "extract"),
+        Run(replace(plan, cluster="another"), "rescue_wal", "extract"),
+        Run(replace(plan, work=replace(plan.work, old_wal=None)), "extract"),
+    ]
+    monkeypatch.setattr("pgrescue.run.rescued_wal.list_runs", lambda: others)
+    assert rescued_wal("main") == ()
+    others.append(Run(plan, "rescue_wal", "extract"))
+    assert rescued_wal("main") == (RescuedWal(rescued.tail, IDENTIFIER),)
 
 
 def test_what_the_archive_lacks_stays(rescued: Rescued) -> None:

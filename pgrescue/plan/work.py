@@ -63,12 +63,13 @@ def tail_directory(work: Work) -> str:
 def wal_directories(work: Work) -> tuple[str, ...]:
     """Where recovery looks for WAL, in this order.
 
-    What was rescued comes first: the archive has none of it, or a copy that ends earlier. A standby
-    follows the archive, which gets on with what was rescued half-way.
+    What was rescued comes first: the archive has none of it, or a copy that ends earlier. But the
+    original of a clone may go on with a segment, and a standby asks for that again and again.
     """
     tail = (tail_directory(work),) if work.rescues else ()
     archive = (work.wal_archive,) if work.wal_archive else ()
-    first = (*archive, *tail) if work.signal_file == "standby.signal" else (*tail, *archive)
+    is_overtaken = work.signal_file == "standby.signal" and not work.stop_service
+    first = (*archive, *tail) if is_overtaken else (*tail, *archive)
     return (*first, f"{work.staging}/backup")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pgrescue.plan.work import fetch_wal_text
+from pgrescue.plan.work import fetch_wal_text, tail_directory, wal_directories
 from tests.run.made_plan import make_plan
 
 
@@ -25,3 +25,16 @@ def test_an_archive_that_had_wal_must_not_be_empty(changes: dict[str, object], a
     work = replace(make_plan("/srv/main").work, wal_archive="/srv/wal", archive_has_wal=True)
     text = fetch_wal_text(replace(work, **changes))  # type: ignore[arg-type]
     assert ("is it mounted?" in text) is asks
+
+
+def test_what_was_rescued_comes_first_unless_it_may_be_overtaken() -> None:
+    """The original of a clone may go on with a segment of which only a half was rescued."""
+    work = replace(
+        make_plan("/srv/main").work, old_wal="/srv/main/pg_wal", wal_archive="/srv/archive"
+    )
+    tail, own = tail_directory(work), f"{work.staging}/backup"
+    assert wal_directories(work) == (tail, "/srv/archive", own)
+    standby = replace(work, signal_file="standby.signal")
+    assert wal_directories(standby) == (tail, "/srv/archive", own), "in place nobody goes on"
+    clone = replace(standby, stop_service=False)
+    assert wal_directories(clone) == ("/srv/archive", tail, own)

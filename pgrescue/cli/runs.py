@@ -174,14 +174,13 @@ def run_undo(arguments: argparse.Namespace) -> int:
 def run_discard(arguments: argparse.Namespace) -> int:
     """Delete what a run set aside."""
     from pgrescue.run.acts import discard_run, discardable
-    from pgrescue.run.deletable import counted
-    from pgrescue.run.rescued_wal import only_copy
+    from pgrescue.run.deletable import counted, kept_wal
 
     directory = _find(arguments)
     now = datetime.now(UTC)
     for item in discardable(directory):
         narrate(f"{item.path}: {counted(item).described(now)}")
-    if kept := only_copy(directory.plan(), directory.state()):
+    if kept := kept_wal(directory.plan(), directory.state()):
         narrate(f"It stays: {kept}")
     question = f"Delete for good what the run {directory.id} set aside?"
     # It cannot be taken back: at a terminal a habitual "yes" is not enough.

@@ -132,7 +132,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         wal_link=_wal_link(facts) if in_place else None,
         old_links=old_links_of(facts.cluster) if in_place else (),
         old_wal=_old_wal(facts) if in_place or _gives_wal_to_a_clone(facts) else None,
-        rescued=facts.rescued if _has_something_to_rescue(facts) else (),
+        rescued=facts.rescued,
         doubted_wal=facts.doubted_wal,
         backup_roots=tuple(map(str, cluster.backups)),
         staging=staging,
@@ -209,7 +209,7 @@ def _gives_wal_to_a_clone(facts: Facts) -> bool:
 
 
 def _has_something_to_rescue(facts: Facts) -> bool:
-    return facts.wal_tail is not None or facts.history_to_rescue
+    return facts.wal_tail is not None or facts.history_to_rescue or bool(facts.rescued)
 
 
 def _ends_with_the_plan(facts: Facts, request: RestoreRequest) -> bool:

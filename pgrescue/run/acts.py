@@ -11,13 +11,12 @@ from pgrescue.plan.facts import UnfinishedRun
 from pgrescue.plan.sealed import SealedPlan, check_seal
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run.backup_place import was_renamed
-from pgrescue.run.deletable import Deletable, discardable_paths, obstacle
+from pgrescue.run.deletable import Deletable, discardable_paths, kept_wal, obstacle
 from pgrescue.run.journal import read_journal
 from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.launch import launch, request_abort
 from pgrescue.run.owner import ask_to_abort, check_owner
 from pgrescue.run.records import MakingDirectory, Moved, Moving, Purpose, Retired, Retiring
-from pgrescue.run.rescued_wal import only_copy
 from pgrescue.run.run_directory import RunDirectory, create_run, list_runs, withdraw
 from pgrescue.run.state import ENDED, RunState
 
@@ -148,7 +147,7 @@ def discard_run(run: RunDirectory, *, taking_over: bool = False) -> None:
             next_steps=(f"pgrescue resume {run.id}", f"pgrescue undo {run.id}"),
         )
     listed = discardable(run)
-    if not listed and (kept := only_copy(run.plan(), state)):
+    if not listed and (kept := kept_wal(run.plan(), state)):
         raise Refused(
             f"What is left of the run {run.id} may be the only copy of some WAL.",
             f"{kept} Restores from the backups that there are need it.",

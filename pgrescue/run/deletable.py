@@ -13,7 +13,7 @@ from pgrescue.plan.layout import INSIDE
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import servers_below
-from pgrescue.run.rescued_wal import only_copy
+from pgrescue.run.rescued_wal import OnlyCopy, only_copy
 from pgrescue.run.state import RunState
 from pgrescue.survey.filesystem import mounts_inside
 
@@ -55,13 +55,23 @@ def discardable_paths(plan: SealedPlan, state: RunState) -> tuple[str, ...]:
     Not the staging directory while what was rescued to it is the only copy.
     """
     paths = [*(item.aside for item in state.asides), *state.retired]
-    # Until its settings are taken out again, the restored server fetches WAL from the staging.
-    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
-    if not (isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made):
-        return tuple(paths)
-    if only_copy(plan, state) is None:
-        paths.append(plan.work.staging)
+    staging = _staging_to_delete(plan, state)
+    if staging is not None and only_copy(plan, state) is None:
+        paths.append(staging)
     return tuple(paths)
+
+
+def kept_wal(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
+    """For which WAL the staging directory stays that would otherwise be deleted, too."""
+    return None if _staging_to_delete(plan, state) is None else only_copy(plan, state)
+
+
+def _staging_to_delete(plan: SealedPlan, state: RunState) -> str | None:
+    """Until its settings are taken out again, the restored server fetches WAL from there."""
+    needed_no_more = any(map(state.done, ("tidy", "stream", "undo_move")))
+    if isinstance(plan, Plan) and needed_no_more and plan.work.staging in state.made:
+        return plan.work.staging
+    return None
 
 
 def counted(item: Deletable) -> Deletable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,20 @@ from pgrescue.catalog.cache import CatalogCache
 from pgrescue.catalog.discover import list_backups
 from pgrescue.catalog.model import Backup
 from pgrescue.config.state import catalog_cache_file
+from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Plan
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.plan.work import tail_directory
+from pgrescue.postgres.data_directory import read_control_file
+from pgrescue.postgres.history_file import TimelineHistory
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.run_directory import list_runs
 from pgrescue.run.state import RunState
 from pgrescue.survey.wal_tail import RescuedWal, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
+from pgrescue.wal.pages import SegmentFile
+from pgrescue.wal.segment import SegmentId
+from pgrescue.wal.summarize import summarize
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +62,68 @@ def rescued_wal(cluster: str) -> tuple[RescuedWal, ...]:
 def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
     """What of the rescued WAL recovery from the backups that there are still needs.
 
-    Whatever timeline it leads to, it goes through that WAL, unless a base backup was taken since,
-    on a timeline that the run or a later one has begun. A clone leaves the original's WAL where it
-    is, and so does an undo.
+    The way to where the cluster is now goes through that WAL up to where it has left its timeline,
+    unless a base backup was taken since, on a timeline that the run or a later one has begun; what
+    comes behind counts for the commits in it. A clone leaves the original's WAL where it is, and so
+    does an undo.
     """
     if not isinstance(plan, Plan) or plan.mode != "in_place" or state.is_undone:
         return None
     archive, place = _archive_of(plan), Path(tail_directory(plan.work))
-    names = look_at_tail([place], archive, plan.work.system_identifier).names
-    if archive is None and plan.wal_tail is not None:
-        names = tuple(name for name in names if name in plan.wal_tail.segments)
-    if not names or _is_covered(names, plan, _backups_of(plan, archive)):
+    found = look_at_tail([place], archive, plan.work.system_identifier)
+    names = {*found.names, *(Path(item.path).name for item in found.unreadable)}
+    if plan.work.wal_archive is None and plan.wal_tail is not None:
+        names &= set(plan.wal_tail.segments)
+    histories = {**(archive.histories if archive else {}), **_own_histories(plan)}
+    line = _way_to_now(plan, histories)
+    of_use = _of_use(sorted(names), plan, line)
+    if not of_use:
         return None
-    return OnlyCopy(str(place), names, archive is not None)
+    if line is not None and any(
+        _covers(backup, of_use, plan) and is_on_branch(backup, line.timeline, histories)
+        for backup in _backups_of(plan, archive)
+    ):
+        return None
+    return OnlyCopy(str(place), of_use, archive is not None)
+
+
+def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> tuple[str, ...]:
+    """Without what is beyond the way to the cluster as it is, unless that has commits.
+
+    What comes before the fork in a segment is in the new timeline's of that number, too
+    (`XLogInitNewTimeline` in `src/backend/access/transam/xlog.c`).
+    """
+    if line is None:
+        return tuple(names)
+    size, on_the_way, beyond, commits = plan.work.wal_segment_size, [], [], 0
+    for name in names:
+        segment = SegmentId.parse(name, size)
+        is_now = segment.timeline == line.timeline
+        left = None if is_now else line.left_at(segment.timeline) or Lsn(0)
+        if left is None or segment.end(size) <= left:
+            on_the_way.append(name)
+            continue
+        beyond.append(name)
+        file = SegmentFile(f"{tail_directory(plan.work)}/{name}")
+        last = summarize(file, segment.start(size), segment.timeline).found.commits.last
+        commits += last is not None and last.position >= left
+    return tuple([*on_the_way, *beyond] if commits else on_the_way)
+
+
+def _own_histories(plan: Plan) -> dict[int, TimelineHistory]:
+    try:
+        return scan_archive(Path(plan.work.data_directory, "pg_wal")).histories
+    except OSError:
+        return {}
+
+
+def _way_to_now(plan: Plan, histories: Mapping[int, TimelineHistory]) -> TimelineHistory | None:
+    """The history of the cluster's timeline; None if that cannot be told."""
+    control, _ = read_control_file(Path(plan.work.data_directory))
+    if control is None or control.system_identifier != plan.work.system_identifier:
+        return None
+    timeline = control.current_timeline
+    return TimelineHistory(1, ()) if timeline == 1 else histories.get(timeline)
 
 
 def _archive_of(plan: Plan) -> WalArchive | None:
@@ -83,13 +139,19 @@ def _backups_of(plan: Plan, archive: WalArchive | None) -> list[Backup]:
     return list_backups(roots, CatalogCache(catalog_cache_file()), archive)
 
 
-def _is_covered(names: Sequence[str], plan: Plan, backups: Sequence[Backup]) -> bool:
-    newest = max(int(name[:8], 16) for name in names)
-    return any(
-        backup.usable
-        and backup.system_identifier == plan.work.system_identifier
-        and (backup.timeline or 0) > newest
-        and backup.started_at is not None
-        and backup.started_at >= plan.created_at
-        for backup in backups
+def _covers(backup: Backup, names: Sequence[str], plan: Plan) -> bool:
+    """Whether recovery from a backup never gets to these segments.
+
+    A timeline's number can be given twice: then only what was taken since is of this one.
+    """
+    work, start, timeline = plan.work, backup.start_lsn, backup.timeline
+    if not backup.usable or backup.system_identifier != work.system_identifier:
+        return False
+    if start is None or timeline is None or backup.started_at is None:
+        return False
+    size = work.wal_segment_size
+    segments = [SegmentId.parse(name, size) for name in names]
+    return backup.started_at >= plan.created_at and all(
+        segment.timeline < timeline or (segment.timeline == timeline and segment.end(size) <= start)
+        for segment in segments
     )

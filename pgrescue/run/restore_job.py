@@ -12,7 +12,7 @@ from pgrescue.plan.sealed import Step
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.run import old_data, still_there
-from pgrescue.run.deletable import discardable_paths
+from pgrescue.run.deletable import discardable_paths, kept_wal
 from pgrescue.run.deletion import check_deletable, discard
 from pgrescue.run.execution import Aborted, RestoreExecution
 from pgrescue.run.executors.configure import sync_everything
@@ -25,7 +25,6 @@ from pgrescue.run.later_runs import check_no_later_run
 from pgrescue.run.old_data_whereabouts import old_data_now
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Failure, FinalState, Purpose
-from pgrescue.run.rescued_wal import only_copy
 from pgrescue.run.room import OutOfRoom, watched
 from pgrescue.run.shortfall import ended_early
 from pgrescue.run.source_slot import drop_slot, see_source
@@ -196,7 +195,7 @@ class RestoreJob(Job[RestoreExecution]):
         execution = self.execution
         paths = discardable_paths(execution.plan, before)
         check_deletable(execution, paths)
-        if kept := only_copy(execution.plan, before):
+        if kept := kept_wal(execution.plan, before):
             execution.note(f"It stays: {kept}")
         discard(execution, paths)
         return "undone" if before.done("undo_move") else "succeeded"

@@ -62,6 +62,7 @@ from pgrescue.survey.surroundings import (
     surroundings,
 )
 from pgrescue.survey.wal_tail import RescuedWal, Tail, TailOnTheWay, look_at_tail, tail_on_the_way
+from pgrescue.wal.archive import WalArchive
 from pgrescue.wal.index import Progress, WalIndex
 from pgrescue.wal.recovery_path import RecoveryPath
 from pgrescue.wal.segment import HISTORY_NAME
@@ -92,7 +93,8 @@ def survey(
     rescues = request.into is None or _lies_dead(found, archive_facts)
     identifier = archive_facts.system_identifier or found.identifier
     of_earlier_runs = [item.path for item in rescued if item.system_identifier == identifier]
-    sources = (*((pg_wal,) if rescues else ()), *of_earlier_runs)
+    # What was rescued stays where it is; of its own WAL a server that runs may remove some.
+    sources = (*of_earlier_runs, *((pg_wal,) if rescues else ()))
     archived_histories = archive_facts.histories
     archive_facts = with_own_histories(archive_facts, sources)
     histories = archive_facts.histories
@@ -144,7 +146,7 @@ def survey(
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
         takes_own_wal=rescues,
-        rescued=tuple(map(str, _rescued_files(way, of_earlier_runs, archived_histories))),
+        rescued=tuple(map(str, _rescued_files(way, of_earlier_runs, archive, archived_histories))),
         doubted_wal=way.doubted,
         history_to_rescue=(
             way.reach.timeline not in archived_histories and way.reach.timeline in histories
@@ -264,12 +266,21 @@ def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:
 
 
 def _rescued_files(
-    way: _Way, of_earlier_runs: Sequence[Path], archived: Mapping[int, TimelineHistory]
+    way: _Way,
+    of_earlier_runs: Sequence[Path],
+    archive: WalArchive | None,
+    archived: Mapping[int, TimelineHistory],
 ) -> Iterator[Path]:
-    """What recovery gets from earlier runs: segments on its way, and where it forks."""
-    for name in way.tail.names:
-        if (path := way.found.files[name]).parent in of_earlier_runs:
-            yield path
+    """What recovery gets from earlier runs: segments on its way, and where it forks.
+
+    Also those that the old `pg_wal` has as well: a server that runs removes some when it is
+    stopped. Where the archive cannot be listed, all: nobody can tell which it has.
+    """
+    there = look_at_tail(of_earlier_runs, archive, way.backup.system_identifier).files
+    wanted = there if archive is None else way.tail.names
+    yield from (there[name] for name in wanted if name in there)
+    if archive is not None and not any(name in there for name in wanted):
+        return
     for place in of_earlier_runs:
         for path in sorted(place.glob("*.history")):
             if HISTORY_NAME.fullmatch(path.name) and int(path.name[:8], 16) not in archived:

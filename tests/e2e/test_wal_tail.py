@@ -67,6 +67,7 @@ def test_what_one_run_has_rescued_later_ones_know_and_a_discard_spares(victim: S
     workspace, log = victim.workspace, victim.log
     stop_archiving(victim)
     wanted = log.mark("only in pg_wal")
+    victim.sandbox.sql("select pg_switch_wal()")
     log.mark("dropped by mistake, behind it")
     victim.sandbox.crash()
     victim.restore("--to", "latest")

@@ -201,17 +201,20 @@ def test_an_early_copy_in_the_archive_does_not_count(
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "crashed"])
 def test_of_an_archived_segment_that_is_rotten_the_one_in_pg_wal_is_used(
-    workspace: Workspace, any_binaries: ServerBinaries
+    workspace: Workspace, any_binaries: ServerBinaries, runs: bool
 ) -> None:
-    """The server has archived it by its own account, and looks no more after it."""
+    """The server has archived it by its own account: it looks no more after it, and a stop makes
+    a new segment of it."""
     source = Source.make(workspace, any_binaries)
     source.backup("nightly", "-Ft", "-Xs")
     source.log.mark("in a segment that is archived")
     name = source.sandbox.switch_wal()
     source.log.mark("behind it, archived, too")
     source.sandbox.switch_wal()
-    source.sandbox.crash()
+    if not runs:
+        source.sandbox.crash()
     assert (source.sandbox.data / "pg_wal" / "archive_status" / f"{name}.done").exists()
     archived = source.sandbox.wal / name
     at = bytearray(archived.read_bytes())

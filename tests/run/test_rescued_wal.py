@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.model import Plan, WalTail
+from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
 from pgrescue.run.fold import fold
 from pgrescue.run.rescued_wal import OnlyCopy, only_copy, rescued_wal
 from pgrescue.run.state import RunState, StepStatus
-from pgrescue.survey.wal_tail import RescuedWal
+from pgrescue.survey.wal_tail import RescuedWal, Tail, UnreadableSegment
 from tests.run.made_plan import make_plan
 from tests.support import restore_facts
 from tests.support.made_segments import IDENTIFIER, SIZE, segment
@@ -97,12 +99,24 @@ def test_what_the_archive_lacks_stays(rescued: Rescued) -> None:
     assert rescued.left("tidy") is None
 
 
+@pytest.fixture
+def on_timeline_2(rescued: Rescued, monkeypatch: pytest.MonkeyPatch) -> Rescued:
+    """The cluster has gone on from behind the second segment."""
+    now = SimpleNamespace(system_identifier=IDENTIFIER, current_timeline=2)
+    monkeypatch.setattr("pgrescue.run.rescued_wal.read_control_file", lambda _: (now, None))
+    (rescued.archive / "00000002.history").write_text("1\t0/510000\tno recovery target\n")
+    return rescued
+
+
 def test_only_a_base_backup_that_is_there_makes_it_unneeded(
-    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+    on_timeline_2: Rescued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rescued = on_timeline_2
     since = replace(
         restore_facts.backup(),
         timeline=2,
+        start_lsn=Lsn(0x600028),
+        stop_lsn=Lsn(0x600100),
         system_identifier=IDENTIFIER,
         started_at=rescued.plan.created_at + timedelta(minutes=5),
     )
@@ -111,6 +125,7 @@ def test_only_a_base_backup_that_is_there_makes_it_unneeded(
     assert rescued.left("tidy") is not None
     for no_use in (
         replace(since, timeline=1),  # of a history that was left: no way leads from it to this one
+        replace(since, timeline=3),  # of one that is not the cluster's
         replace(since, usable=False),
         replace(since, system_identifier="1"),
         replace(since, started_at=rescued.plan.created_at - timedelta(minutes=5)),
@@ -122,6 +137,33 @@ def test_only_a_base_backup_that_is_there_makes_it_unneeded(
     assert rescued.left("tidy") is None
 
 
+def test_where_the_cluster_is_cannot_be_told(
+    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = restore_facts.backup(timeline=2, system_identifier=IDENTIFIER)
+    monkeypatch.setattr("pgrescue.run.rescued_wal.list_backups", lambda *_: [since])
+    assert rescued.left("tidy") is not None
+
+
+def test_what_is_beyond_the_fork_counts_for_its_commits(on_timeline_2: Rescued) -> None:
+    """A clean stop leaves a segment that holds nothing but its checkpoint."""
+    history = on_timeline_2.archive / "00000002.history"
+    history.write_text("1\t0/410000\tno recovery target\n")
+    left = on_timeline_2.left("tidy")
+    assert left is not None
+    assert left.segments == (FIRST,), "the fork is in the second, which the new timeline has, too"
+    history.write_text("1\t0/310000\tno recovery target\n")
+    assert on_timeline_2.left("tidy") is None
+
+
+def test_what_cannot_be_read_may_be_of_use(
+    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = UnreadableSegment(str(rescued.tail / FIRST), "Input/output error")
+    monkeypatch.setattr("pgrescue.run.rescued_wal.look_at_tail", lambda *_: Tail({}, (unreadable,)))
+    assert rescued.left("tidy") == OnlyCopy(str(rescued.tail), (FIRST,), is_certain=True)
+
+
 def test_after_an_undo_the_old_data_has_it_again(rescued: Rescued) -> None:
     assert rescued.left("undo_move") is None
 
@@ -131,15 +173,16 @@ def test_a_clone_has_only_copied_it(rescued: Rescued) -> None:
     assert rescued.left("tidy") is None
 
 
-@pytest.mark.parametrize("gone", [True, False])
-def test_where_the_archive_cannot_be_looked_at_what_was_planned_with_stays(
-    rescued: Rescued, gone: bool
-) -> None:
-    if gone:
-        rescued.archive.rmdir()
-    else:
-        work = replace(rescued.plan.work, wal_archive=None, restore_command="cp %f %p")
-        rescued.plan = replace(rescued.plan, work=work)
-    rescued.plan = replace(rescued.plan, wal_tail=WalTail((SECOND,), 1, 1.0, None))
+def test_an_archive_that_is_not_mounted_may_lack_all_of_it(rescued: Rescued) -> None:
+    rescued.archive.rmdir()
+    left = rescued.left("tidy")
+    assert left == OnlyCopy(str(rescued.tail), (FIRST, SECOND), is_certain=False)
+
+
+def test_where_a_command_fetches_wal_what_was_planned_with_stays(rescued: Rescued) -> None:
+    """The server's own account tells which of the rest is archived."""
+    work = replace(rescued.plan.work, wal_archive=None, restore_command="cp %f %p")
+    tail = WalTail((SECOND,), 1, 1.0, None)
+    rescued.plan = replace(rescued.plan, work=work, wal_tail=tail)
     left = rescued.left("tidy")
     assert left == OnlyCopy(str(rescued.tail), (SECOND,), is_certain=False)

@@ -12,10 +12,18 @@ from pgrescue.catalog.entries import open_regular
 from pgrescue.errors import StepFailed
 from pgrescue.plan.work import tail_directory
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.execution import RestoreExecution
+from pgrescue.run.executors.service import stop
 from pgrescue.run.ownership import create_anew
 from pgrescue.run.run_directory import sync_directory
-from pgrescue.survey.wal_tail import is_archived, is_behind, is_shorter, look_at_tail
+from pgrescue.survey.wal_tail import (
+    archived_by_status,
+    is_archived,
+    is_behind,
+    is_shorter,
+    look_at_tail,
+)
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import HISTORY_NAME, SegmentId
@@ -44,9 +52,11 @@ def rescue_wal(execution: RestoreExecution) -> str:
     archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
     own = [Path(work.old_wal)] if work.old_wal else []
     found = look_at_tail(own, archive, work.system_identifier, work.doubted_wal)
-    files = _with_rescued({**_histories(own, archive), **found.files}, work.rescued)
-    failed = {Path(item.path).name: item.reason for item in found.unreadable}
-    for item in found.unreadable:
+    files = {**_histories(own, archive), **found.files}
+    files = _with_rescued(files, execution, archive)
+    left_out = [item for item in found.unreadable if Path(item.path).name not in files]
+    failed = {Path(item.path).name: item.reason for item in left_out}
+    for item in left_out:
         if not takes_nothing:
             raise _unreadable(execution, Path(item.path), item.reason)
     names = []
@@ -71,11 +81,40 @@ def rescue_wal(execution: RestoreExecution) -> str:
     return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
 
 
-def _with_rescued(files: dict[str, Path], rescued: Sequence[str]) -> dict[str, Path]:
-    """With what earlier runs have rescued, unless there is as much in the old `pg_wal`."""
+def stop_server(execution: RestoreExecution) -> str:
+    """Stop the server; what its stop would remove is copied before."""
+    _rescue_what_a_stop_removes(execution)
+    return stop(execution)
+
+
+def _rescue_what_a_stop_removes(execution: RestoreExecution) -> None:
+    """Copy what the server has archived by its own account, and the archive lacks nevertheless.
+
+    The checkpoint of a stop removes such segments, or makes new ones of them.
+    """
+    work, tail = execution.work, execution.plan.wal_tail
+    if tail is None or not work.old_wal or not server_processes(Path(work.data_directory)):
+        return
+    source, place = Path(work.old_wal), tail_directory(work)
+    elsewhere = {Path(path).name for path in work.rescued}
+    for name in sorted({*tail.segments} & {*archived_by_status(source)} - elsewhere):
+        if (source / name).is_file():
+            execution.make_directory(work.staging)
+            execution.make_directory(place)
+            copy_owned(execution, source / name, Path(place, name))
+
+
+def _with_rescued(
+    files: dict[str, Path], execution: RestoreExecution, archive: WalArchive | None
+) -> dict[str, Path]:
+    """With what earlier runs have rescued, unless there is as much in the old `pg_wal`, or the
+    archive has got it since and they have let it go."""
     found = dict(files)
-    for path in map(Path, rescued):
-        if path.name not in found or is_shorter(found[path.name], path):
+    for path in map(Path, execution.work.rescued):
+        is_gone = not path.exists()
+        if is_gone and is_archived(archive, path.name, execution.work.wal_segment_size):
+            continue
+        if path.name not in found or (not is_gone and is_shorter(found[path.name], path)):
             found[path.name] = path
     return found
 

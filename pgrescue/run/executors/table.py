@@ -9,9 +9,9 @@ from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
 from pgrescue.run.executors.replay import replay
-from pgrescue.run.executors.rescue import rescue_wal
+from pgrescue.run.executors.rescue import rescue_wal, stop_server
 from pgrescue.run.executors.reseed import own_configuration, receive, stream
-from pgrescue.run.executors.service import start, stop
+from pgrescue.run.executors.service import start
 from pgrescue.run.executors.verify import promote, verify
 from pgrescue.run.executors.wal import place_wal
 from pgrescue.run.old_data import set_aside
@@ -19,7 +19,7 @@ from pgrescue.run.old_data import set_aside
 Executor = Callable[[RestoreExecution], str]
 
 EXECUTORS: Mapping[str, Executor] = {
-    "stop": stop,
+    "stop": stop_server,
     "rescue_wal": rescue_wal,
     "set_aside": set_aside,
     "extract": extract,

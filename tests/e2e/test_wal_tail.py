@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
 from tests.e2e.conftest import SourceFactory
+from tests.support.cluster import cluster_config
 from tests.support.command import document, finished
 from tests.support.refused import refused
 from tests.support.runs import status
@@ -92,6 +94,29 @@ def test_what_one_run_has_rescued_later_ones_know_and_a_discard_spares(victim: S
     victim.sandbox.base_backup("after it", "-Xs")
     workspace.run("discard", first, "--yes", check=True)
     assert not staging.exists()
+
+
+@pytest.mark.slow
+def test_beside_a_command_that_cannot_be_listed_all_that_was_rescued_is_used(
+    any_victim: Source,
+) -> None:
+    """Its archive lacks the first timeline's end; recovery along the second one needs that."""
+    victim, known = any_victim, cluster_config(any_victim.sandbox)
+    command = f"cp {victim.sandbox.wal}/%f %p"
+    victim.workspace.configure(replace(known, wal_archive=None, restore_command=command))
+    stop_archiving(victim)
+    for _ in range(2):
+        victim.sandbox.sql("select pg_switch_wal()")
+        victim.log.mark("only in pg_wal")
+    victim.sandbox.crash()
+    victim.restore("--to", "latest")
+    for _ in range(4):
+        victim.log.mark("on the second timeline")
+        victim.sandbox.switch_wal()
+        victim.sandbox.sql("checkpoint")
+    victim.sandbox.crash()
+    victim.restore("--to", "latest")
+    assert victim.place.rows() == victim.log.expected("latest")
 
 
 def stop_archiving(source: Source) -> None:

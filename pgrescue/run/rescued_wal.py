@@ -95,7 +95,7 @@ def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> t
     """
     if line is None:
         return tuple(names)
-    size, on_the_way, beyond, commits = plan.work.wal_segment_size, [], [], 0
+    size, on_the_way, beyond, has_commits = plan.work.wal_segment_size, [], [], False
     for name in names:
         segment = SegmentId.parse(name, size)
         is_now = segment.timeline == line.timeline
@@ -104,10 +104,16 @@ def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> t
             on_the_way.append(name)
             continue
         beyond.append(name)
-        file = SegmentFile(f"{tail_directory(plan.work)}/{name}")
-        last = summarize(file, segment.start(size), segment.timeline).found.commits.last
-        commits += last is not None and last.position >= left
-    return tuple([*on_the_way, *beyond] if commits else on_the_way)
+        file = f"{tail_directory(plan.work)}/{name}"
+        has_commits = has_commits or _has_commits(file, segment, segment.start(size), left)
+    return tuple([*on_the_way, *beyond] if has_commits else on_the_way)
+
+
+def _has_commits(file: str, segment: SegmentId, start: Lsn, since: Lsn) -> bool:
+    """Whether there may be any from a position on."""
+    summary = summarize(SegmentFile(file), start, segment.timeline)
+    last = summary.found.commits.last
+    return summary.end_kind == "short" or (last is not None and last.position >= since)
 
 
 def _own_histories(plan: Plan) -> dict[int, TimelineHistory]:

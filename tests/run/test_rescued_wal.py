@@ -157,10 +157,14 @@ def test_what_is_beyond_the_fork_counts_for_its_commits(on_timeline_2: Rescued) 
 
 
 def test_what_cannot_be_read_may_be_of_use(
-    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
+    on_timeline_2: Rescued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rescued = on_timeline_2
     unreadable = UnreadableSegment(str(rescued.tail / FIRST), "Input/output error")
     monkeypatch.setattr("pgrescue.run.rescued_wal.look_at_tail", lambda *_: Tail({}, (unreadable,)))
+    assert rescued.left("tidy") == OnlyCopy(str(rescued.tail), (FIRST,), is_certain=True)
+    (rescued.archive / "00000002.history").write_text("1\t0/300028\tno recovery target\n")
+    (rescued.tail / FIRST).unlink()
     assert rescued.left("tidy") == OnlyCopy(str(rescued.tail), (FIRST,), is_certain=True)
 
 

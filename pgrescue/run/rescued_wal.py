@@ -113,7 +113,8 @@ def _has_commits(file: str, segment: SegmentId, start: Lsn, since: Lsn) -> bool:
     """Whether there may be any from a position on."""
     summary = summarize(SegmentFile(file), start, segment.timeline)
     last = summary.found.commits.last
-    return summary.end_kind == "short" or (last is not None and last.position >= since)
+    is_unread = summary.end_kind in ("unreadable", "short")
+    return is_unread or (last is not None and last.position >= since)
 
 
 def _own_histories(plan: Plan) -> dict[int, TimelineHistory]:

@@ -91,7 +91,7 @@ def survey(
     pg_wal = Path(found.directory.real_path, "pg_wal")
     # That of a server that runs is not at rest; what it has not archived yet is not lost either.
     rescues = request.into is None or _lies_dead(found, archive_facts)
-    identifier = archive_facts.system_identifier or found.identifier
+    identifier = archive_facts.system_identifier or found.identifier or _newest_identifier(backups)
     of_earlier_runs = [item.path for item in rescued if item.system_identifier == identifier]
     # What was rescued stays where it is; of its own WAL a server that runs may remove some.
     sources = (*of_earlier_runs, *((pg_wal,) if rescues else ()))
@@ -122,6 +122,10 @@ def survey(
     places = tablespace_destinations(request, backup, found)
     tag = tag_of(host.now)
     moves = moves_of(found, tag) if request.into is None else ()
+    needs_history = way.reach.timeline not in archived_histories and way.reach.timeline in histories
+    from_earlier_runs = _rescued_files(
+        way, of_earlier_runs, archive, archived_histories, needs_history=needs_history
+    )
     facts = Facts(
         host=host,
         cluster=found,
@@ -146,11 +150,9 @@ def survey(
         unreadable=_unreadable(chain, found.owner),
         wal_tail=_wal_tail(way, index),
         takes_own_wal=rescues,
-        rescued=tuple(map(str, _rescued_files(way, of_earlier_runs, archive, archived_histories))),
+        rescued=tuple(map(str, from_earlier_runs)),
         doubted_wal=way.doubted,
-        history_to_rescue=(
-            way.reach.timeline not in archived_histories and way.reach.timeline in histories
-        ),
+        history_to_rescue=needs_history,
         unreadable_wal={item.path: item.reason for item in way.found.unreadable},
         trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
         files_to_restore=count_files(Path(backup.path, MANIFEST)),
@@ -164,6 +166,11 @@ def survey(
     filesystems = {path: filesystem_facts(Path(path), found.owner) for path in paths}
     filesystems[facts.state_directory] = filesystem_facts(Path(facts.state_directory), None)
     return replace(facts, filesystems=filesystems)
+
+
+def _newest_identifier(backups: Sequence[Backup]) -> str | None:
+    known = (item.system_identifier for item in reversed(backups) if item.system_identifier)
+    return next(known, None)
 
 
 def _lies_dead(cluster: ClusterFacts, archive: ArchiveFacts) -> bool:
@@ -270,6 +277,8 @@ def _rescued_files(
     of_earlier_runs: Sequence[Path],
     archive: WalArchive | None,
     archived: Mapping[int, TimelineHistory],
+    *,
+    needs_history: bool,
 ) -> Iterator[Path]:
     """What recovery gets from earlier runs: segments on its way, and where it forks.
 
@@ -278,13 +287,13 @@ def _rescued_files(
     """
     there = look_at_tail(of_earlier_runs, archive, way.backup.system_identifier).files
     wanted = there if archive is None else way.tail.names
-    yield from (there[name] for name in wanted if name in there)
-    if archive is not None and not any(name in there for name in wanted):
-        return
-    for place in of_earlier_runs:
-        for path in sorted(place.glob("*.history")):
-            if HISTORY_NAME.fullmatch(path.name) and int(path.name[:8], 16) not in archived:
-                yield path
+    segments = [there[name] for name in wanted if name in there]
+    yield from segments
+    if segments or needs_history:
+        for place in of_earlier_runs:
+            for path in sorted(place.glob("*.history")):
+                if HISTORY_NAME.fullmatch(path.name) and int(path.name[:8], 16) not in archived:
+                    yield path
 
 
 def _bytes_now(cluster: ClusterFacts) -> dict[int, int]:

@@ -52,8 +52,8 @@ def victim(history: BusyHistory) -> Record:
         for record in history.records(1)
         if first < record.lsn // SEGMENT_SIZE < fork // SEGMENT_SIZE
         and record.lsn % SEGMENT_SIZE > SEGMENT_SIZE // 8
-        and 60 < record.length < 4000
-        and record.lsn % 8192 < 4000
+        and record.length > 60
+        and record.lsn % 8192 < 8192 - 60  # where a bit is flipped no page begins
     )
 
 

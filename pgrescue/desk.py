@@ -21,6 +21,7 @@ from pgrescue.config.retention_policy import RetentionPolicy
 from pgrescue.config.state import (
     catalog_cache_file,
     names_cache_directory,
+    private_directory,
     wal_index_file,
 )
 from pgrescue.history.windows import with_last_commits
@@ -44,8 +45,8 @@ from pgrescue.run.backup_users import (
     unfinished_removals,
     users_of,
 )
+from pgrescue.run.plan_file import keep_plan
 from pgrescue.run.rescued_wal import rescued_wal
-from pgrescue.run.run_directory import keep_plan, private_directory
 from pgrescue.survey.archive import listed_archive
 from pgrescue.survey.cluster import cluster_facts
 from pgrescue.survey.own_identifier import identifier_of

@@ -131,6 +131,12 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         "tests/faults/test_state_directory.py",
         "tests/e2e/test_plans.py",
     ),
+    "run/plan_file.py": ("tests/run/test_run_directory.py", "tests/e2e/test_plans.py"),
+    "config/state.py": (
+        "tests/run/test_run_directory.py",
+        "tests/faults/test_state_directory.py",
+        "tests/doctor",
+    ),
     "survey/quota.py": ("tests/survey/test_quota.py",),
     "survey/seen.py": ("tests/e2e/test_plans.py", "tests/faults/test_two_runs.py"),
     "postgres/postmaster.py": (

@@ -76,7 +76,7 @@ def _question(plan: Plan) -> str:
 
 def _saved(file: Path) -> Plan:
     from pgrescue.plan.model import Plan
-    from pgrescue.run.run_directory import load_plan
+    from pgrescue.run.plan_file import load_plan
 
     plan = load_plan(file, by_hand=True)
     if not isinstance(plan, Plan):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+
+from pgrescue.errors import PgRescueError, Refused
 
 SYSTEM_STATE = Path("/var/lib/pgrescue")
 
@@ -34,3 +37,52 @@ def names_cache_directory() -> Path:
 def catalog_cache_file() -> Path:
     """Where the catalog keeps what it read of backups, and when they were verified."""
     return state_directory() / "catalog.json"
+
+
+def private_directory(*names: str) -> Path:
+    """A directory below the state directory, for our eyes only.
+
+    Raises `PgRescueError` if it cannot be made, `Refused` if the state directory is open to others.
+    """
+    path = state_directory()
+    try:
+        # One by one: parents that mkdir makes on the way would get the umask's mode.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        check_private(path)
+        for name in names:
+            path = path / name
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise PgRescueError(
+            f"{path} cannot be made: {error.strerror}.",
+            "pgrescue keeps plans, runs and caches there.",
+            next_steps=("name another directory in PGRESCUE_STATE",),
+        ) from error
+    return path
+
+
+def check_private(path: Path) -> None:
+    """Raise `Refused` for a state directory that others may change or read.
+
+    Plans are executed from there, often as root, so nobody else may put any there.
+
+    It is not closed here: whoever names a wrong directory would lock everybody out of that.
+    """
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        trusted.add(int(os.environ["SUDO_UID"]))  # who may become root anyway
+    if status.st_uid not in trusted:
+        raise Refused(
+            f"The state directory {path} belongs to somebody else.",
+            f"User {status.st_uid} could change the plans and runs in it.",
+            next_steps=(f"chown {os.geteuid()} {path}", "or name another in PGRESCUE_STATE"),
+        )
+    if mode & 0o077:
+        raise Refused(
+            f"The state directory {path} is open to others.",
+            f"Its mode is {mode:04o}: plans and runs in it could be read or changed.",
+            next_steps=(f"chmod 0700 {path}", "or name another in PGRESCUE_STATE"),
+        )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pgrescue.config.state import state_directory
+from pgrescue.config.state import check_private, state_directory
 from pgrescue.doctor.subject import Subject
 from pgrescue.errors import Refused
 from pgrescue.findings import Finding
 from pgrescue.retention.build import REMOVED
-from pgrescue.run.run_directory import check_private
 
 _BESIDE = ".pgrescue-"
 _INSIDE = ".pgrescue"

@@ -134,6 +134,7 @@ def _work(facts: Facts, request: RestoreRequest, config: Config, cluster: Cluste
         old_wal=_old_wal(facts) if in_place or _gives_wal_to_a_clone(facts) else None,
         rescued=facts.rescued,
         doubted_wal=facts.doubted_wal,
+        removable_wal=facts.removable_wal if in_place else (),
         backup_roots=tuple(map(str, cluster.backups)),
         staging=staging,
         wal_archive=facts.archive.path if facts.archive.listed else None,

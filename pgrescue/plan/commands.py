@@ -37,9 +37,18 @@ def stop(work: Work) -> tuple[str, ...]:
     running = f"{_status(work)} >/dev/null"
     command = str(service_of(work).stop)
     return (
+        *_rescue_before_the_stop(work),
         command if work.service.starts_by_itself else f"if {running}; then {command}; fi",
         f"{running} && echo 'still running: do not go on' && exit 1",
     )
+
+
+def _rescue_before_the_stop(work: Work) -> tuple[str, ...]:
+    if not work.removable_wal:
+        return ()
+    tail = tail_directory(work)
+    paths = " ".join(quote(f"{work.old_wal}/{name}") for name in work.removable_wal)
+    return (*_directories(work, (work.staging, tail)), f"cp -p {paths} {quote(tail)}/")
 
 
 def rescue_wal(work: Work) -> tuple[str, ...]:

@@ -271,6 +271,8 @@ class Facts:
     """Files that earlier runs have rescued from this cluster, and that recovery needs."""
     doubted_wal: tuple[str, ...] = ()
     """Segments of the tail of which the archive's copies are damaged."""
+    removable_wal: tuple[str, ...] = ()
+    """Segments of the tail that a stop of the running server may remove."""
     unreadable_wal: dict[str, str] = field(default_factory=dict)
     """Segments of the old `pg_wal` that cannot be read, each with the reason."""
     trial: Trial | None = None

@@ -219,6 +219,8 @@ class Work:
     """Files that earlier runs have rescued from this cluster, and that recovery needs."""
     doubted_wal: tuple[str, ...] = ()
     """Segments that are rescued although the archive has a copy, as that is damaged."""
+    removable_wal: tuple[str, ...] = ()
+    """Segments that are rescued before the stop, as its checkpoint may remove them."""
     ends_with_the_plan: bool = False
     """Whether recovery gets nothing behind `last_wal`: a clone's, of which all has been read."""
     backup_roots: tuple[str, ...] = ()

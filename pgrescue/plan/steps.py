@@ -12,6 +12,9 @@ from pgrescue.plan.target import Target
 from pgrescue.plan.work import undo_does
 
 _NOTHING = "Nothing."
+_BEFORE_THE_STOP = (
+    " WAL that the archive lacks, and that the stop's checkpoint may remove, is copied before."
+)
 
 
 def restore_steps(work: Work, target: Target, *, standby: bool) -> tuple[Step, ...]:
@@ -63,7 +66,7 @@ def _stop(work: Work) -> Step:
         "stop",
         "Stop the server and see that it is down",
         "Files must not change while they are replaced. A clean stop also hands the last WAL to "
-        "the archive.",
+        "the archive." + (_BEFORE_THE_STOP if work.removable_wal else ""),
         commands.stop(work),
         "The server goes down; clients are disconnected.",
         "Start it again with its service.",

@@ -15,9 +15,9 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletable import obstacle
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.records import Deleted, Deleting
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.filesystem import mounts_inside
 
 

@@ -18,6 +18,7 @@ from pgrescue.plan.model import Plan, Work
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.retention.prune_model import PrunePlan, PruneWork
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.fold import fold
 from pgrescue.run.journal import Journal, read_journal
 from pgrescue.run.ownership import create_anew, give
@@ -30,7 +31,7 @@ from pgrescue.run.records import (
     StepBegan,
     StepEnded,
 )
-from pgrescue.run.run_directory import RunDirectory, sync_directory
+from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.state import RunState
 
 _RATE_WINDOW_SECONDS = 20.0

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from pgrescue.config.state import private_directory
 from pgrescue.errors import Refused
 from pgrescue.postgres.account import account_by_uid
-from pgrescue.run.run_directory import private_directory
 
 _BACKLOG = 4096
 """Each refused run asks once who is there, and nobody answers."""

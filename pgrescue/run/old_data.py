@@ -17,11 +17,11 @@ from pgrescue.plan.paths import is_inside
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.deletion import remove_emptied, remove_empty_parents
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import Execution, RestoreExecution
 from pgrescue.run.own_links import keep_together, lead_back, links_in
 from pgrescue.run.places import check_places
 from pgrescue.run.records import Moved, MovedBack, Moving, Retired, Retiring
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.state import RunState, SetAside
 from pgrescue.run.still_there import (
     check_nobody_uses_it,

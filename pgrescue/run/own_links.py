@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 
 from pgrescue.plan.model import OldLink
 from pgrescue.plan.paths import is_inside
-from pgrescue.run.run_directory import sync_directory
+from pgrescue.run.durable import sync_directory
 
 _TABLESPACES = "pg_tblspc"
 _ITSELF = "."

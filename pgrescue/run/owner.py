@@ -8,9 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pgrescue.errors import Refused
+from pgrescue.run.durable import write_file
 from pgrescue.run.journal import Journal
 from pgrescue.run.records import TakenOver
-from pgrescue.run.run_directory import RunDirectory, write_file
+from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.state import RunState
 from pgrescue.survey.host import host_name, operator
 

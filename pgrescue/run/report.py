@@ -12,11 +12,12 @@ from pgrescue.printable import markdown, markdown_code
 from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.retention.words import lost_text
 from pgrescue.run import records
+from pgrescue.run.durable import write_file
 from pgrescue.run.fold import fold
 from pgrescue.run.journal import read_journal
 from pgrescue.run.old_data_whereabouts import place_of_old_data
 from pgrescue.run.records import AnyRecord
-from pgrescue.run.run_directory import RunDirectory, write_file
+from pgrescue.run.run_directory import RunDirectory
 from pgrescue.run.state import RunState
 from pgrescue.run.status import status_of
 

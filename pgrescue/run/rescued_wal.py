@@ -12,6 +12,7 @@ from pgrescue.catalog.model import Backup
 from pgrescue.config.state import catalog_cache_file
 from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Plan
+from pgrescue.plan.paths import is_inside
 from pgrescue.plan.sealed import SealedPlan
 from pgrescue.plan.work import tail_directory
 from pgrescue.postgres.data_directory import read_control_file
@@ -19,7 +20,7 @@ from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.run_directory import list_runs
 from pgrescue.run.state import RunState
-from pgrescue.survey.wal_tail import RescuedWal, look_at_tail
+from pgrescue.survey.wal_tail import RescuedWal, archived_by_status, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import SegmentId
@@ -72,8 +73,8 @@ def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
     archive, place = _archive_of(plan), Path(tail_directory(plan.work))
     found = look_at_tail([place], archive, plan.work.system_identifier)
     names = {*found.names, *(Path(item.path).name for item in found.unreadable)}
-    if plan.work.wal_archive is None and plan.wal_tail is not None:
-        names &= set(plan.wal_tail.segments)
+    if plan.work.wal_archive is None:
+        names &= _unarchived_by_account(plan, state)
     histories = {**(archive.histories if archive else {}), **_own_histories(plan)}
     line = _way_to_now(plan, histories)
     of_use = _of_use(sorted(names), plan, line)
@@ -85,6 +86,16 @@ def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
     ):
         return None
     return OnlyCopy(str(place), of_use, archive is not None)
+
+
+def _unarchived_by_account(plan: Plan, state: RunState) -> set[str]:
+    """What the plan counts on and the old server has not archived by its own account."""
+    counted = set(plan.wal_tail.segments) if plan.wal_tail is not None else set()
+    for item in state.asides:
+        old = plan.work.old_wal
+        if old is not None and is_inside(old, item.path):
+            counted -= set(archived_by_status(Path(item.aside + old.removeprefix(item.path))))
+    return counted
 
 
 def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> tuple[str, ...]:

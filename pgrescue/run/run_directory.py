@@ -5,30 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
-
-from pgrescue.backup.model import BackupPlan
-from pgrescue.codec import dumps, from_plain, loads
-from pgrescue.config.state import state_directory
+from pgrescue.codec import dumps
+from pgrescue.config.state import private_directory, state_directory
 from pgrescue.errors import PgRescueError, Refused, UsageError
-from pgrescue.plan.model import Plan
-from pgrescue.plan.sealed import SealedPlan, check_seal
+from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import is_alive, start_time
-from pgrescue.retention.prune_model import PrunePlan
 from pgrescue.run import journal
+from pgrescue.run.durable import sync_directory, write_file
 from pgrescue.run.fold import fold
+from pgrescue.run.plan_file import kept_at, load_plan
 from pgrescue.run.records import Created, Started
 from pgrescue.run.state import RunState
 from pgrescue.survey.host import boot_id, operator
 
-_KINDS: dict[str, type[SealedPlan]] = {"backup": BackupPlan, "prune": PrunePlan}
 _STAMP = "%Y%m%d-%H%M%S"
-_HOW_TO_PLAN = "make a plan: pgrescue plan --json >plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ class RunDirectory:
         """Raise `Refused` if the plan is not the very file that the run was made with."""
         created = self.created()
         if created is not None and created.plan_digest not in ("", _digest(self.plan_path)):
-            kept = _kept_at(created.plan)
+            kept = kept_at(created.plan)
             raise Refused(
                 f"The plan of the run {self.id} was altered after the run was made.",
                 f"{self.plan_path} is not what was written then.",
@@ -132,55 +126,6 @@ def is_runner_alive(state: RunState) -> bool:
         and is_alive(runner.pid)
         and start_time(runner.pid) == runner.process_start
     )
-
-
-def private_directory(*names: str) -> Path:
-    """A directory below the state directory, for our eyes only.
-
-    Raises `PgRescueError` if it cannot be made, `Refused` if the state directory is open to others.
-    """
-    path = state_directory()
-    try:
-        # One by one: parents that mkdir makes on the way would get the umask's mode.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
-        check_private(path)
-        for name in names:
-            path = path / name
-            path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise PgRescueError(
-            f"{path} cannot be made: {error.strerror}.",
-            "pgrescue keeps plans, runs and caches there.",
-            next_steps=("name another directory in PGRESCUE_STATE",),
-        ) from error
-    return path
-
-
-def check_private(path: Path) -> None:
-    """Raise `Refused` for a state directory that others may change or read.
-
-    Plans are executed from there, often as root, so nobody else may put any there.
-
-    It is not closed here: whoever names a wrong directory would lock everybody out of that.
-    """
-    status = path.stat()
-    mode = stat.S_IMODE(status.st_mode)
-    trusted = {0, os.geteuid()}
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
-        trusted.add(int(os.environ["SUDO_UID"]))  # who may become root anyway
-    if status.st_uid not in trusted:
-        raise Refused(
-            f"The state directory {path} belongs to somebody else.",
-            f"User {status.st_uid} could change the plans and runs in it.",
-            next_steps=(f"chown {os.geteuid()} {path}", "or name another in PGRESCUE_STATE"),
-        )
-    if mode & 0o077:
-        raise Refused(
-            f"The state directory {path} is open to others.",
-            f"Its mode is {mode:04o}: plans and runs in it could be read or changed.",
-            next_steps=(f"chmod 0700 {path}", "or name another in PGRESCUE_STATE"),
-        )
 
 
 def create_run(plan: SealedPlan) -> RunDirectory:
@@ -319,7 +264,7 @@ def _readable(run: RunDirectory) -> RunDirectory:
         run.plan()
     except UsageError as error:
         created = run.created()
-        kept = None if created is None else _kept_at(created.plan)
+        kept = None if created is None else kept_at(created.plan)
         mend = (f"if it was damaged: cp {kept} {run.plan_path}",) if kept else ()
         raise Refused(
             f"The plan of the run {run.id} cannot be read.",
@@ -331,66 +276,3 @@ def _readable(run: RunDirectory) -> RunDirectory:
             ),
         ) from error
     return run
-
-
-def keep_plan(plan: SealedPlan) -> None:
-    """Keep a plan by its id, apart from the runs: their copies can be told from it, and mended."""
-    private_directory("plans")
-    write_file(_kept_at(plan.id), dumps(plan, indent=2))
-
-
-def _kept_at(plan_id: str) -> Path:
-    return state_directory() / "plans" / f"{plan_id}.json"
-
-
-def load_plan(path: Path, *, by_hand: bool = False) -> SealedPlan:
-    """Read a plan of any kind from a file; raises `UsageError` if it is none.
-
-    `by_hand`: it comes from outside, and must be what this program has written to the letter:
-    raises `Refused` for anything more or less.
-    """
-    try:
-        plain = loads(path.read_bytes())
-        plan = from_plain(plain, _kind_of(plain))
-        if by_hand:
-            check_seal(plan, exactly=plain)
-        return plan
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}.", next_steps=(_HOW_TO_PLAN,)
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise UsageError(
-            f"{path} is no plan of pgrescue.", str(error), next_steps=(_HOW_TO_PLAN,)
-        ) from error
-
-
-def _kind_of(plain: object) -> type[SealedPlan]:
-    """The class of a plan: those of restores, which came first, do not name theirs."""
-    named = plain.get("kind") if isinstance(plain, dict) else None
-    return _KINDS.get(named, Plan) if isinstance(named, str) else Plan
-
-
-def write_file(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a whole file or none: under another name, synced, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames and new names in a directory survive a power failure."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pgrescue.catalog.basebackup import read_backup
 from pgrescue.catalog.chain_list import chain_of
 from pgrescue.catalog.discover import find_backup
 from pgrescue.catalog.model import Backup
-from pgrescue.catalog.relation_names import read_names
 from pgrescue.config.model import ClusterConfig, Config
-from pgrescue.config.state import names_cache_directory, state_directory
-from pgrescue.errors import PgRescueError, Refused
-from pgrescue.history.foretell import WayToGo, foretell
-from pgrescue.history.namebook import NameBook
-from pgrescue.history.wal_tail import look_into_tail
-from pgrescue.history.way import segment_refs
+from pgrescue.config.state import state_directory
+from pgrescue.errors import Refused
 from pgrescue.plan.choose import choose_backups, choose_timeline
 from pgrescue.plan.facts import (
     ArchiveFacts,
@@ -27,9 +21,7 @@ from pgrescue.plan.facts import (
     Facts,
     HostFacts,
     UnfinishedRun,
-    WalReach,
 )
-from pgrescue.plan.foretold import Foretold
 from pgrescue.plan.layout import (
     INSIDE,
     moves_of,
@@ -37,12 +29,10 @@ from pgrescue.plan.layout import (
     tablespace_destinations,
     tag_of,
 )
-from pgrescue.plan.model import WalTail
 from pgrescue.plan.request import RestoreRequest
 from pgrescue.postgres.account import Account, can_access
 from pgrescue.postgres.control_file import ControlFile
 from pgrescue.postgres.history_file import TimelineHistory
-from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.survey.archive import (
     WalAtHand,
@@ -61,11 +51,9 @@ from pgrescue.survey.surroundings import (
     known_directories,
     surroundings,
 )
-from pgrescue.survey.wal_tail import RescuedWal, Tail, TailOnTheWay, look_at_tail, tail_on_the_way
-from pgrescue.wal.archive import WalArchive
+from pgrescue.survey.wal_tail import RescuedWal, removed_by_a_stop
+from pgrescue.survey.way_to_target import Way, WaySearch, rescued_files, wal_tail_on
 from pgrescue.wal.index import Progress, WalIndex
-from pgrescue.wal.recovery_path import RecoveryPath
-from pgrescue.wal.segment import HISTORY_NAME
 
 
 def survey(
@@ -99,9 +87,9 @@ def survey(
     archive_facts = with_own_histories(archive_facts, sources)
     histories = archive_facts.histories
     control = found.control if request.into is None else None
-    way: _Way | None = None
+    way: Way | None = None
     is_known = archive is not None and archive_facts.restore_command is None
-    search = _Search(request, sources, index, progress, archive_facts.restore_command)
+    search = WaySearch(request, sources, index, progress, archive_facts.restore_command)
     for candidate in _candidates(backups, request, control, histories, wal_is_known=is_known):
         backup = _whole(candidate)
         timeline = choose_timeline(request.target, backup, control, histories)
@@ -123,7 +111,7 @@ def survey(
     tag = tag_of(host.now)
     moves = moves_of(found, tag) if request.into is None else ()
     needs_history = way.reach.timeline not in archived_histories and way.reach.timeline in histories
-    from_earlier_runs = _rescued_files(
+    from_earlier_runs = rescued_files(
         way, of_earlier_runs, archive, archived_histories, needs_history=needs_history
     )
     facts = Facts(
@@ -148,10 +136,13 @@ def survey(
             kept_places(config, cluster),
         ),
         unreadable=_unreadable(chain, found.owner),
-        wal_tail=_wal_tail(way, index),
+        wal_tail=wal_tail_on(way, index),
         takes_own_wal=rescues,
         rescued=tuple(map(str, from_earlier_runs)),
         doubted_wal=way.doubted,
+        removable_wal=(
+            removed_by_a_stop(pg_wal, way.tail.names) if rescues and found.postmaster else ()
+        ),
         history_to_rescue=needs_history,
         unreadable_wal={item.path: item.reason for item in way.found.unreadable},
         trial=trial_of(cluster, found.owner, backup, pg_wal if with_status else None),
@@ -194,128 +185,10 @@ def _refuse_strangers(host: HostFacts, cluster: ClusterFacts) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """From one backup to the target, as far as it could be looked at beforehand."""
-
-    backup: Backup
-    reach: WalReach
-    foretold: Foretold | None
-    tail: TailOnTheWay
-    found: Tail
-    doubted: tuple[str, ...]
-    """Segments of it of which the archive's copies are damaged, although the server has archived
-    them."""
-
-    @property
-    def wants_earlier_backup(self) -> bool:
-        """Whether the target is not on the way, but may be on that from an earlier backup."""
-        unreachable = self.foretold.unreachable if self.foretold else None
-        return unreachable is not None and unreachable.try_earlier_backup
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """For the way to a target, with all that is the same from every backup."""
-
-    request: RestoreRequest
-    places: tuple[Path, ...]
-    """Where there may be WAL that the archive lacks."""
-    index: WalIndex
-    progress: Progress | None
-    command: str | None
-
-    def way(self, at_hand: WalAtHand, timeline: int) -> _Way:
-        """The way from one backup, around what is damaged in the archive and whole elsewhere."""
-        doubted: set[str] = set()
-        while True:
-            identifier = at_hand.backup.system_identifier
-            tail = look_at_tail(self.places, at_hand.archive, identifier, doubted)
-            with_tail = replace(at_hand, tail=tail.files)
-            path = with_tail.path(timeline)
-            foretold = self._foretold(with_tail, timeline, path)
-            ends_in = foretold.end_segment if foretold and foretold.end_reason else ""
-            if ends_in in doubted or not any((place / ends_in).is_file() for place in self.places):
-                return _Way(
-                    at_hand.backup,
-                    with_tail.reach(timeline, path),
-                    foretold,
-                    tail_on_the_way(with_tail, path),
-                    tail,
-                    tuple(sorted(doubted & set(tail.files))),
-                )
-            doubted.add(ends_in)
-
-    def _foretold(self, at_hand: WalAtHand, timeline: int, path: RecoveryPath) -> Foretold | None:
-        backup = at_hand.backup
-        if backup.start_lsn is None or not path.steps:
-            return None
-        way = WayToGo(
-            refs=segment_refs(path.steps, at_hand.segment_size),
-            start=backup.start_lsn,
-            stop=_consistent_from(backup),
-            timeline=timeline,
-            forks=at_hand.forks(timeline),
-            clone=self.request.into is not None,
-            more_elsewhere=self.command is not None,
-        )
-        names = partial(_names, at_hand.full)
-        return foretell(self.index, way, self.request.target, names, self.progress)
-
-
-def _wal_tail(way: _Way, index: WalIndex) -> WalTail | None:
-    """What only the old cluster's `pg_wal` has of the way to the target."""
-    names = way.tail.names
-    if not names:
-        return None
-    boundary = way.foretold.stop.replayed_to if way.foretold else None
-    return look_into_tail(index, names, way.tail.refs, way.tail.before, boundary)
-
-
-def _rescued_files(
-    way: _Way,
-    of_earlier_runs: Sequence[Path],
-    archive: WalArchive | None,
-    archived: Mapping[int, TimelineHistory],
-    *,
-    needs_history: bool,
-) -> Iterator[Path]:
-    """What recovery gets from earlier runs: segments on its way, and where it forks.
-
-    Also those that the old `pg_wal` has as well: a server that runs removes some when it is
-    stopped. Where the archive cannot be listed, all: nobody can tell which it has.
-    """
-    there = look_at_tail(of_earlier_runs, archive, way.backup.system_identifier).files
-    wanted = there if archive is None else way.tail.names
-    segments = [there[name] for name in wanted if name in there]
-    yield from segments
-    if segments or needs_history:
-        for place in of_earlier_runs:
-            for path in sorted(place.glob("*.history")):
-                if HISTORY_NAME.fullmatch(path.name) and int(path.name[:8], 16) not in archived:
-                    yield path
-
-
 def _bytes_now(cluster: ClusterFacts) -> dict[int, int]:
     found = {t.oid: bytes_below(Path(t.version_directory.real_path)) for t in cluster.tablespaces}
     data = Path(cluster.directory.real_path)
     return {**found, 0: bytes_below(data, frozenset({"pg_wal", INSIDE}))}
-
-
-def _consistent_from(backup: Backup) -> Lsn | None:
-    """Where the backup itself says that it ends; one from a standby has no record of its end."""
-    details = backup.details
-    if backup.stop_lsn is not None or details is None or not details.from_standby:
-        return backup.stop_lsn
-    return details.control.min_recovery_lsn if details.control else backup.start_lsn
-
-
-def _names(backup: Backup) -> NameBook:
-    """What the backup's catalogs call things; without them, OIDs have to do."""
-    try:
-        return NameBook(read_names(backup, names_cache_directory()))
-    except PgRescueError:
-        return NameBook(None)
 
 
 def _candidates(

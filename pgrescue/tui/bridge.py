@@ -9,6 +9,7 @@ from pathlib import Path
 from pgrescue.backup.model import BackupPlan
 from pgrescue.catalog.model import Backup
 from pgrescue.config.model import Config
+from pgrescue.config.state import private_directory
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.facts import ClusterFacts
 from pgrescue.plan.model import Plan
@@ -17,19 +18,13 @@ from pgrescue.plan.sealed import SealedPlan
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.printable import printable_lines
 from pgrescue.run import acts
-from pgrescue.run.deletable import Deletable, counted
+from pgrescue.run.deletable import Deletable, counted, kept_wal
+from pgrescue.run.durable import write_file
 from pgrescue.run.fold import fold
 from pgrescue.run.journal import Reading
 from pgrescue.run.later_runs import replaced_by
 from pgrescue.run.records import Progress
-from pgrescue.run.run_directory import (
-    RunDirectory,
-    find_run,
-    is_runner_alive,
-    list_runs,
-    private_directory,
-    write_file,
-)
+from pgrescue.run.run_directory import RunDirectory, find_run, is_runner_alive, list_runs
 from pgrescue.run.state import ENDED, RunState
 from pgrescue.survey.archive import look_at_archive
 from pgrescue.survey.host import host_name, operator
@@ -158,6 +153,7 @@ class JournalWatch:
         self._found = Reading()
         self._offset = 0
         self._to_discard: tuple[Deletable, ...] = ()
+        self._kept_wal = ""
         self._replaced_by = ""
 
     def look(self) -> RunView:
@@ -170,6 +166,7 @@ class JournalWatch:
         state = replace(state, replaced_by=self._replaced_by)
         if self._offset != before and state.state in ENDED:
             self._to_discard = tuple(acts.discardable(self._run))
+            self._kept_wal = str(kept_wal(self._plan, state) or "")
         elif any(item.size_bytes is None for item in self._to_discard):
             # Counting may take a while: the end of the run is shown first.
             self._to_discard = tuple(map(counted, self._to_discard))
@@ -182,6 +179,7 @@ class JournalWatch:
             log=tuple(_last_lines(self._run.tool_log, _TAIL_BYTES)),
             server=_server_on(self._plan),
             discardable=self._to_discard if ended else (),
+            kept_wal=self._kept_wal if ended else "",
             report=str(report) if ended and report.exists() else None,
         )
 

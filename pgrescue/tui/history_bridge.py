@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pgrescue.config.model import Config
-from pgrescue.config.state import wal_index_file
+from pgrescue.config.state import private_directory, wal_index_file
 from pgrescue.desk import Desk
 from pgrescue.history.model import CursorView, Incident, SegmentGlance, TimelinePicture
 from pgrescue.plan.model import Transaction
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.run.run_directory import private_directory
 from pgrescue.survey.past import Past
 from pgrescue.wal.index import WalIndex
 from pgrescue.wal.index_store import IndexStore

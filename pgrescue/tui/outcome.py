@@ -202,7 +202,7 @@ def _discard(view: RunView) -> Verb:
         "discard",
         "Discard: delete what was set aside",
         "Frees the space. After that there is no undo.",
-        deletions(view.discardable),
+        (*deletions(view.discardable), *([f"It stays: {view.kept_wal}"] if view.kept_wal else [])),
         typed=view.plan.identity,
     )
 

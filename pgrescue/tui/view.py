@@ -103,6 +103,8 @@ class RunView:
     """The last lines of tool.log."""
     server: Server
     discardable: tuple[Deletable, ...]
+    kept_wal: str
+    """For which WAL a part stays that would otherwise be deleted, too; as a rule nothing."""
     report: str | None
     """Path of the report, once there is one."""
 

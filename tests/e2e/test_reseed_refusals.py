@@ -15,7 +15,7 @@ from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import stop_servers_below, wait_until
 from pgrescue.demo.sandbox import Sandbox
 from pgrescue.run.acts import start
-from pgrescue.run.run_directory import load_plan
+from pgrescue.run.plan_file import load_plan
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import Completed, document
 from tests.support.runs import wait_for_end

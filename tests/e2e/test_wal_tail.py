@@ -9,6 +9,7 @@ import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
 from tests.e2e.conftest import SourceFactory
+from tests.support.by_hand import run_by_hand, script_of
 from tests.support.cluster import cluster_config
 from tests.support.command import document, finished
 from tests.support.refused import refused
@@ -117,6 +118,26 @@ def test_beside_a_command_that_cannot_be_listed_all_that_was_rescued_is_used(
     victim.sandbox.crash()
     victim.restore("--to", "latest")
     assert victim.place.rows() == victim.log.expected("latest")
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_a_stop_would_remove_is_copied_before(any_victim: Source, by_hand: bool) -> None:
+    """The server takes for archived what its command only says that it has archived."""
+    victim = any_victim
+    victim.sandbox.sql("alter system set archive_command = 'true'; select pg_reload_conf()")
+    for _ in range(3):
+        victim.log.mark("in a segment that is nowhere else")
+        victim.sandbox.sql("select pg_switch_wal()")
+    only_there = victim.sandbox.data / "pg_wal"
+    before = {path.name for path in only_there.glob("0*[0-9A-F]")}
+    if by_hand:
+        run_by_hand(script_of(victim, "--to", "latest"))
+    else:
+        victim.restore("--to", "latest")
+    assert victim.place.rows() == victim.log.expected("latest")
+    (aside,) = victim.sandbox.directory.glob("data.pgrescue-*Z")
+    left = {path.name for path in (aside / "pg_wal").glob("0*[0-9A-F]")}
+    assert before - left, "the stop has removed none: this proves nothing"
 
 
 def stop_archiving(source: Source) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pgrescue.demo.binaries import Origin, ServerBinaries
+from pgrescue.run.plan_file import load_plan
 from pgrescue.run.records import Purpose
-from pgrescue.run.run_directory import RunDirectory, create_run, load_plan
+from pgrescue.run.run_directory import RunDirectory, create_run
 from tests.support.cluster import Workspace
 from tests.support.command import command_environment, document
 from tests.support.source import Source

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pgrescue.demo.processes import stop_processes_with, stop_servers_below
-from pgrescue.run.run_directory import create_run, load_plan
+from pgrescue.run.plan_file import load_plan
+from pgrescue.run.run_directory import create_run
 from tests.support.cluster import Workspace
 from tests.support.command import command_environment, document
 

@@ -18,7 +18,8 @@ from pgrescue.config.model import ClusterConfig
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import stop_servers_below
 from pgrescue.demo.sandbox import Sandbox
-from pgrescue.run.run_directory import create_run, load_plan
+from pgrescue.run.plan_file import load_plan
+from pgrescue.run.run_directory import create_run
 from tests.refusals.conftest import QUIET, Scene, make_scene
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import command_environment

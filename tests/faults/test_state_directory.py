@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pgrescue.config.model import ClusterConfig
+from pgrescue.config.state import private_directory
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.errors import PgRescueError
 from pgrescue.plan.model import Plan
@@ -262,7 +263,6 @@ def test_state_directory_that_is_open_to_others(
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
 def test_state_directory_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from pgrescue.errors import Refused
-    from pgrescue.run.run_directory import private_directory
 
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
@@ -278,17 +278,18 @@ def test_run_has_its_name_and_all_of_its_files_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Wherever its making is cut off, there is no run with a part of it."""
-    from pgrescue.run import run_directory
+    from pgrescue.run import durable, run_directory
 
     monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path))
     seen: list[list[str]] = []
-    original = run_directory.sync_directory
+    original = durable.sync_directory
 
     def looking(path: Path) -> None:
         seen.append([run.id for run in run_directory.list_runs()])
         original(path)
 
-    monkeypatch.setattr(run_directory, "sync_directory", looking)
+    for module in (durable, run_directory):
+        monkeypatch.setattr(module, "sync_directory", looking)
     run = run_directory.create_run(make_plan("/srv/main"))
     assert seen[:-1] == [[]] * (len(seen) - 1)
     assert seen[-1] == [run.id]
@@ -302,7 +303,7 @@ def test_state_directory_that_cannot_be_made(
     (tmp_path / "file").touch()
     monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "file" / "state"))
     with pytest.raises(PgRescueError, match="cannot be made") as refusal:
-        run_directory.private_directory("runs")
+        private_directory("runs")
     assert any("PGRESCUE_STATE" in step for step in refusal.value.next_steps)
 
 

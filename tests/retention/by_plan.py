@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 from pgrescue.retention.prune_model import PrunePlan
-from pgrescue.run.run_directory import create_run, load_plan
+from pgrescue.run.plan_file import load_plan
+from pgrescue.run.run_directory import create_run
 from tests.support.command import command_environment, document
 from tests.support.source import Source
 

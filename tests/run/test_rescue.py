@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
 import pytest
 
 from pgrescue.errors import StepFailed
+from pgrescue.plan.model import WalTail
+from pgrescue.plan.sealed import seal
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.executors.rescue import copy_owned
+from pgrescue.run.executors.rescue import copy_owned, rescue_wal
 from pgrescue.run.journal import Journal
 from pgrescue.run.run_directory import create_run
 from tests.run.made_plan import make_plan
+from tests.support.made_segments import IDENTIFIER, SIZE, segment
 
+SEGMENTS = ("000000010000000000000003", "000000010000000000000004")
 CONTENT = bytes(range(256)) * 8192
 
 
@@ -90,3 +95,52 @@ def test_owner_and_mode_are_not_given_to_what_a_link_leads_to(
     with pytest.raises(OSError, match="symbolic link"):
         execution.give_to_owner(tmp_path / "base", 0o700)
     assert other.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.fixture
+def counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RestoreExecution:
+    """A plan that counts on two segments of the old pg_wal, and an archive that lacks them."""
+    monkeypatch.setenv("PGRESCUE_STATE", str(tmp_path / "state"))
+    pg_wal, archive = tmp_path / "main/pg_wal", tmp_path / "archive"
+    pg_wal.mkdir(parents=True)
+    archive.mkdir()
+    for name in SEGMENTS:
+        (pg_wal / name).write_bytes(segment(name))
+    plan = make_plan(str(tmp_path / "main"))
+    work = replace(
+        plan.work,
+        old_wal=str(pg_wal),
+        wal_archive=str(archive),
+        wal_segment_size=SIZE,
+        system_identifier=IDENTIFIER,
+    )
+    plan = seal(replace(plan, id="", work=work, wal_tail=WalTail(SEGMENTS, 1, 1.0, None)))
+    directory = create_run(plan)
+    return RestoreExecution(plan, directory, Journal(directory.journal_path))
+
+
+def test_a_segment_that_has_gone_since_the_plan_stops_the_run(
+    counted_on: RestoreExecution, tmp_path: Path
+) -> None:
+    """Recovery would end before it, after everything has been moved."""
+    gone = tmp_path / "main/pg_wal" / SEGMENTS[0]
+    gone.unlink()
+    with pytest.raises(StepFailed, match=f"{gone.name} is not in .*pg_wal any more"):
+        rescue_wal(counted_on)
+    (tmp_path / "archive" / gone.name).write_bytes(segment(gone.name))
+    assert rescue_wal(counted_on).startswith("1 segments that the archive lacks")
+
+
+def test_what_an_earlier_try_has_copied_is_not_written_again(
+    counted_on: RestoreExecution,
+) -> None:
+    rescue_wal(counted_on)
+    copies = sorted(Path(counted_on.work.staging, "tail").iterdir())
+    before = [copy.stat().st_ino for copy in copies]
+    damaged = copies[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    rescue_wal(counted_on)
+    after = [copy.stat().st_ino for copy in copies]
+    assert [copy.name for copy in copies] == list(SEGMENTS)
+    assert after[1] == before[1]
+    assert after[0] != before[0], "one that differs is"

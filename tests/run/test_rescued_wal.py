@@ -15,7 +15,7 @@ from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
 from pgrescue.run.fold import fold
 from pgrescue.run.rescued_wal import OnlyCopy, only_copy, rescued_wal
-from pgrescue.run.state import RunState, StepStatus
+from pgrescue.run.state import RunState, SetAside, StepStatus
 from pgrescue.survey.wal_tail import RescuedWal, Tail, UnreadableSegment
 from tests.run.made_plan import make_plan
 from tests.support import restore_facts
@@ -29,7 +29,7 @@ class Rescued:
 
     def __init__(self, root: Path) -> None:
         plan = make_plan(str(root / "data"))
-        self.archive = root / "archive"
+        self.archive, self.aside = root / "archive", root / "data.old"
         self.archive.mkdir()
         work = replace(
             plan.work,
@@ -47,7 +47,8 @@ class Rescued:
     def left(self, *done: str) -> OnlyCopy | None:
         """What must stay once these steps are done."""
         steps = tuple(StepStatus(step, "", "done", None, None) for step in done)
-        return only_copy(self.plan, replace(fold(self.plan, ()), steps=steps))
+        asides = (SetAside(self.plan.work.data_directory, str(self.aside), False, True),)
+        return only_copy(self.plan, replace(fold(self.plan, ()), steps=steps, asides=asides))
 
 
 @pytest.fixture
@@ -183,10 +184,13 @@ def test_an_archive_that_is_not_mounted_may_lack_all_of_it(rescued: Rescued) -> 
     assert left == OnlyCopy(str(rescued.tail), (FIRST, SECOND), is_certain=False)
 
 
-def test_where_a_command_fetches_wal_what_was_planned_with_stays(rescued: Rescued) -> None:
-    """The server's own account tells which of the rest is archived."""
+def test_where_a_command_fetches_wal_the_old_servers_account_tells(rescued: Rescued) -> None:
     work = replace(rescued.plan.work, wal_archive=None, restore_command="cp %f %p")
-    tail = WalTail((SECOND,), 1, 1.0, None)
-    rescued.plan = replace(rescued.plan, work=work, wal_tail=tail)
+    rescued.plan = replace(rescued.plan, work=work)
+    assert rescued.left("tidy") is None, "the plan counts on nothing"
+    rescued.plan = replace(rescued.plan, wal_tail=WalTail((FIRST, SECOND), 1, 1.0, None))
+    status = Path(f"{rescued.aside}/pg_wal/archive_status")
+    status.mkdir(parents=True)
+    (status / f"{FIRST}.done").touch()
     left = rescued.left("tidy")
     assert left == OnlyCopy(str(rescued.tail), (SECOND,), is_certain=False)

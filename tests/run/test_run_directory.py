@@ -14,8 +14,10 @@ import pytest
 from pgrescue.errors import PgRescueError, Refused, UsageError
 from pgrescue.plan.model import Plan
 from pgrescue.run import run_directory
+from pgrescue.run.durable import write_file
 from pgrescue.run.later_runs import check_no_later_run
-from pgrescue.run.run_directory import create_run, find_run, list_runs, load_plan, write_file
+from pgrescue.run.plan_file import load_plan
+from pgrescue.run.run_directory import create_run, find_run, list_runs
 
 
 @pytest.fixture(autouse=True)

@@ -208,6 +208,7 @@ def view(told: list[AnyRecord]) -> RunView:
         ),
         server="unknown",
         discardable=(),
+        kept_wal="",
         report=f"/var/lib/pgrescue/runs/{RUN}/report.md" if state.state != "running" else None,
     )
 

@@ -258,6 +258,7 @@ def _view(journal: list[AnyRecord], **changes: object) -> RunView:
         log=("$ systemctl stop postgresql@16-main", "[main] stopped"),
         server="stopped",
         discardable=(),
+        kept_wal="",
         report=None,
     )
     return replace(view, **changes)  # type: ignore[arg-type]  # a test's shorthand
@@ -321,6 +322,7 @@ def succeeded() -> RunView:
         ],
         server="running",
         discardable=(Deletable(ASIDE, NOON, 1204, 281 * GIB),),
+        kept_wal="",
         report=f"/var/lib/pgrescue/runs/{RUN}/report.md",
     )
 

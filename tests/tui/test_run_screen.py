@@ -120,6 +120,15 @@ async def test_discarding_wants_the_name_typed() -> None:
         assert bridge.done == [f"discard {RUN}"]
 
 
+async def test_what_a_discard_spares_is_said_before() -> None:
+    kept = "/srv/main-wal/tail holds WAL that the archive lacks: 000000010000000000000007."
+    view = replace(snapshots.succeeded(), kept_wal=kept)
+    async with opened(FakeBridge(at_work=RUN, view=view)) as pilot:
+        await see(pilot, "DONE.")
+        await press(pilot, "a", "G", "enter")
+        await see(pilot, "It stays: /srv/main-wal/tail")
+
+
 async def test_no_single_key_does_anything_to_a_run() -> None:
     bridge = FakeBridge(at_work=RUN, view=snapshots.waiting())
     async with opened(bridge) as pilot:

@@ -19,11 +19,11 @@ from pgrescue.catalog.windows import with_window
 from pgrescue.errors import StepFailed
 from pgrescue.run.backup_place import was_renamed
 from pgrescue.run.deletion import make_anew
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import BackupExecution
 from pgrescue.run.executors.basebackup_watch import Watched, follow, size_on_disk
 from pgrescue.run.explained import tool_failed
 from pgrescue.run.records import Entered
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.verify.backup import verify_backup
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.segment import DEFAULT_SEGMENT_SIZE, SegmentId

@@ -16,10 +16,10 @@ from pgrescue.postgres.control_file import RELATIVE_PATH as PG_CONTROL
 from pgrescue.postgres.data_directory import AUTO_CONF
 from pgrescue.postgres.postmaster import find_postmaster
 from pgrescue.postgres.tablespace_map import format_tablespace_map
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.extract import HELD_BACK
 from pgrescue.run.ownership import read_owned
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.filesystem import existing_ancestor
 
 

@@ -23,11 +23,11 @@ from pgrescue.postgres.manifest import NAME as MANIFEST
 from pgrescue.postgres.manifest import Manifest, read_manifest
 from pgrescue.postgres.service import Command
 from pgrescue.run.deletion import make_anew, make_data_directory_anew
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.explained import tool_failed
 from pgrescue.run.ownership import read_owned
 from pgrescue.run.programs import Completed
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.run.unpack import Destination, Unpacker, tar_entries
 
 HELD_BACK = "pg_control"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,12 +15,11 @@ from pgrescue.errors import StepFailed
 from pgrescue.plan.work import tail_directory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.postgres.postmaster import server_processes
+from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.service import stop
 from pgrescue.run.ownership import create_anew
-from pgrescue.run.run_directory import sync_directory
 from pgrescue.survey.wal_tail import (
-    archived_by_status,
     is_archived,
     is_behind,
     is_shorter,
@@ -26,7 +27,7 @@ from pgrescue.survey.wal_tail import (
 )
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
-from pgrescue.wal.segment import HISTORY_NAME, SegmentId
+from pgrescue.wal.segment import HISTORY_NAME, NAME, SegmentId
 from pgrescue.wal.summarize import summarize
 
 _CHUNK_BYTES = 1 << 20
@@ -63,7 +64,8 @@ def rescue_wal(execution: RestoreExecution) -> str:
     for name, source in files.items():
         execution.check_abort()
         try:
-            copy_owned(execution, source, Path(tail, name))
+            if not _is_copied(source, Path(tail, name)):
+                copy_owned(execution, source, Path(tail, name))
         except _Unreadable as problem:
             if not takes_nothing:
                 raise
@@ -73,9 +75,12 @@ def rescue_wal(execution: RestoreExecution) -> str:
     if takes_nothing:
         _note_what_is_left_out(execution, set(names), failed)
     _remove_what_is_archived_by_now(Path(tail), set(names), archive)
-    wanted = sorted(name for name in files if not HISTORY_NAME.fullmatch(name))
-    segments = tuple(takewhile(lambda name: name in names, wanted))
-    copied = f"{len(set(names) & set(wanted))} segments that the archive lacks"
+    there = sorted(name for name in os.listdir(tail) if NAME.fullmatch(name))
+    if not takes_nothing and archive is not None:
+        _check_it_is_all(execution, archive, there)
+    copied = f"{len(there)} segments that the archive lacks"
+    wanted = sorted({*there, *(name for name in files if NAME.fullmatch(name))})
+    segments = tuple(takewhile(lambda name: name in there, wanted))
     if not segments:
         return copied
     return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
@@ -88,20 +93,40 @@ def stop_server(execution: RestoreExecution) -> str:
 
 
 def _rescue_what_a_stop_removes(execution: RestoreExecution) -> None:
-    """Copy what the server has archived by its own account, and the archive lacks nevertheless.
-
-    The checkpoint of a stop removes such segments, or makes new ones of them.
-    """
-    work, tail = execution.work, execution.plan.wal_tail
-    if tail is None or not work.old_wal or not server_processes(Path(work.data_directory)):
+    work = execution.work
+    if not work.old_wal or not server_processes(Path(work.data_directory)):
         return
     source, place = Path(work.old_wal), tail_directory(work)
-    elsewhere = {Path(path).name for path in work.rescued}
-    for name in sorted({*tail.segments} & {*archived_by_status(source)} - elsewhere):
+    for name in work.removable_wal:
         if (source / name).is_file():
             execution.make_directory(work.staging)
             execution.make_directory(place)
             copy_owned(execution, source / name, Path(place, name))
+
+
+def _is_copied(source: Path, copy: Path) -> bool:
+    """Whether an earlier try, or the time before the stop, has got as much: read, both of them."""
+    with suppress(OSError):  # copying it tells what is wrong
+        return filecmp.cmp(source, copy, shallow=False)
+    return False
+
+
+def _check_it_is_all(
+    execution: RestoreExecution, archive: WalArchive, there: Collection[str]
+) -> None:
+    """Raise `StepFailed` if a segment that the plan counts on has gone meanwhile."""
+    work, tail = execution.work, execution.plan.wal_tail
+    for name in tail.segments if tail is not None else ():
+        is_elsewhere = is_archived(archive, name, work.wal_segment_size)
+        if name not in there and (name in work.doubted_wal or not is_elsewhere):
+            raise StepFailed(
+                f"{name} is not in {work.old_wal} any more.",
+                "The plan counts on it, and the archive has no whole copy of it.",
+                next_steps=(
+                    "make a new plan with the same options, and see what it keeps",
+                    f"pgrescue undo {execution.directory.id}",
+                ),
+            )
 
 
 def _with_rescued(
@@ -112,7 +137,7 @@ def _with_rescued(
     found = dict(files)
     for path in map(Path, execution.work.rescued):
         is_gone = not path.exists()
-        if is_gone and is_archived(archive, path.name, execution.work.wal_segment_size):
+        if is_gone and _has(archive, path.name, execution.work.wal_segment_size):
             continue
         if path.name not in found or (not is_gone and is_shorter(found[path.name], path)):
             found[path.name] = path
@@ -139,8 +164,15 @@ def _histories(places: Sequence[Path], archive: WalArchive | None) -> dict[str, 
         name: source / name
         for source in places
         for name in (os.listdir(source) if source.is_dir() else ())
-        if HISTORY_NAME.fullmatch(name) and not (archive and int(name[:8], 16) in archive.histories)
+        if HISTORY_NAME.fullmatch(name) and not _has(archive, name, 0)
     }
+
+
+def _has(archive: WalArchive | None, name: str, size: int) -> bool:
+    """Whether the archive has a segment of that size, or a history file."""
+    if HISTORY_NAME.fullmatch(name):
+        return archive is not None and int(name[:8], 16) in archive.histories
+    return is_archived(archive, name, size)
 
 
 def _note_what_is_left_out(

@@ -9,7 +9,7 @@ from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.settings import RECOVERY_WHY
 from pgrescue.plan.target import Target
-from pgrescue.plan.work import undo_does
+from pgrescue.plan.work import tail_directory, undo_does
 
 _NOTHING = "Nothing."
 _BEFORE_THE_STOP = (
@@ -68,7 +68,8 @@ def _stop(work: Work) -> Step:
         "Files must not change while they are replaced. A clean stop also hands the last WAL to "
         "the archive." + (_BEFORE_THE_STOP if work.removable_wal else ""),
         commands.stop(work),
-        "The server goes down; clients are disconnected.",
+        "The server goes down; clients are disconnected."
+        + (f" Copies segments to {tail_directory(work)}." if work.removable_wal else ""),
         "Start it again with its service.",
     )
 
@@ -80,7 +81,7 @@ def _rescue_wal(work: Work) -> Step:
         "The last segments may never have reached the archive. Without them the newest commits "
         "are lost.",
         commands.rescue_wal(work),
-        f"Copies segments to {work.staging}/tail; the originals stay where they are.",
+        f"Copies segments to {tail_directory(work)}; the originals stay where they are.",
         "Remove the copies.",
     )
 

@@ -46,8 +46,13 @@ _IN_HEADER = re.compile(
     re.IGNORECASE,
 )
 """`-H 'Authorization: Bearer x'`, `X-Api-Key: x`."""
-_IN_URI = re.compile(r"(\w{1,20}://[^\s/:@'\"]*:)[^\s/'\"]*@")
-"""`postgresql://user:password@host`."""
+_IN_URI = re.compile(
+    r"(\w{1,20}://[^\s/:@'\"]{0,80}:)(?!\d{1,5}/)(?:[^\s/'\"]{0,200}|[^\s@'\"]{0,200})@"
+)
+"""`postgresql://user:password@host`; also with an `@` or a `/` that should have been encoded.
+
+What is a port is no password.
+"""
 
 
 def without_passwords(text: str) -> str:

@@ -1,17 +1,41 @@
-"""Where passwords and keys stand in commands, and what only looks like one."""
+"""Where passwords and keys stand in settings and commands, and what only looks like one."""
 
 from __future__ import annotations
 
 import pytest
 
-from pgrescue.postgres.secrets import holds_password, without_passwords
+from pgrescue.postgres.secrets import (
+    configuration_without_passwords,
+    holds_password,
+    without_passwords,
+)
 
 SECRET = "S3cr3t/Wort+x=="
 
 
 @pytest.mark.parametrize(
-    "command",
+    "text",
     [
+        "host=h password={} port=1",
+        "host=h password='{} x' port=1",
+        "password = '{}\\' x'",
+        "password={}\\ x",
+        "sslpassword={}",
+        "postgresql://me:{}@h/db",
+        "postgresql://h/db?user=u&password={}&x=1",
+        "PGPASSWORD={} psql",
+        "PGPASSWORD='{}' psql",
+        "AWS_SECRET_ACCESS_KEY={} aws s3 cp x y",
+        "fetch --password {} %f",
+        "fetch --token={} %f",
+        "curl -u me:{} https://h/%f",
+        "curl --user=me:{} https://h/%f",
+        "curl -H 'Authorization: Bearer {}' https://h/%f",
+        'curl -H "X-Api-Key: {}" https://h/%f',
+        "sshpass -p {} scp h:%f %p",
+        "openssl enc -d -pass pass:{} -in %f",
+        "primary_conninfo = 'user=u password=''{} x'' host=h'",
+        "ssl_passphrase_command = 'echo {}'",
         "openssl enc -d -aes-256-cbc -k {} -in /a/%f -out %p",
         "gunzip < /a/%f | openssl enc -d -aes-256-cbc -K {} -iv 00 > %p",
         "openssl enc -d -k '{} with blanks' -in /a/%f",
@@ -34,16 +58,28 @@ SECRET = "S3cr3t/Wort+x=="
         "ALTER ROLE app ENCRYPTED PASSWORD E'{}'",
     ],
 )
-def test_a_commands_keys_are_hidden(command: str) -> None:
-    shown = without_passwords(command.format(SECRET))
+def test_where_passwords_and_keys_stand(text: str) -> None:
+    shown = without_passwords(text.format(SECRET))
     assert SECRET not in shown
     assert "***" in shown
     assert not holds_password(shown)
+    assert SECRET not in configuration_without_passwords(text.format(SECRET))
+
+
+def test_rest_of_a_uri_stays() -> None:
+    shown = without_passwords("postgresql://me:p@ss@h/db, https://me:pass@h/a@b, s3://a:p/ss@h/a")
+    assert shown == "postgresql://me:***@h/db, https://me:***@h/a@b, s3://a:***@h/a"
 
 
 @pytest.mark.parametrize(
-    "command",
+    "text",
     [
+        "password_encryption = 'scram-sha-256'",
+        "host=h passfile=/home/me/.pgpass user=me",
+        "cp /srv/archive/%f %p",
+        "fetch --password-file /etc/key -u postgres %f",
+        "https://example.org/a?b=c",
+        "https://example.org:8080/a@b",
         "cp -p /a/%f %p",
         "curl -k -o %p https://h.example/%f",
         "openssl version; curl -k https://h.example/%f -o %p",
@@ -62,6 +98,12 @@ def test_a_commands_keys_are_hidden(command: str) -> None:
         'password authentication failed for user "app"',
     ],
 )
-def test_what_only_looks_like_a_key_stays(command: str) -> None:
-    assert without_passwords(command) == command
-    assert not holds_password(command)
+def test_what_only_looks_like_one_stays(text: str) -> None:
+    assert without_passwords(text) == text
+    assert not holds_password(text)
+
+
+def test_settings_can_still_be_read() -> None:
+    before = f"primary_conninfo = 'user=u password={SECRET}' # x\nmax_connections = 100\n"
+    after = "primary_conninfo = 'user=u password=***' # x\nmax_connections = 100\n"
+    assert configuration_without_passwords(before) == after

@@ -67,7 +67,7 @@ def served(any_binaries: ServerBinaries) -> Iterator[Served]:
 )
 def test_stop_without_effect(served: Served, stop: str, said: str) -> None:
     served.service.behave(stop=stop)
-    with unchanged(served.scene.sandbox):
+    with unchanged(served.scene.sandbox, may_copy_wal=True):
         completed = served.scene.restore("--action", "promote")
         told = refused(completed, STEP_FAILED, "still running", said, "pgrescue resume")
     assert "Nothing has been moved" in told["evidence"]
@@ -88,7 +88,7 @@ def test_stop_that_never_ends(served: Served) -> None:
     served.service.behave(stop=f"echo $$ >{mark}; exec sleep 600")
     began = time.monotonic()
     try:
-        with unchanged(served.scene.sandbox):
+        with unchanged(served.scene.sandbox, may_copy_wal=True):
             completed = served.scene.restore()
         refused(completed, STEP_FAILED, "did not end within 3 seconds", "pgrescue resume")
         assert time.monotonic() - began < STOP_TIMEOUT + 20

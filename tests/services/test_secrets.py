@@ -13,7 +13,6 @@ import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
 from pgrescue.demo.processes import wait_until
-from pgrescue.postgres.secrets import configuration_without_passwords, without_passwords
 from tests.support.cluster import Workspace, cluster_config
 from tests.support.command import document, finished, run_pgrescue
 from tests.support.source import Source
@@ -146,55 +145,3 @@ def test_failing_hook_is_named_without_its_password(source: Source) -> None:
     time.sleep(0.1)
     leaks = [Path(path).name for path in files_with_the_secret(directory)]
     assert set(leaks) <= {"plan.json", "report.json"}, "a plan has the command that it runs"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "host=h password={} port=1",
-        "host=h password='{} x' port=1",
-        "password = '{}\\' x'",
-        "password={}\\ x",
-        "sslpassword={}",
-        "postgresql://me:{}@h/db",
-        "postgresql://h/db?user=u&password={}&x=1",
-        "PGPASSWORD={} psql",
-        "PGPASSWORD='{}' psql",
-        "AWS_SECRET_ACCESS_KEY={} aws s3 cp x y",
-        "fetch --password {} %f",
-        "fetch --token={} %f",
-        "curl -u me:{} https://h/%f",
-        "curl --user=me:{} https://h/%f",
-        "curl -H 'Authorization: Bearer {}' https://h/%f",
-        'curl -H "X-Api-Key: {}" https://h/%f',
-        "sshpass -p {} scp h:%f %p",
-        "openssl enc -d -pass pass:{} -in %f",
-        "primary_conninfo = 'user=u password=''{} x'' host=h'",
-        "ssl_passphrase_command = 'echo {}'",
-    ],
-)
-def test_where_passwords_stand(text: str) -> None:
-    shown = without_passwords(text.format(SECRET))
-    assert SECRET not in shown
-    assert "***" in shown
-    assert SECRET not in configuration_without_passwords(text.format(SECRET))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "password_encryption = 'scram-sha-256'",
-        "host=h passfile=/home/me/.pgpass user=me",
-        "cp /srv/archive/%f %p",
-        "fetch --password-file /etc/key -u postgres %f",
-        "https://example.org/a?b=c",
-    ],
-)
-def test_what_is_no_password_stays(text: str) -> None:
-    assert without_passwords(text) == text
-
-
-def test_settings_can_still_be_read() -> None:
-    before = f"primary_conninfo = 'user=u password={SECRET}' # x\nmax_connections = 100\n"
-    after = "primary_conninfo = 'user=u password=***' # x\nmax_connections = 100\n"
-    assert configuration_without_passwords(before) == after

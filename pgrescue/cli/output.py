@@ -19,7 +19,6 @@ AT_WORK = ("restore", "backup", "reseed", "prune", "attach", "resume", "undo", "
 """Commands whose JSON ends with a run's last event; so do their errors."""
 _NOT_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON allows raw, and a terminal would obey."""
-_STATUS_KEYS = ("run", "state", "step", "progress", "reached", "set_aside", "error")
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -69,12 +68,9 @@ def _error_text(error: PgRescueError) -> str:
 
 def failed(error: PgRescueError) -> dict[str, Any]:
     """The status of a run that was not begun."""
+    from pgrescue.run.status import no_run
+
     return {**no_run(), "state": "failed", "error": _told(error)}
-
-
-def no_run() -> dict[str, Any]:
-    """The keys of a status where there is no run."""
-    return {**dict.fromkeys(_STATUS_KEYS), "steps": []}
 
 
 def _told(error: PgRescueError) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pgrescue.cli.output import narrate, no_run, print_json
+from pgrescue.cli.output import narrate, print_json
 from pgrescue.cli.session import confirm_plan, open_desk
 from pgrescue.errors import ExitCode
 
@@ -93,6 +93,7 @@ def run_prune(arguments: argparse.Namespace) -> int:
     from pgrescue.cli.start import execute, print_dry_run
     from pgrescue.retention.prune_model import PruneRequest
     from pgrescue.retention.text import render_plan, summary
+    from pgrescue.run.status import no_run
 
     desk = open_desk(arguments)
     plan = desk.prune_plan(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pgrescue.cli.output import narrate, no_run, print_json, print_lines, print_table, time_text
+from pgrescue.cli.output import narrate, print_json, print_lines, print_table, time_text
 from pgrescue.cli.session import confirm, confirm_plan
 from pgrescue.errors import ExitCode
 from pgrescue.printable import printable
@@ -98,7 +98,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     from pgrescue.cli.watch import closing
     from pgrescue.run.later_runs import replaced_by
     from pgrescue.run.run_directory import list_runs, unreadable_runs
-    from pgrescue.run.status import status_of
+    from pgrescue.run.status import no_run, status_of
 
     if arguments.run is None and not (list_runs() or unreadable_runs()):
         narrate("There is no run yet.")

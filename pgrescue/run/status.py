@@ -8,6 +8,17 @@ from pgrescue.codec import SCHEMA, to_plain
 from pgrescue.errors import ExitCode
 from pgrescue.run.state import RunState
 
+_UNKNOWN = (
+    *("run", "cluster", "plan", "kind", "purpose", "owner", "state", "replaced_by", "step"),
+    *("progress", "reached", "backup", "set_aside", "error", "created_at", "updated_at"),
+)
+
+
+def no_run() -> dict[str, Any]:
+    """A status where there is no run: the same keys."""
+    lists: dict[str, list[str]] = {"steps": [], "undone": [], "notes": []}
+    return {"schema": SCHEMA, **dict.fromkeys(_UNKNOWN), **lists}
+
 
 def status_of(state: RunState) -> dict[str, Any]:
     """Every key is always there; what is unknown is null."""

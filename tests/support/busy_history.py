@@ -214,6 +214,7 @@ def _make(history: BusyHistory, seed: int, seconds: float, workers: int, forks: 
     with _busy(history, 1, sandbox.conninfo(), numbers, seed, workers) as busy:
         time.sleep(seconds / 3)
         _pack(history, "middle", "-X", "stream")
+        sandbox.sql("select txid_current()")  # the next commit of the others may be far away
         time.sleep(seconds * 2 / 3)
         # However slow the machine is today: the forks and the tests need segments to choose from.
         enough = Lsn(history.backup("middle").stop_lsn + SEGMENTS_AFTER_THE_BACKUP * SEGMENT_SIZE)

@@ -44,13 +44,18 @@ def history(shared_workspace: Workspace, any_binaries: ServerBinaries) -> Iterat
 
 
 def victim(history: BusyHistory) -> Record:
-    """A record behind the last backup of timeline 1, well inside a segment, with a payload."""
-    first = history.backup("middle").stop_lsn // SEGMENT_SIZE + 1
-    fork = history.timelines[2].forked_at or Lsn(0)
+    """A record with a payload, well inside a segment.
+
+    Between the last backup of timeline 1 and it, and behind it, there are commits in other
+    segments: what is recovered and what is lost can be seen by them.
+    """
+    after = history.backup("middle").stop_lsn
+    commits = [item.lsn for item in history.endings(1) if item.is_commit and item.lsn > after]
+    first, last = commits[0] // SEGMENT_SIZE, commits[-1] // SEGMENT_SIZE
     return next(
         record
         for record in history.records(1)
-        if first < record.lsn // SEGMENT_SIZE < fork // SEGMENT_SIZE
+        if first < record.lsn // SEGMENT_SIZE < last
         and record.lsn % SEGMENT_SIZE > SEGMENT_SIZE // 8
         and record.length > 60
         and record.lsn % 8192 < 8192 - 60  # where a bit is flipped no page begins

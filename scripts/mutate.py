@@ -122,6 +122,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
     ),
     "run/owner.py": ("tests/services/test_owner.py", "tests/faults/test_line.py"),
     "run/room.py": ("tests/run/test_room.py", "tests/faults/test_full_disk.py"),
+    "run/executors/held_wal.py": ("tests/run/test_held_wal.py",),
     "run/rescued_wal.py": ("tests/run/test_rescued_wal.py",),
     "run/own_links.py": ("tests/run/test_own_links.py",),
     "run/later_runs.py": ("tests/run/test_later_runs.py", "tests/run/test_run_directory.py"),

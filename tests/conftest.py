@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,20 @@ class SandboxFactory(Protocol):
         checksums: bool = True,
         settings: Mapping[str, str] | None = None,
     ) -> Sandbox: ...
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test's cases the first ones are played every day, as many as it is marked with."""
+    played: Counter[tuple[Path, str]] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("every_day")
+        if marker is None or item.get_closest_marker("slow"):
+            continue
+        test = (item.path, getattr(item, "originalname", item.name))
+        played[test] += 1
+        if played[test] > marker.args[0]:
+            item.add_marker("slow")
 
 
 def pytest_configure() -> None:

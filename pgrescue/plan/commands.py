@@ -19,6 +19,7 @@ from pgrescue.plan.work import (
     combined_tablespace,
     expected_wal,
     fetch_wal_text,
+    held_directory,
     service_of,
     tablespace_mapping,
     tail_directory,
@@ -37,38 +38,58 @@ def stop(work: Work) -> tuple[str, ...]:
     running = f"{_status(work)} >/dev/null"
     command = str(service_of(work).stop)
     return (
-        *_rescue_before_the_stop(work),
+        *_hold_wal(work),
         command if work.service.starts_by_itself else f"if {running}; then {command}; fi",
         f"{running} && echo 'still running: do not go on' && exit 1",
     )
 
 
-def _rescue_before_the_stop(work: Work) -> tuple[str, ...]:
+def _hold_wal(work: Work) -> tuple[str, ...]:
+    """A second name for what the stop's checkpoint may remove, or rename to be written anew."""
     if not work.removable_wal:
         return ()
-    tail = tail_directory(work)
-    paths = " ".join(quote(f"{work.old_wal}/{name}") for name in work.removable_wal)
-    return (*_directories(work, (work.staging, tail)), f"cp -p {paths} {quote(tail)}/")
+    held, own = quote(held_directory(work)), quote(work.old_wal or "")
+    return (
+        *_directories(work, (work.staging, held_directory(work))),
+        f"for name in {' '.join(work.removable_wal)}; do [ ! -e {own}/$name ] || "
+        f"ln -f {own}/$name {held}/ 2>/dev/null || cp -p {own}/$name {held}/; done",
+        "sync",
+    )
 
 
 def rescue_wal(work: Work) -> tuple[str, ...]:
     """Copy WAL segments that the archive lacks."""
     tail = tail_directory(work)
-    have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
-    own = (
-        fault_function(expected_wal(work)).rstrip(),
-        f"cd {quote(work.old_wal or '')}",
-        'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
-        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {quote(tail)}/; done',
-        *(f"[ ! -e {name} ] || cp -p {name} {quote(tail)}/" for name in work.doubted_wal),
-        "cd /",
-    )
     return (
         *_directories(work, (work.staging, tail)),
         *(f"cp -p {quote(path)} {quote(tail)}/" for path in work.rescued),
-        *(own if work.old_wal else ()),
+        *(_rescue_own(work) if work.old_wal else ()),
         f"chown -R {_owner(work)} {quote(tail)}",
     )
+
+
+def _rescue_own(work: Work) -> tuple[str, ...]:
+    tail = quote(tail_directory(work))
+    have = f"[ -e {quote(work.wal_archive)}/$name ] || " if work.wal_archive else ""
+    lines = [
+        fault_function(expected_wal(work)).rstrip(),
+        f"cd {quote(work.old_wal or '')}",
+        'for name in $(ls | grep -E "^([0-9A-F]{24}|[0-9A-F]{8}[.]history)$"); do '
+        f'{have}[ -n "$(fault_of "$name")" ] || cp -p "$name" {tail}/; done',
+        *(f"[ ! -e {name} ] || cp -p {name} {tail}/" for name in work.doubted_wal),
+    ]
+    if work.removable_wal:
+        lines += [
+            f"cd {quote(held_directory(work))}",
+            f"for name in $(ls); do [ -e {tail}/$name ] || {have}"
+            f'[ -n "$(fault_of "$name")" ] || cp -p "$name" {tail}/; done',
+            *(
+                f"[ ! -e {name} ] || [ -e {tail}/{name} ] || cp -p {name} {tail}/"
+                for name in work.doubted_wal
+            ),
+            f"rm -r {quote(held_directory(work))}",
+        ]
+    return (*lines, "cd /")
 
 
 def set_aside(work: Work) -> tuple[str, ...]:

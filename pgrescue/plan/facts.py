@@ -272,7 +272,7 @@ class Facts:
     doubted_wal: tuple[str, ...] = ()
     """Segments of the tail of which the archive's copies are damaged."""
     removable_wal: tuple[str, ...] = ()
-    """Segments of the tail that a stop of the running server may remove."""
+    """Segments of the tail in the `pg_wal` of a running server, which its stop may remove."""
     unreadable_wal: dict[str, str] = field(default_factory=dict)
     """Segments of the old `pg_wal` that cannot be read, each with the reason."""
     trial: Trial | None = None

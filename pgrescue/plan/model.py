@@ -220,7 +220,7 @@ class Work:
     doubted_wal: tuple[str, ...] = ()
     """Segments that are rescued although the archive has a copy, as that is damaged."""
     removable_wal: tuple[str, ...] = ()
-    """Segments that are rescued before the stop, as its checkpoint may remove them."""
+    """Segments that get a second name before the stop, as its checkpoint may remove them."""
     ends_with_the_plan: bool = False
     """Whether recovery gets nothing behind `last_wal`: a clone's, of which all has been read."""
     backup_roots: tuple[str, ...] = ()

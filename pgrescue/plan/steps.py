@@ -9,11 +9,11 @@ from pgrescue.plan.model import Work
 from pgrescue.plan.sealed import Step, StepId
 from pgrescue.plan.settings import RECOVERY_WHY
 from pgrescue.plan.target import Target
-from pgrescue.plan.work import tail_directory, undo_does
+from pgrescue.plan.work import held_directory, tail_directory, undo_does
 
 _NOTHING = "Nothing."
 _BEFORE_THE_STOP = (
-    " WAL that the archive lacks, and that the stop's checkpoint may remove, is copied before."
+    " WAL that the archive lacks gets a second name before: the stop's checkpoint may remove it."
 )
 
 
@@ -69,7 +69,7 @@ def _stop(work: Work) -> Step:
         "the archive." + (_BEFORE_THE_STOP if work.removable_wal else ""),
         commands.stop(work),
         "The server goes down; clients are disconnected."
-        + (f" Copies segments to {tail_directory(work)}." if work.removable_wal else ""),
+        + (f" Links segments into {held_directory(work)}." if work.removable_wal else ""),
         "Start it again with its service.",
     )
 

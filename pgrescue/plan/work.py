@@ -60,6 +60,12 @@ def tail_directory(work: Work) -> str:
     return f"{work.staging}/tail"
 
 
+def held_directory(work: Work) -> str:
+    """Where segments of a running server have a second name, until it is stopped and they are
+    rescued."""
+    return f"{work.staging}/held"
+
+
 def wal_directories(work: Work) -> tuple[str, ...]:
     """Where recovery looks for WAL, in this order.
 

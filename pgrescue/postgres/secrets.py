@@ -46,9 +46,7 @@ _IN_HEADER = re.compile(
     re.IGNORECASE,
 )
 """`-H 'Authorization: Bearer x'`, `X-Api-Key: x`."""
-_IN_URI = re.compile(
-    r"(\w{1,20}://[^\s/:@'\"]{0,80}:)(?!\d{1,5}/)(?:[^\s/'\"]{0,200}|[^\s@'\"]{0,200})@"
-)
+_IN_URI = re.compile(r"(\w{1,20}://[^\s/:@'\"]*:)(?!\d{1,5}/)(?:[^\s/'\"]*|[^\s@'\"]{0,200})@")
 """`postgresql://user:password@host`; also with an `@` or a `/` that should have been encoded.
 
 What is a port is no password.

@@ -14,13 +14,13 @@ from pgrescue.plan.choose import is_on_branch
 from pgrescue.plan.model import Plan
 from pgrescue.plan.paths import is_inside
 from pgrescue.plan.sealed import SealedPlan
-from pgrescue.plan.work import tail_directory
+from pgrescue.plan.work import held_directory, tail_directory
 from pgrescue.postgres.data_directory import read_control_file
 from pgrescue.postgres.history_file import TimelineHistory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run.run_directory import list_runs
 from pgrescue.run.state import RunState
-from pgrescue.survey.wal_tail import RescuedWal, archived_by_status, look_at_tail
+from pgrescue.survey.wal_tail import RescuedWal, archived_by_status, is_shorter, look_at_tail
 from pgrescue.wal.archive import WalArchive, scan_archive
 from pgrescue.wal.pages import SegmentFile
 from pgrescue.wal.segment import SegmentId
@@ -46,18 +46,25 @@ class OnlyCopy:
 def rescued_wal(cluster: str) -> tuple[RescuedWal, ...]:
     """What runs have rescued of a cluster whose WAL that was, newest first.
 
-    Of runs that stand: after an undo, and where nothing was replaced yet, the old cluster may have
-    gone on with it, as may the original of a clone.
+    Also of those that were undone, or have replaced nothing yet: what the stop has removed from the
+    old `pg_wal` does not come back there. Of what the old cluster has gone on with since, its own
+    is the longer copy. The original of a clone has lost nothing.
     """
     found = []
     for run in reversed(list_runs()):
         plan = run.plan()
         if not (isinstance(plan, Plan) and plan.cluster == cluster and plan.work.rescues):
             continue
-        state = run.state()
-        if plan.mode == "in_place" and state.has_begun_to_fill and not state.is_undone:
-            found.append(RescuedWal(Path(tail_directory(plan.work)), plan.work.system_identifier))
+        if plan.mode == "in_place":
+            made = set(map(Path, run.state().made))
+            places = (place for place in _places(plan) if place in made)
+            found += [RescuedWal(place, plan.work.system_identifier) for place in places]
     return tuple(found)
+
+
+def _places(plan: Plan) -> list[Path]:
+    """Where a run has WAL of the old cluster; if it ended in the midst of it, still held."""
+    return [Path(tail_directory(plan.work)), Path(held_directory(plan.work))]
 
 
 def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
@@ -65,19 +72,22 @@ def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
 
     The way to where the cluster is now goes through that WAL up to where it has left its timeline,
     unless a base backup was taken since, on a timeline that the run or a later one has begun; what
-    comes behind counts for the commits in it. A clone leaves the original's WAL where it is, and so
-    does an undo.
+    comes behind counts for the commits in it. A clone leaves the original's WAL where it is; after
+    an undo most of it is in the old `pg_wal`.
     """
-    if not isinstance(plan, Plan) or plan.mode != "in_place" or state.is_undone:
+    if not isinstance(plan, Plan) or plan.mode != "in_place":
         return None
-    archive, place = _archive_of(plan), Path(tail_directory(plan.work))
-    found = look_at_tail([place], archive, plan.work.system_identifier)
+    archive = _archive_of(plan)
+    found = look_at_tail(_places(plan), archive, plan.work.system_identifier)
     names = {*found.names, *(Path(item.path).name for item in found.unreadable)}
     if plan.work.wal_archive is None:
         names &= _unarchived_by_account(plan, state)
+    if state.is_undone:
+        names -= _also_in(Path(plan.work.old_wal or ""), found.files)
     histories = {**(archive.histories if archive else {}), **_own_histories(plan)}
     line = _way_to_now(plan, histories)
-    of_use = _of_use(sorted(names), plan, line)
+    files = {Path(item.path).name: Path(item.path) for item in found.unreadable} | {**found.files}
+    of_use = _of_use({name: files[name] for name in sorted(names)}, plan, line)
     if not of_use:
         return None
     if line is not None and any(
@@ -85,7 +95,7 @@ def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
         for backup in _backups_of(plan, archive)
     ):
         return None
-    return OnlyCopy(str(place), of_use, archive is not None)
+    return OnlyCopy(str(files[of_use[0]].parent), of_use, archive is not None)
 
 
 def _unarchived_by_account(plan: Plan, state: RunState) -> set[str]:
@@ -98,16 +108,22 @@ def _unarchived_by_account(plan: Plan, state: RunState) -> set[str]:
     return counted
 
 
-def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> tuple[str, ...]:
+def _also_in(pg_wal: Path, files: Mapping[str, Path]) -> set[str]:
+    """Which of the segments the cluster has itself, as far or further."""
+    own = look_at_tail([pg_wal], None, None).files
+    return {name for name in own.keys() & files.keys() if not is_shorter(own[name], files[name])}
+
+
+def _of_use(files: Mapping[str, Path], plan: Plan, line: TimelineHistory | None) -> tuple[str, ...]:
     """Without what is beyond the way to the cluster as it is, unless that has commits.
 
     What comes before the fork in a segment is in the new timeline's of that number, too
     (`XLogInitNewTimeline` in `src/backend/access/transam/xlog.c`).
     """
     if line is None:
-        return tuple(names)
+        return tuple(files)
     size, on_the_way, beyond, has_commits = plan.work.wal_segment_size, [], [], False
-    for name in names:
+    for name, path in files.items():
         segment = SegmentId.parse(name, size)
         is_now = segment.timeline == line.timeline
         left = None if is_now else line.left_at(segment.timeline) or Lsn(0)
@@ -115,8 +131,7 @@ def _of_use(names: Sequence[str], plan: Plan, line: TimelineHistory | None) -> t
             on_the_way.append(name)
             continue
         beyond.append(name)
-        file = f"{tail_directory(plan.work)}/{name}"
-        has_commits = has_commits or _has_commits(file, segment, segment.start(size), left)
+        has_commits = has_commits or _has_commits(str(path), segment, segment.start(size), left)
     return tuple([*on_the_way, *beyond] if has_commits else on_the_way)
 
 

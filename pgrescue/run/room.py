@@ -21,10 +21,15 @@ from pgrescue.survey.free_space import Free, free_at
 
 _INTERVAL_SECONDS = 1.0
 _FILLING = frozenset(
-    {"rescue_wal", "extract", "combine", "receive", "place_wal", "configure", "start", "replay"}
+    (
+        *("stop", "rescue_wal", "extract", "combine", "receive", "place_wal"),
+        *("configure", "start", "replay"),
+    )
 )
-"""Steps that write much, or after which much is written. A server that has recovered is not
-stopped for want of room, and to delete old data makes some."""
+"""Steps that write much, or after which much is written; before a stop WAL may be copied.
+
+A server that has recovered is not stopped for want of room, and to delete old data makes some.
+"""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = tuple(os.strerror(number) for number in _FULL)
 """What programs and the server's log say of it."""

@@ -51,7 +51,7 @@ from pgrescue.survey.surroundings import (
     known_directories,
     surroundings,
 )
-from pgrescue.survey.wal_tail import RescuedWal, removed_by_a_stop
+from pgrescue.survey.wal_tail import RescuedWal
 from pgrescue.survey.way_to_target import Way, WaySearch, rescued_files, wal_tail_on
 from pgrescue.wal.index import Progress, WalIndex
 
@@ -141,7 +141,9 @@ def survey(
         rescued=tuple(map(str, from_earlier_runs)),
         doubted_wal=way.doubted,
         removable_wal=(
-            removed_by_a_stop(pg_wal, way.tail.names) if rescues and found.postmaster else ()
+            tuple(name for name in way.tail.names if (pg_wal / name).is_file())
+            if rescues and found.postmaster
+            else ()
         ),
         history_to_rescue=needs_history,
         unreadable_wal={item.path: item.reason for item in way.found.unreadable},

@@ -185,21 +185,6 @@ def archived_by_status(pg_wal: Path) -> tuple[str, ...]:
     return tuple(sorted((n for n in names if NAME.fullmatch(n)), key=lambda n: (n[8:], n[:8])))
 
 
-def removed_by_a_stop(pg_wal: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Which of a running server's segments it may remove, or make new ones of, when it is stopped.
-
-    Its last checkpoint does so with all that does not wait for its archiving, the newest one, too:
-    that is archived just before (`ShutdownXLOG` and `RemoveOldXlogFiles` in
-    `src/backend/access/transam/xlog.c`).
-    """
-    waits = pg_wal / "archive_status"
-    return tuple(
-        name
-        for name in names
-        if os.path.isfile(pg_wal / name) and not os.path.lexists(waits / f"{name}.ready")
-    )
-
-
 def _may_be_archived(archive: WalArchive | None, name: str) -> bool:
     return archive is not None and name in archive.segments
 

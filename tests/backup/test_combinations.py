@@ -88,6 +88,7 @@ def filled(source: Source) -> Source:
     return source
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("variant", CASES)
 def test_taken_verified_and_restored(cluster: Cluster, variant: Variant) -> None:
     source = filled(cluster(variant.origin))

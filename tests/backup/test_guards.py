@@ -45,6 +45,7 @@ def root(source: Source) -> Path:
     return source.sandbox.backups
 
 
+@pytest.mark.slow
 def test_place_that_is_taken_meanwhile(source: Source, root: Path) -> None:
     workspace = source.workspace
     run = start_backup(workspace, *SLOWLY)

@@ -104,6 +104,7 @@ def test_runner_killed_then_resumed(source: Source, root: Path) -> None:
     assert_taken(source, run)
 
 
+@pytest.mark.slow
 def test_runner_killed_then_undone(source: Source, root: Path) -> None:
     """What still writes there is ended first, whatever words its command has."""
     run = interrupted(source, root, "--max-rate=1M", "--label=before systemctl restart")

@@ -112,6 +112,7 @@ def fill_up(path: Path) -> None:
                 raise
 
 
+@pytest.mark.slow
 def test_disk_runs_full(small: Path, source: Source) -> None:
     """Somebody else takes the room that was there when the plan was made."""
     workspace = source.workspace

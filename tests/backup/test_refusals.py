@@ -149,6 +149,7 @@ def test_another_clusters_server(
     assert_refused(source, other, words=words)
 
 
+@pytest.mark.slow
 def test_wal_senders_are_taken(any_binaries: ServerBinaries, workspace: Workspace) -> None:
     """By a receiver of WAL, then by another backup."""
     source = Source.make(workspace, any_binaries, settings=NARROW)

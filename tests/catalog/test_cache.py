@@ -27,6 +27,7 @@ def _blind(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_a_second_listing_is_the_same(source: Source, tmp_path: Path) -> None:
     place = tmp_path / "state" / "catalog.json"
     root = [source.sandbox.backups]

@@ -43,6 +43,7 @@ def _recover_by_hand(sandbox: Sandbox, backup: str, settings: dict[str, str]) ->
     wait_until(lambda: sandbox.sql("select pg_is_in_recovery()") == ["f"], "promotion")
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.server
 def test_truth_is_what_postgresql_recovers(
     server_binaries: ServerBinaries, workspace: Workspace

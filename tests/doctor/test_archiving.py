@@ -101,6 +101,7 @@ def test_a_place_for_the_archive_is_the_clusters_own_and_outside_it(
     assert sandbox.sql("show archive_command") == [""]
 
 
+@pytest.mark.slow
 def test_what_needs_a_restart_is_said(any_binaries: ServerBinaries, workspace: Workspace) -> None:
     sandbox = workspace.sandbox(any_binaries)
     sandbox.init(1, settings={"archive_mode": "off", "archive_command": ""})

@@ -15,34 +15,32 @@ from tests.conftest import ORIGINS
 from tests.support.cluster import Workspace
 from tests.support.source import Source
 
-EVERY_DAY = 3
-"""So many cases of a test are played every day."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every day a test is played on one server, half of them on each, and few of its cases.
+    """Every day a test is played on one server, half of them on each, and only one of its cases.
 
     Those that are marked `both_servers` are played on both. The rest is slow.
     """
-    played: Counter[tuple[Path, str]] = Counter()
+    played: Counter[tuple[Path, str, object]] = Counter()
     for item in items:
         if not isinstance(item, pytest.Function) or Path(__file__).parent not in item.path.parents:
             continue
         if item.get_closest_marker("slow"):
             continue
+        on_both = item.get_closest_marker("both_servers") is not None
         parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
         origin = parameters.pop("server_binaries", None)
-        if origin is not None and not item.get_closest_marker("both_servers"):
+        if origin is not None and not on_both:
             # A function's text has its address in it, and every worker must choose the same tests.
             values = sorted(getattr(value, "__name__", str(value)) for value in parameters.values())
             name = f"{item.originalname} {values}"
             if origin != ORIGINS[zlib.crc32(name.encode()) % len(ORIGINS)]:
                 item.add_marker("slow")
                 continue
-        test = (item.path, item.originalname)
+        test = (item.path, item.originalname, origin if on_both else None)
         played[test] += 1
-        if played[test] > EVERY_DAY:
+        if played[test] > 1:
             item.add_marker("slow")
 
 

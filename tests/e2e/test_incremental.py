@@ -111,6 +111,7 @@ def test_chain_by_hand_with_tablespace(source: Source, form: str) -> None:
     assert source.place.sql(WHERE) == [str(where)]
 
 
+@pytest.mark.slow
 def test_newest_member_is_chosen_by_itself(source: Source) -> None:
     take_chain(source, FORMS["tar-gzip"])
     last = finished(source.restore())

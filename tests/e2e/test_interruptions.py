@@ -132,6 +132,7 @@ def test_killed_around_any_step(any_victim: Source, step: str, then: str) -> Non
     assert not any_victim.place.in_recovery()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", [pytest.param("resume", marks=pytest.mark.slow), "undo"])
 def test_runner_killed_while_undoing(large_victim: Source, then: str) -> None:
     workspace = large_victim.workspace
@@ -190,6 +191,7 @@ def test_run_outlives_its_terminal(any_victim: Source, blow: signal.Signals) -> 
     assert any_victim.place.rows() == any_victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_second_restore_waits_its_turn(large_victim: Source) -> None:
     workspace = large_victim.workspace
     run = start_detached(workspace, "--backup", large_victim.id_of("large"))
@@ -203,6 +205,7 @@ def test_second_restore_waits_its_turn(large_victim: Source) -> None:
     assert large_victim.place.rows() == large_victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_torn_journal_line_is_survived(any_victim: Source) -> None:
     workspace = any_victim.workspace
     run = start_detached(workspace, "--to", "latest")

@@ -15,6 +15,7 @@ from tests.support.source import Source
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.slow
 def test_undone_and_discarded_as_any_other(any_victim: Source) -> None:
     victim, sandbox = any_victim, any_victim.sandbox
     disk = sandbox.directory / "disk"

@@ -79,6 +79,7 @@ def test_discard_spares_what_is_in_use_or_not_its_own(any_victim: Source) -> Non
     assert any_victim.place.rows() == any_victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_discard_waits_for_the_end_of_the_run(any_victim: Source) -> None:
     any_victim.restore("--to-xid", str(any_victim.log.epochs[3].xid))
     assert status(any_victim.workspace)["state"] == "waiting"

@@ -65,6 +65,7 @@ def test_another_target_instead_of_promoting(victim: Source) -> None:
     victim.workspace.run("undo", "--yes", check=True)
 
 
+@pytest.mark.slow
 def test_resume_after_somebody_has_restarted_the_paused_server(any_victim: Source) -> None:
     pause(any_victim)
     any_victim.sandbox.stop()

@@ -161,6 +161,7 @@ def test_an_empty_place_is_filled(pair: Pair) -> None:
     assert pair.source.sandbox.sql(slots) == ["standby1|t"]
 
 
+@pytest.mark.slow
 def test_a_tablespace_of_the_source_on_this_machine_is_not_touched(pair: Pair) -> None:
     location = pair.source.sandbox.create_tablespace("ts")
     pair.source.sandbox.sql(
@@ -253,6 +254,7 @@ def test_what_makes_no_sense_is_refused(pair: Pair) -> None:
     assert pair.standby.is_running()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way_on", ["resume", pytest.param("undo", marks=pytest.mark.slow)])
 def test_a_killed_runner_leaves_nothing_that_starts(pair: Pair, way_on: str) -> None:
     pair.source.sandbox.sql(BULK)

@@ -115,6 +115,7 @@ def test_crash_right_after_a_standby_was_promoted(victim: Source) -> None:
     assert victim.place.rows() == victim.log.expected("latest") == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.slow
 def test_a_standby_is_not_called_restored_before_it_has_replayed_all(any_victim: Source) -> None:
     """It answers queries long before that."""
     victim = any_victim

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
+from pgrescue.demo.processes import wait_until
+from pgrescue.postgres.service import ServiceSpec
 from tests.e2e.conftest import SourceFactory
 from tests.support.by_hand import run_by_hand, script_of
 from tests.support.cluster import cluster_config
@@ -66,6 +72,7 @@ def test_running_server_hands_over_its_last_commits(victim: Source) -> None:
     assert victim.place.rows() == victim.log.expected("latest")
 
 
+@pytest.mark.slow
 def test_what_one_run_has_rescued_later_ones_know_and_a_discard_spares(victim: Source) -> None:
     workspace, log = victim.workspace, victim.log
     stop_archiving(victim)
@@ -121,7 +128,7 @@ def test_beside_a_command_that_cannot_be_listed_all_that_was_rescued_is_used(
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_what_a_stop_would_remove_is_copied_before(any_victim: Source, by_hand: bool) -> None:
+def test_what_a_stop_would_remove_is_held(any_victim: Source, by_hand: bool) -> None:
     """The server takes for archived what its command only says that it has archived."""
     victim = any_victim
     victim.sandbox.sql("alter system set archive_command = 'true'; select pg_reload_conf()")
@@ -138,6 +145,114 @@ def test_what_a_stop_would_remove_is_copied_before(any_victim: Source, by_hand: 
     (aside,) = victim.sandbox.directory.glob("data.pgrescue-*Z")
     left = {path.name for path in (aside / "pg_wal").glob("0*[0-9A-F]")}
     assert before - left, "the stop has removed none: this proves nothing"
+
+
+def held_in_its_stop(
+    victim: Source, *, before_start: str = "", is_stopped: bool = False
+) -> tuple[ServiceSpec, Path]:
+    """A service whose stop waits as long as a file is there, before or after the server is down."""
+    control, data = victim.sandbox.binaries.program("pg_ctl"), victim.sandbox.data
+    flag, log = victim.workspace.path / "in the stop", victim.workspace.path / "server.log"
+    log.touch()
+    log.chmod(0o666)
+    run = f"{as_account(victim)}{control} -D {data}"
+    wait = f"touch '{flag}'; while [ -e '{flag}' ]; do sleep 0.1; done"
+    parts = (f"{run} stop -m fast -w", wait) if is_stopped else (wait, f"{run} stop -m fast -w")
+    service = ServiceSpec(
+        kind="command",
+        stop="; ".join(parts),
+        start=f"{before_start}{run} start -W -l '{log}'",
+        status=f"{run} status",
+    )
+    return service, flag
+
+
+def as_account(victim: Source) -> str:
+    """The words before a command that the server's account is to run."""
+    return f"runuser -u {victim.sandbox.account.name} -- " if os.geteuid() == 0 else ""
+
+
+def written_in_the_stop(victim: Source, flag: Path) -> None:
+    """Commits of clients while the server is about to be stopped."""
+    wait_until(flag.exists, "the stop")
+    victim.log.mark("while it is stopped")
+    victim.sandbox.sql("select pg_switch_wal()")
+    status = victim.sandbox.data / "pg_wal/archive_status"
+    wait_until(lambda: not list(status.glob("*.ready")), "the archiving of it")
+    flag.unlink()
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_commits_during_the_stop_are_not_lost(any_victim: Source, by_hand: bool) -> None:
+    """What the archive gets meanwhile is whole: no beginning of it comes before."""
+    victim = any_victim
+    victim.log.mark("before the plan")
+    service, flag = held_in_its_stop(victim)
+    victim.workspace.configure(replace(cluster_config(victim.sandbox), service=service))
+    script = script_of(victim, "--to", "latest") if by_hand else None
+    with ThreadPoolExecutor() as beside:
+        committed = beside.submit(written_in_the_stop, victim, flag)
+        if script is not None:
+            run_by_hand(script)
+        else:
+            victim.restore("--to", "latest")
+        committed.result()
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+def test_an_archive_that_lags_hides_no_commits(any_victim: Source) -> None:
+    """The server's command only hands over: what it has taken arrives before the start."""
+    victim, incoming = any_victim, any_victim.sandbox.directory / "incoming"
+    incoming.mkdir()
+    incoming.chmod(0o777)
+    victim.sandbox.sql(
+        f"alter system set archive_command = 'cp %p {incoming}/%f'; select pg_reload_conf()"
+    )
+    victim.log.mark("before the plan")
+    arrives = f"mv {incoming}/* {victim.sandbox.wal}/; "
+    service, flag = held_in_its_stop(victim, before_start=arrives)
+    victim.workspace.configure(replace(cluster_config(victim.sandbox), service=service))
+    with ThreadPoolExecutor() as beside:
+        committed = beside.submit(written_in_the_stop, victim, flag)
+        victim.restore("--to", "latest")
+        committed.result()
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+def test_what_is_called_archived_only_after_the_plan_is_held_too(any_victim: Source) -> None:
+    victim, plan = any_victim, any_victim.workspace.path / "plan.json"
+    stop_archiving(victim)
+    for _ in range(3):
+        victim.log.mark("in a segment that is nowhere else")
+        victim.sandbox.sql("select pg_switch_wal()")
+    plan.write_text(victim.workspace.run("plan", "--to", "latest", "--json", check=True).stdout)
+    victim.sandbox.sql("alter system set archive_command = 'true'; select pg_reload_conf()")
+    victim.sandbox.sql("select pg_switch_wal()")
+    status = victim.sandbox.data / "pg_wal/archive_status"
+    wait_until(lambda: not list(status.glob("*.ready")), "what the server calls archived", 90)
+    victim.workspace.run("restore", "--plan", str(plan), "--yes", check=True)
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+def test_a_plan_after_an_abort_knows_what_the_stop_has_removed(any_victim: Source) -> None:
+    victim = any_victim
+    victim.sandbox.sql("alter system set archive_command = 'true'; select pg_reload_conf()")
+    for _ in range(3):
+        victim.log.mark("in a segment that is nowhere else")
+        victim.sandbox.sql("select pg_switch_wal()")
+    service, flag = held_in_its_stop(victim, is_stopped=True)
+    victim.workspace.configure(replace(cluster_config(victim.sandbox), service=service))
+    with ThreadPoolExecutor() as beside:
+        run = beside.submit(victim.restore, "--to", "latest", check=False)
+        wait_until(flag.exists, "the stop")
+        abort = beside.submit(victim.workspace.run, "abort", "--yes")
+        time.sleep(1)
+        flag.unlink()
+        abort.result()
+    assert finished(run.result())["state"] == "aborted"
+    victim.workspace.configure(cluster_config(victim.sandbox))
+    victim.restore("--to", "latest")
+    assert victim.place.rows() == victim.log.expected("latest")
 
 
 def stop_archiving(source: Source) -> None:

@@ -96,6 +96,7 @@ def crashed_under_load(workspace: Workspace, binaries: ServerBinaries, *, archiv
     return source
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("archives", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_no_acknowledged_commit_is_lost(
     workspace: Workspace, server_binaries: ServerBinaries, archives: bool
@@ -176,6 +177,7 @@ def test_a_damaged_copy_in_the_archive_does_not_count(
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize(
     "compressed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "gzip"]
 )
@@ -201,6 +203,7 @@ def test_an_early_copy_in_the_archive_does_not_count(
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "crashed"])
 def test_of_an_archived_segment_that_is_rotten_the_one_in_pg_wal_is_used(
     workspace: Workspace, any_binaries: ServerBinaries, runs: bool
@@ -249,6 +252,7 @@ def test_a_segment_that_cannot_be_read_forbids_the_plan(
     assert source.place.rows() == source.log.expected("latest")
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("archived", [True, False])
 def test_commits_of_a_server_that_was_started_between_two_runners_are_not_lost(
     victim: Source, archived: bool

@@ -280,8 +280,9 @@ def survives(place: Place, lose: Callable[[Place], None]) -> None:
     assert f"The run {place.run} goes on." in again.shown
 
 
-EVERY_DAY = (hangs_up, loses_its_ui_to(signal.SIGKILL), loses_its_ui_to(signal.SIGTERM))
-WAYS = (*EVERY_DAY, nohup, is_killed, stalls, loses_its_ui_to(signal.SIGHUP), tmux_dies, ssh_dies)
+EVERY_DAY = (hangs_up, loses_its_ui_to(signal.SIGKILL))
+_BY_SIGNALS = (loses_its_ui_to(signal.SIGTERM), loses_its_ui_to(signal.SIGHUP))
+WAYS = (*EVERY_DAY, nohup, is_killed, stalls, *_BY_SIGNALS, tmux_dies, ssh_dies)
 
 
 @pytest.mark.parametrize("lose", EVERY_DAY, ids=lambda lose: lose.__name__)

@@ -88,6 +88,7 @@ def as_the_server(source: Source, *args: str) -> Completed:
     return run_as(account, source.workspace, *args)
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("other", [elsewhere, as_the_server])
 def test_state_directories_that_do_not_know_each_other(
     victim: Source, other: Callable[..., Completed]

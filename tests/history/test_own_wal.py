@@ -142,6 +142,7 @@ def test_damage_hides_only_what_comes_behind(tmp_path: Path, opened: list[str]) 
     assert len(opened) == 1
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.server
 @pytest.mark.parametrize("method", ["stream", "fetch"])
 def test_a_plan_reads_the_tar_file_once(

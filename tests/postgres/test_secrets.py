@@ -66,6 +66,12 @@ def test_where_passwords_and_keys_stand(text: str) -> None:
     assert SECRET not in configuration_without_passwords(text.format(SECRET))
 
 
+def test_a_password_of_any_length_is_hidden() -> None:
+    """As a token is that serves as one."""
+    shown = without_passwords(f"psql postgresql://me:{'x' * 3000}@h/db")
+    assert shown == "psql postgresql://me:***@h/db"
+
+
 def test_rest_of_a_uri_stays() -> None:
     shown = without_passwords("postgresql://me:p@ss@h/db, https://me:pass@h/a@b, s3://a:p/ss@h/a")
     assert shown == "postgresql://me:***@h/db, https://me:***@h/a@b, s3://a:***@h/a"

@@ -158,7 +158,7 @@ def test_pid_file_that_lies_only_when_the_server_is_to_be_stopped(scene: Scene) 
     with (
         process_in(Path("/"), tools, "innocent", account) as innocent,
         pid_file(scene.sandbox, innocent),
-        unchanged(scene.sandbox, may_copy_wal=True),
+        unchanged(scene.sandbox, may_hold_wal=True),
     ):
         completed = scene.restore("--plan", str(plan))
         refused(completed, STEP_FAILED, "names another process", "kill -INT")

@@ -60,6 +60,7 @@ def served(any_binaries: ServerBinaries) -> Iterator[Served]:
         workspace.destroy()
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize(
     ("stop", "said"),
     [("echo no permission to stop; exit 7", "no permission to stop"), ("exit 0", "still work in")],
@@ -67,7 +68,7 @@ def served(any_binaries: ServerBinaries) -> Iterator[Served]:
 )
 def test_stop_without_effect(served: Served, stop: str, said: str) -> None:
     served.service.behave(stop=stop)
-    with unchanged(served.scene.sandbox, may_copy_wal=True):
+    with unchanged(served.scene.sandbox, may_hold_wal=True):
         completed = served.scene.restore("--action", "promote")
         told = refused(completed, STEP_FAILED, "still running", said, "pgrescue resume")
     assert "Nothing has been moved" in told["evidence"]
@@ -88,7 +89,7 @@ def test_stop_that_never_ends(served: Served) -> None:
     served.service.behave(stop=f"echo $$ >{mark}; exec sleep 600")
     began = time.monotonic()
     try:
-        with unchanged(served.scene.sandbox, may_copy_wal=True):
+        with unchanged(served.scene.sandbox, may_hold_wal=True):
             completed = served.scene.restore()
         refused(completed, STEP_FAILED, "did not end within 3 seconds", "pgrescue resume")
         assert time.monotonic() - began < STOP_TIMEOUT + 20
@@ -154,6 +155,7 @@ def test_service_that_restarts_the_server_behind_our_back(served: Served) -> Non
     wait_until(lambda: scene.sandbox.is_running(), "the supervised server")
 
 
+@pytest.mark.slow
 def test_run_at_work_is_not_disturbed(served: Served) -> None:
     scene = served.scene
     go = scene.workspace.path / "go"

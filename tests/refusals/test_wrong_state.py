@@ -108,6 +108,7 @@ def test_a_run_whose_place_somebody_else_has_taken_touches_nothing(scene: Scene)
     assert differences(before, file_tree(data)) == []
 
 
+@pytest.mark.slow
 def test_what_was_discarded_cannot_be_undone(scene: Scene) -> None:
     scene.restore("--action", "promote").check_returncode()
     scene.run("discard", "--yes").check_returncode()

@@ -262,6 +262,7 @@ def test_what_goes_on_checks_all_again(source: Source, renames: int) -> None:
     assert hidden(source) == []
 
 
+@pytest.mark.slow
 def test_what_is_all_there_is_is_not_deleted(source: Source) -> None:
     """What stayed when the others were set aside has been lost since."""
     run = finished(prune(source, "--keep-count", "1", "--keep-wal"))["run"]
@@ -274,6 +275,7 @@ def test_what_is_all_there_is_is_not_deleted(source: Source) -> None:
     assert set(listed(source)) == {"first", "second"}
 
 
+@pytest.mark.slow
 def test_what_a_removal_has_set_aside_keeps_its_wal(source: Source) -> None:
     """A later removal deletes at once; the undo of the earlier one still brings all back."""
     before = timeline(source)

@@ -11,6 +11,7 @@ import pytest
 
 from pgrescue.catalog.model import Backup
 from pgrescue.plan.model import Plan, WalTail
+from pgrescue.plan.work import held_directory, tail_directory
 from pgrescue.postgres.lsn import Lsn
 from pgrescue.run import records
 from pgrescue.run.fold import fold
@@ -66,29 +67,39 @@ class Run:
         return self._plan
 
     def state(self) -> RunState:
+        places = tail_directory(self._plan.work), held_directory(self._plan.work)
+        made = [
+            records.MadeDirectory(path=place, device=0, inode=0)
+            for place, step in zip(places, ("rescue_wal", "stop"), strict=True)
+            if step in self._done
+        ]
         begun = tuple(records.StepBegan(step=step, title="") for step in self._done)
         ended = tuple(records.StepEnded(step=step, seconds=1.0, result="") for step in self._done)
-        return fold(
-            self._plan, tuple(one for pair in zip(begun, ended, strict=True) for one in pair)
-        )
+        steps = tuple(one for pair in zip(begun, ended, strict=True) for one in pair)
+        return fold(self._plan, (*made, *steps))
 
 
-def test_later_plans_know_it_of_runs_that_stand(
-    rescued: Rescued, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_later_plans_know_it(rescued: Rescued, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = rescued.plan
     elsewhere = replace(plan, work=replace(plan.work, staging="/srv/clone-wal"), mode="clone")
-    others = [
-        Run(plan, "rescue_wal"),  # nothing was replaced: the old cluster may have gone on
-        Run(plan, "rescue_wal", "extract", "undo_move"),
+    runs = [
         Run(elsewhere, "rescue_wal", "extract"),
         Run(replace(plan, cluster="another"), "rescue_wal", "extract"),
         Run(replace(plan, work=replace(plan.work, old_wal=None)), "extract"),
+        Run(plan, "set_aside"),
     ]
-    monkeypatch.setattr("pgrescue.run.rescued_wal.list_runs", lambda: others)
+    monkeypatch.setattr("pgrescue.run.rescued_wal.list_runs", lambda: runs)
     assert rescued_wal("main") == ()
-    others.append(Run(plan, "rescue_wal", "extract"))
-    assert rescued_wal("main") == (RescuedWal(rescued.tail, IDENTIFIER),)
+    held = RescuedWal(Path(held_directory(plan.work)), IDENTIFIER)
+    for done in (
+        ("rescue_wal",),
+        ("rescue_wal", "extract", "undo_move"),
+        ("rescue_wal", "extract"),
+    ):
+        runs[-1] = Run(plan, "rescue_wal", *done)
+        assert rescued_wal("main") == (RescuedWal(rescued.tail, IDENTIFIER),)
+    runs[-1] = Run(plan, "stop")
+    assert rescued_wal("main") == (held,), "aborted before it was copied"
 
 
 def test_what_the_archive_lacks_stays(rescued: Rescued) -> None:
@@ -169,7 +180,13 @@ def test_what_cannot_be_read_may_be_of_use(
     assert rescued.left("tidy") == OnlyCopy(str(rescued.tail), (FIRST,), is_certain=True)
 
 
-def test_after_an_undo_the_old_data_has_it_again(rescued: Rescued) -> None:
+def test_after_an_undo_what_the_old_data_has_not_got_again_stays(rescued: Rescued) -> None:
+    """The stop may have removed it there."""
+    pg_wal = Path(rescued.plan.work.data_directory, "pg_wal")
+    pg_wal.mkdir(parents=True)
+    (pg_wal / SECOND).write_bytes(segment(SECOND))
+    assert rescued.left("undo_move") == OnlyCopy(str(rescued.tail), (FIRST,), is_certain=True)
+    (pg_wal / FIRST).write_bytes(segment(FIRST))
     assert rescued.left("undo_move") is None
 
 

@@ -99,6 +99,7 @@ def test_data_directory_is_gone(debian_cluster: Debian) -> None:
     assert cluster.data.owner() == cluster.account.name
 
 
+@pytest.mark.slow
 def test_clone_of_a_backup_without_configuration(debian_cluster: Debian) -> None:
     workspace, cluster, log = debian_cluster.workspace, debian_cluster.cluster, debian_cluster.log
     _plan_names_the_service(workspace, cluster)

@@ -71,6 +71,7 @@ def served(stage: Stage) -> Served:
     return Served(stage, script, programs)
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize(
     "kind", ["pg_ctl", pytest.param("command", marks=pytest.mark.slow), "systemd"]
 )

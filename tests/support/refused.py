@@ -44,27 +44,27 @@ def refused(completed: Completed, code: int, *words: str) -> dict[str, Any]:
 
 
 @contextmanager
-def unchanged(sandbox: Sandbox, *, may_copy_wal: bool = False) -> Iterator[None]:
+def unchanged(sandbox: Sandbox, *, may_hold_wal: bool = False) -> Iterator[None]:
     """Whatever happens inside leaves the cluster's files, its place and its server as they are.
 
-    `may_copy_wal`: what a stop may remove lies beside them afterwards, as copies.
+    `may_hold_wal`: what a stop may remove has a second name beside them afterwards.
     """
     before, server = file_tree(sandbox.data, _CHANGING), find_postmaster(sandbox.data)
     beside, place = list(sandbox.directory.iterdir()), sandbox.data.stat().st_ino
     yield
     assert sandbox.data.stat().st_ino == place
     made = {*sandbox.directory.iterdir()} ^ {*beside}
-    if may_copy_wal:
-        made -= {path for path in made if _holds_copied_wal(path, sandbox.data / "pg_wal")}
+    if may_hold_wal:
+        made -= {path for path in made if _holds_its_wal(path, sandbox.data / "pg_wal")}
     assert made == set()
     assert differences(before, file_tree(sandbox.data, _CHANGING)) == []
     after = find_postmaster(sandbox.data)
     assert (after and after.pid) == (server and server.pid)
 
 
-def _holds_copied_wal(path: Path, pg_wal: Path) -> bool:
+def _holds_its_wal(path: Path, pg_wal: Path) -> bool:
     inside = [*path.rglob("*")]
-    names = {one.name for one in inside if one.parent == path / "tail"}
+    names = {one.name for one in inside if one.parent == path / "held"}
     return (
         path.name.endswith("-wal")
         and len(inside) == 1 + len(names)

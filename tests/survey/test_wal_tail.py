@@ -9,23 +9,10 @@ from pathlib import Path
 import pytest
 
 from pgrescue.demo.binaries import ServerBinaries
-from pgrescue.survey.wal_tail import look_at_tail, removed_by_a_stop
+from pgrescue.survey.wal_tail import look_at_tail
 from tests.support.cluster import Workspace
-from tests.support.made_segments import segment
 from tests.support.places import Place, free_port
 from tests.support.source import Source
-
-
-def test_what_waits_for_its_archiving_outlives_a_stop(tmp_path: Path) -> None:
-    names = [f"00000001{0:08X}{number:08X}" for number in (3, 4, 5, 6)]
-    status = tmp_path / "archive_status"
-    status.mkdir()
-    for name in names:
-        (tmp_path / name).write_bytes(segment(name))
-    (status / f"{names[0]}.done").touch()
-    (status / f"{names[1]}.ready").touch()
-    assert removed_by_a_stop(tmp_path, names) == (names[0], *names[2:])
-    assert removed_by_a_stop(tmp_path, ["000000010000000000000009"]) == (), "it is not there"
 
 
 def newest(data: Path) -> str:

@@ -51,6 +51,7 @@ def segments(scene: Scene, timeline: int = 1) -> list[Path]:
     )
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize(
     "ending",
     [
@@ -126,6 +127,7 @@ def fork(scene: Scene, *options: str) -> None:
     scene.workspace.run("restore", *options, "--action", "promote", "--yes", check=True)
 
 
+@pytest.mark.slow
 def test_incidents_on_both_sides_of_a_fork(scene: Scene) -> None:
     scene.sql("create table first (n int)", "create table second (n int)")
     scene.backup()

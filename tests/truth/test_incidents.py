@@ -111,6 +111,7 @@ def test_what_was_done_and_what_was_taken_back(
     assert all(Lsn.parse(incident["lsn"]) < Lsn.parse(drop["lsn"]) for incident in few)
 
 
+@pytest.mark.slow
 def test_without_a_backup_incidents_are_told_by_oid(
     workspace: Workspace, any_binaries: ServerBinaries
 ) -> None:

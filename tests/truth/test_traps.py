@@ -110,6 +110,7 @@ def is_locked(running: Running) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_dropped_database_is_gone_before_the_commit(scene: Scene) -> None:
     scene.sql("create database doomed")
     backup = scene.backup()
@@ -226,6 +227,7 @@ def test_a_subtransaction_leads_to_its_transaction(scene: Scene) -> None:
     assert f"--to-xid {top}" in blocker["fix"]
 
 
+@pytest.mark.slow
 def test_a_target_in_the_backup_is_reached_from_an_earlier_one(scene: Scene) -> None:
     scene.backup()
     (xid, *_) = scene.sql("begin; insert into keep values (2); select txid_current(); commit")

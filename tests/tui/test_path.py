@@ -41,6 +41,7 @@ async def to_plan(pilot: Pilot[None]) -> None:
     await see(pilot, "[4/6 plan]")
 
 
+@pytest.mark.every_day(1)
 @pytest.mark.parametrize("size", SIZES)
 async def test_whole_path_with_the_keyboard(size: tuple[int, int]) -> None:
     bridge = FakeBridge()

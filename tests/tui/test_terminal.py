@@ -119,6 +119,7 @@ def test_signal_ends_the_program_and_restores_the_terminal(
     assert b"\x1b[?1049l" in terminal.shown
 
 
+@pytest.mark.every_day(1)
 def test_run_screen_costs_few_bytes(terminal: Terminal) -> None:
     terminal.read(2)
     seconds = 5

@@ -92,6 +92,7 @@ def _losses(start: int) -> list[int]:
     ]
 
 
+@pytest.mark.every_day(1)
 def test_records_that_were_overwritten(crashed: Sandbox, request: pytest.FixtureRequest) -> None:
     """The server crashes in the middle of large records, and goes on behind what it has of them."""
     lost = []

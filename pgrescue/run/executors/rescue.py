@@ -12,12 +12,10 @@ from pathlib import Path
 
 from pgrescue.catalog.entries import open_regular
 from pgrescue.errors import StepFailed
-from pgrescue.plan.work import tail_directory
+from pgrescue.plan.work import held_directory, tail_directory
 from pgrescue.postgres.lsn import Lsn
-from pgrescue.postgres.postmaster import server_processes
 from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import RestoreExecution
-from pgrescue.run.executors.service import stop
 from pgrescue.run.ownership import create_anew
 from pgrescue.survey.wal_tail import (
     is_archived,
@@ -51,7 +49,8 @@ def rescue_wal(execution: RestoreExecution) -> str:
     tail = tail_directory(work)
     execution.make_directory(tail)
     archive: WalArchive | None = scan_archive(Path(work.wal_archive)) if work.wal_archive else None
-    own = [Path(work.old_wal)] if work.old_wal else []
+    held = Path(held_directory(work))
+    own = [Path(work.old_wal), held] if work.old_wal else []
     found = look_at_tail(own, archive, work.system_identifier, work.doubted_wal)
     files = {**_histories(own, archive), **found.files}
     files = _with_rescued(files, execution, archive)
@@ -77,7 +76,8 @@ def rescue_wal(execution: RestoreExecution) -> str:
     _remove_what_is_archived_by_now(Path(tail), set(names), archive)
     there = sorted(name for name in os.listdir(tail) if NAME.fullmatch(name))
     if not takes_nothing and archive is not None:
-        _check_it_is_all(execution, archive, there)
+        check_it_is_all(execution, archive, there)
+    _let_go(held)
     copied = f"{len(there)} segments that the archive lacks"
     wanted = sorted({*there, *(name for name in files if NAME.fullmatch(name))})
     segments = tuple(takewhile(lambda name: name in there, wanted))
@@ -86,47 +86,50 @@ def rescue_wal(execution: RestoreExecution) -> str:
     return f"{copied}, whole as far as {_walk(execution, Path(tail), segments)}"
 
 
-def stop_server(execution: RestoreExecution) -> str:
-    """Stop the server; what its stop would remove is copied before."""
-    _rescue_what_a_stop_removes(execution)
-    return stop(execution)
-
-
-def _rescue_what_a_stop_removes(execution: RestoreExecution) -> None:
-    work = execution.work
-    if not work.old_wal or not server_processes(Path(work.data_directory)):
-        return
-    source, place = Path(work.old_wal), tail_directory(work)
-    for name in work.removable_wal:
-        if (source / name).is_file():
-            execution.make_directory(work.staging)
-            execution.make_directory(place)
-            copy_owned(execution, source / name, Path(place, name))
-
-
 def _is_copied(source: Path, copy: Path) -> bool:
-    """Whether an earlier try, or the time before the stop, has got as much: read, both of them."""
+    """Whether an earlier try has got as much: read, both of them."""
     with suppress(OSError):  # copying it tells what is wrong
         return filecmp.cmp(source, copy, shallow=False)
     return False
 
 
-def _check_it_is_all(
+def _let_go(held: Path) -> None:
+    """Of the second names that segments had during the stop."""
+    if held.is_dir():
+        for name in os.listdir(held):
+            (held / name).unlink()
+        held.rmdir()
+
+
+def check_it_is_all(
     execution: RestoreExecution, archive: WalArchive, there: Collection[str]
 ) -> None:
     """Raise `StepFailed` if a segment that the plan counts on has gone meanwhile."""
     work, tail = execution.work, execution.plan.wal_tail
     for name in tail.segments if tail is not None else ():
-        is_elsewhere = is_archived(archive, name, work.wal_segment_size)
-        if name not in there and (name in work.doubted_wal or not is_elsewhere):
-            raise StepFailed(
-                f"{name} is not in {work.old_wal} any more.",
-                "The plan counts on it, and the archive has no whole copy of it.",
-                next_steps=(
-                    "make a new plan with the same options, and see what it keeps",
-                    f"pgrescue undo {execution.directory.id}",
-                ),
-            )
+        if name in there or _is_whole_elsewhere(execution, archive, name):
+            continue
+        raise StepFailed(
+            f"{name} is not in {work.old_wal} any more.",
+            "The plan counts on it, and the archive has no whole copy of it.",
+            next_steps=(
+                f"once the archive has got it: pgrescue resume {execution.directory.id}",
+                "or make a new plan with the same options, and see what it keeps",
+                f"pgrescue undo {execution.directory.id}",
+            ),
+        )
+
+
+def _is_whole_elsewhere(execution: RestoreExecution, archive: WalArchive, name: str) -> bool:
+    """Whether the archive has it by now; where its copy was damaged, one that has been mended."""
+    work = execution.work
+    if not is_archived(archive, name, work.wal_segment_size):
+        return False
+    if name not in work.doubted_wal:
+        return True
+    places = (work.old_wal or "", held_directory(work))
+    mine = [Path(place, name) for place in places if Path(place, name).is_file()]
+    return bool(mine) and not any(is_behind(archive, name, path) for path in mine)
 
 
 def _with_rescued(

@@ -8,8 +8,9 @@ from pgrescue.run.deletion import delete_old
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.executors.configure import complete, configure, tidy
 from pgrescue.run.executors.extract import combine, extract
+from pgrescue.run.executors.held_wal import stop_server
 from pgrescue.run.executors.replay import replay
-from pgrescue.run.executors.rescue import rescue_wal, stop_server
+from pgrescue.run.executors.rescue import rescue_wal
 from pgrescue.run.executors.reseed import own_configuration, receive, stream
 from pgrescue.run.executors.service import start
 from pgrescue.run.executors.verify import promote, verify

@@ -69,7 +69,7 @@ class Run:
     def state(self) -> RunState:
         places = tail_directory(self._plan.work), held_directory(self._plan.work)
         made = [
-            records.MadeDirectory(path=place, device=0, inode=0)
+            records.MakingDirectory(path=place)
             for place, step in zip(places, ("rescue_wal", "stop"), strict=True)
             if step in self._done
         ]

@@ -80,6 +80,16 @@ def test_an_error_of_plan_has_the_form_that_was_asked_for(
     assert error_of(said)
 
 
+def test_configuration_and_cluster_may_be_named_behind_the_command(state: Path) -> None:
+    config = state.parent / "pgrescue.toml"
+    config.write_text(f'[clusters.main]\ndata_directory = "{state.parent}"\n')
+    where = ("-c", str(config), "--cluster", "other")
+    for args in ((*where, "catalog", "--json"), ("catalog", "--json", *where)):
+        said = run_pgrescue(*args, config=None, state=state)
+        assert said.returncode == USAGE
+        assert "other" in error_of(said)
+
+
 @pytest.mark.parametrize("option", ["--dry-run", "--receivewal"])
 def test_init_does_not_write_when_asked_only_to_show(state: Path, option: str) -> None:
     output = state.parent / "written.toml"

@@ -39,7 +39,7 @@ def read_backup(path: Path, whole: bool = False) -> Backup:
     """
     path = Path(os.path.abspath(path))
     if printable(path) != str(path):
-        message = "Its path has a control character, or bytes that are no UTF-8: rename it."
+        message = "Its path has bytes that are no UTF-8, or odd characters: rename it."
         return not_a_backup(path, Problem("path_not_utf8", message))
     try:
         layout = read_layout(path)

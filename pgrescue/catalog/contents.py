@@ -40,6 +40,8 @@ def forbidden(part: Part, name: str, oddity: str | None = None) -> str | None:
         return "its name leads out of the backup"
     if oddity is not None:
         return f"it is {oddity}, and a base backup holds files and directories only"
+    if name not in (".", "/".join(parts)):
+        return "its name is spelled as no server spells it"
     inside = [one for one in parts if one != "."]
     if part == "tablespace" and inside and not VERSION_DIRECTORY.fullmatch(inside[0]):
         return "it lies outside the tablespace's own directory PG_*"

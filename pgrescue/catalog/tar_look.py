@@ -59,6 +59,8 @@ class _Archive:
     """Bytes of members that are read unasked; None: all of them."""
     names: set[str] = field(default_factory=set)
     """Of the files so far."""
+    directories: set[str] = field(default_factory=set)
+    """In which there was something so far."""
     kept_bytes: int = 0
     read_bytes: int = 0
     files: dict[str, SmallFile] = field(default_factory=dict)
@@ -212,10 +214,8 @@ def _check(archive: _Archive, member: Member) -> None:
     """Raise if no base backup has such a member: none is unpacked, either."""
     name = printable(repr(member.name))
     reason = forbidden(archive.part, member.name, member.oddity)
-    if reason is None and member.name in archive.names:
-        reason = "it is in there twice"
-    if member.is_file:
-        archive.names.add(member.name)
+    if reason is None:
+        reason = _clash(archive, member)
     if reason is not None:
         raise _ForbiddenMember(f"{name}: {printable(reason)}")
     if member.is_file and archive.manifest is not None:
@@ -224,3 +224,21 @@ def _check(archive: _Archive, member: Member) -> None:
             raise _ForbiddenMember(f"{name}: {reason}")  # to read it may take for ever
         if reason is not None and archive.differing is None:
             archive.differing = f"{name}: {reason}"
+
+
+def _clash(archive: _Archive, member: Member) -> str | None:
+    """Why it cannot be unpacked beside what came before; otherwise it is noted."""
+    name = member.name
+    if name in archive.names:
+        return "it is in there twice"
+    if member.is_file and name in archive.directories:
+        return "it is a directory in there, too"
+    above = name if member.is_directory else name.rpartition("/")[0]
+    if member.is_file:
+        archive.names.add(name)
+    while above and above not in archive.directories:
+        if above in archive.names:
+            return f"{above} is a file in there"
+        archive.directories.add(above)
+        above = above.rpartition("/")[0]
+    return None

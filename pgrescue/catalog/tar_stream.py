@@ -6,6 +6,7 @@ error of the stream is raised, and an end that is not the two zero blocks of POS
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ USUAL_BYTES = 16 << 30
 USUAL_RATIO = 500
 """Times its size that a larger one may unpack to; gzip can make it a thousand, zstd much more."""
 _CHUNK = 1 << 20
+_LEADING_DOTS = re.compile(r"\A(?:\./)+")
 _NO_DATA = (
     tarfile.LNKTYPE,
     tarfile.SYMTYPE,
@@ -102,7 +104,7 @@ class TarStream:
                 self._finish()
                 return
             size = 0 if header.type in _NO_DATA else header.size
-            name = header.name.removeprefix("./").rstrip("/")
+            name = _LEADING_DOTS.sub("", header.name, count=1).rstrip("/")
             if not 0 <= size <= MAX_FILE_BYTES:
                 raise DamagedArchive(f"{name!r} is said to have {size} bytes")
             self._pending = -(-size // BLOCK) * BLOCK

@@ -88,7 +88,16 @@ def build_parser() -> argparse.ArgumentParser:
         demo,
     ):
         module.register(commands)
+    for command in commands.choices.values():
+        _add_place_again(command)
     return parser
+
+
+def _add_place_again(command: argparse.ArgumentParser) -> None:
+    """Which configuration and cluster are meant may be said behind the command, too."""
+    hidden = argparse.SUPPRESS
+    command.add_argument("-c", "--config", type=Path, default=hidden, help=hidden)
+    command.add_argument("--cluster", default=hidden, help=hidden)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -32,6 +32,9 @@ from pgrescue.postgres.service import (
 )
 from pgrescue.postgres.tablespace_map import format_tablespace_map
 
+_TAR = "tar --no-unquote -C"
+"""GNU tar takes a backslash in the directory's name for the beginning of an escape."""
+
 
 def stop(work: Work) -> tuple[str, ...]:
     """Stop the service and see that nothing runs."""
@@ -358,8 +361,8 @@ def _unpack_into(work: Work, part: BackupPart, place: str, exclude: str = "") ->
         return [_untar(f"{part.path}/{part.base_archive}", place, leave_out)]
     # `pg_wal` may be a link out of the backup: its WAL is copied from there, and the link is not.
     return [
-        f"tar -C {quote(part.path)} {leave_out} --exclude=./backup_manifest --exclude=./pg_wal "
-        f"--exclude='./pg_tblspc/*' -cf - . | tar -C {quote(place)} -xpf -",
+        f"{_TAR} {quote(part.path)} {leave_out} --exclude=./backup_manifest --exclude=./pg_wal "
+        f"--exclude='./pg_tblspc/*' -cf - . | {_TAR} {quote(place)} -xpf -",
         *_directories(work, (f"{place}/pg_wal", f"{place}/pg_wal/archive_status")),
     ]
 
@@ -372,7 +375,7 @@ def _unpack_tablespace(part: BackupPart, archive: str, destination: str) -> list
 
 def _untar(archive: str, place: str, options: str = "") -> str:
     ending = split_ending(archive)[1]
-    into = f"tar -C {quote(place)} -xpf - {options}".rstrip()
+    into = f"{_TAR} {quote(place)} -xpf - {options}".rstrip()
     if not ending:
         return f"{into} <{quote(archive)}"
     return f"{SHELL_DECOMPRESSORS[ending]} <{quote(archive)} | {into}"

@@ -80,10 +80,12 @@ def only_copy(plan: SealedPlan, state: RunState) -> OnlyCopy | None:
     archive = _archive_of(plan)
     found = look_at_tail(_places(plan), archive, plan.work.system_identifier)
     names = {*found.names, *(Path(item.path).name for item in found.unreadable)}
-    if plan.work.wal_archive is None:
-        names &= _unarchived_by_account(plan, state)
     if state.is_undone:
-        names -= _also_in(Path(plan.work.old_wal or ""), found.files)
+        own = _also_in(Path(plan.work.old_wal or ""), found.files)
+        # Where no archive can be looked at, what the cluster has let go since counts as archived.
+        names = set() if archive is None else names - own
+    elif plan.work.wal_archive is None:
+        names &= _unarchived_by_account(plan, state)
     histories = {**(archive.histories if archive else {}), **_own_histories(plan)}
     line = _way_to_now(plan, histories)
     files = {Path(item.path).name: Path(item.path) for item in found.unreadable} | {**found.files}

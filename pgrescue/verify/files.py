@@ -27,6 +27,9 @@ Report = Callable[[int, str], None]
 _DAMAGED: tuple[type[Exception], ...] = (TruncatedArchive, DamagedArchive, *DECOMPRESSION_ERRORS)
 
 
+_ALSO_A_DIRECTORY = "is there twice, once as a directory"
+
+
 @dataclass(slots=True)
 class FileCheck:
     """One pass over a backup's files."""
@@ -38,6 +41,7 @@ class FileCheck:
     """Bytes of them."""
     problems: list[FileProblem] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=set)
     _whole: bool = True
     """Whether every archive could be read to its end."""
 
@@ -67,7 +71,7 @@ class FileCheck:
                         self._forbidden(name, reason)
                     elif member.is_directory:
                         self._directory(name)
-                    elif self._is_as_listed(name, member.size):
+                    elif self._is_no_directory(name) and self._is_as_listed(name, member.size):
                         self._file(name, stream.chunks(member, CHUNK_BYTES))
                     elif member.size > NOT_WORTH_READING:
                         raise DamagedArchive(f"what comes behind {name!r} was not read")
@@ -110,8 +114,15 @@ class FileCheck:
         self._add(name, "unsafe", f"must not be in a backup: {reason}")
 
     def _directory(self, name: str) -> None:
+        self._folders.add(name)
         if name in self._seen:
-            self._add(name, "duplicate", "is there twice, once as a directory")
+            self._add(name, "duplicate", _ALSO_A_DIRECTORY)
+
+    def _is_no_directory(self, name: str) -> bool:
+        self._folders.add(name.rpartition("/")[0])
+        if name in self._folders:
+            self._add(name, "duplicate", _ALSO_A_DIRECTORY)
+        return name not in self._folders
 
     def _is_as_listed(self, name: str, size: int) -> bool:
         """Whether a file may be what the manifest says; if not, it is not even read."""

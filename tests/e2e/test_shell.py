@@ -143,7 +143,7 @@ def test_plain_backup_whose_wal_is_elsewhere(
 
 
 def test_odd_names(any_binaries: ServerBinaries, source_factory: SourceFactory) -> None:
-    source = source_factory(any_binaries, name='it\'s "50%" $(touch pwned) %f')
+    source = source_factory(any_binaries, name='it\'s "50%" $(touch pwned) %f \\n')
     prepare(source, "-Ft", "-z", "-Xs")  # PostgreSQL forbids quotes in a tablespace's location
     run_by_hand(script_of(source, "--to", "latest"))
     assert source.place.rows() == source.log.expected("latest")

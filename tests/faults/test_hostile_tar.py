@@ -82,6 +82,22 @@ def assert_the_verification_reports(place: Scene, kind: Kind) -> None:
     assert all(message.isprintable() for message in told)
 
 
+@pytest.mark.parametrize("name", ["base/1", f"{TABLE}/1"])
+def test_file_where_a_directory_is(place: Scene, name: str) -> None:
+    """Told beforehand, also where no manifest says what there should be."""
+    place.make_tar("base", [regular(name, b"")], manifest=False)
+    problems = [problem.message for problem in place.look().problems]
+    assert any("in there" in message for message in problems), problems
+    with pytest.raises(StepFailed), place.nothing_outside_changes():
+        place.extract()
+
+
+def test_directory_as_a_file_is_no_whole_backup(place: Scene) -> None:
+    place.make_tar("base", [regular("base/1", b"")], manifest=False)
+    told = [one.message for one in place.verify().problems if one.path == "base/1"]
+    assert told == ["base/1 is there twice, once as a directory."]
+
+
 @pytest.mark.parametrize("where", ["base", "tablespace"])
 @pytest.mark.parametrize("change", [-512, 1, 512])
 def test_size_that_the_manifest_does_not_say(place: Scene, where: Where, change: int) -> None:

@@ -347,6 +347,17 @@ def test_clone_over_the_only_backup(scene: Scene) -> None:
     assert differences(before, file_tree(backup)) == []
 
 
+def test_clone_inside_what_is_kept_for_something_else(scene: Scene) -> None:
+    archive, state = scene.sandbox.wal, scene.workspace.state
+    for place in (archive / "clone", state / "clone"):
+        planned = scene.run("plan", "--into", str(place))
+        assert planned.returncode == REFUSED
+        told = document(planned)["preflight"]
+        (said,) = [one["message"] for one in told if one["code"] == "clone.place"]
+        assert str(place) in said
+    assert not list(archive.glob("clone*"))
+
+
 def test_data_directory_that_is_a_plain_backup(scene: Scene, config: ClusterConfig) -> None:
     chosen, fast = scene.backup, scene.sandbox.tablespaces / "fast"
     apart = scene.sandbox.tablespaces / "fast-of-the-backup"

@@ -153,6 +153,14 @@ KINDS: dict[str, Kind] = {
     "file and directory": Kind(
         lambda at, _: [Member(_header(_known(at)[0], tarfile.DIRTYPE))], "twice"
     ),
+    "twice behind dots": Kind(
+        lambda at, _: [regular(f"././{_known(at)[0]}", _known(at)[1])], "twice"
+    ),
+    "spelled otherwise": Kind(
+        lambda at, _: [regular(_known(at)[0].replace("/", "//./"), b"")],
+        "spelled",
+        ("base", "tablespace"),
+    ),
     "8 EiB": Kind(lambda at, _: [regular(_inside(at, "9"), b"", (1 << 63) - 512)], "bytes"),
     "less than nothing": Kind(lambda at, _: [regular(_inside(at, "9"), b"", -512)], "bytes"),
     "not in the manifest": Kind(

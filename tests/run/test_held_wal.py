@@ -189,3 +189,35 @@ def test_names_are_on_disk_before_the_stop(
     monkeypatch.setattr(held_wal, "sync_directory", noted)
     stop_server(running.execution())
     assert synced == [(running.held, 0)]
+
+
+def test_what_cannot_be_copied_keeps_the_server(
+    without_links: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_execution: RestoreExecution, source: Path, _copy: Path) -> None:
+        raise StepFailed(f"{source.name} cannot be read: Input/output error.")
+
+    monkeypatch.setattr(held_wal, "copy_owned", fail)
+    with pytest.raises(StepFailed, match="Input/output error"):
+        stop_server(without_links.execution())
+    assert without_links.stops == 0
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_what_is_removed_while_it_is_copied_is_not_missed(
+    without_links: Running, monkeypatch: pytest.MonkeyPatch, is_copied: bool
+) -> None:
+    """The server has archived it; what was read of it may be of another segment by then."""
+
+    def remove(_execution: RestoreExecution, source: Path, copy: Path) -> None:
+        content = source.read_bytes()
+        source.unlink()
+        (without_links.archive / source.name).write_bytes(content)
+        if not is_copied:
+            raise StepFailed(f"{source.name} cannot be read: No such file or directory.")
+        copy.write_bytes(content)
+
+    monkeypatch.setattr(held_wal, "copy_owned", remove)
+    monkeypatch.setattr(held_wal, "stop", lambda _: "stopped")
+    assert stop_server(without_links.execution()) == "stopped"
+    assert contents(without_links.held) == {}

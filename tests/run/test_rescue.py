@@ -144,3 +144,17 @@ def test_what_an_earlier_try_has_copied_is_not_written_again(
     assert [copy.name for copy in copies] == list(SEGMENTS)
     assert after[1] == before[1]
     assert after[0] != before[0], "one that differs is"
+
+
+def test_what_the_archive_has_got_since_is_not_hidden_by_an_earlier_runs_copy(
+    counted_on: RestoreExecution, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "earlier" / SEGMENTS[0]
+    earlier.parent.mkdir()
+    for path in (earlier, tmp_path / "archive" / SEGMENTS[0]):
+        path.write_bytes(segment(SEGMENTS[0]))
+    (tmp_path / "main/pg_wal" / SEGMENTS[0]).unlink()
+    work = replace(counted_on.work, rescued=(str(earlier),))
+    plan = seal(replace(counted_on.plan, id="", work=work))
+    rescue_wal(RestoreExecution(plan, counted_on.directory, counted_on.journal))
+    assert [path.name for path in Path(work.staging, "tail").iterdir()] == [SEGMENTS[1]]

@@ -140,8 +140,10 @@ def _with_rescued(
     found = dict(files)
     for path in map(Path, execution.work.rescued):
         is_gone = not path.exists()
-        if is_gone and _has(archive, path.name, execution.work.wal_segment_size):
-            continue
+        if _has(archive, path.name, execution.work.wal_segment_size) and (
+            is_gone or not is_behind(archive, path.name, path)
+        ):
+            continue  # the archive has got it since, maybe with more in it
         if path.name not in found or (not is_gone and is_shorter(found[path.name], path)):
             found[path.name] = path
     return found

@@ -39,13 +39,19 @@ class SandboxFactory(Protocol):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a test's cases the first ones are played every day, as many as it is marked with."""
-    played: Counter[tuple[Path, str]] = Counter()
+    """Of a test's cases the first ones are played every day, as many as it is marked with.
+
+    On each server, if it is marked `both_servers`.
+    """
+    played: Counter[tuple[Path, str, object]] = Counter()
     for item in items:
         marker = item.get_closest_marker("every_day")
         if marker is None or item.get_closest_marker("slow"):
             continue
-        test = (item.path, getattr(item, "originalname", item.name))
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        on_both = item.get_closest_marker("both_servers") is not None
+        server = parameters.get("server_binaries") if on_both else None
+        test = (item.path, getattr(item, "originalname", item.name), server)
         played[test] += 1
         if played[test] > marker.args[0]:
             item.add_marker("slow")

@@ -52,10 +52,12 @@ def _hold_wal(work: Work) -> tuple[str, ...]:
     if not work.removable_wal:
         return ()
     held, own = quote(held_directory(work)), quote(work.old_wal or "")
+    newest = work.removable_wal[-1]  # a copy of what is written to would be its beginning only
     return (
         *_directories(work, (work.staging, held_directory(work))),
         f"for name in {' '.join(work.removable_wal)}; do [ ! -e {own}/$name ] || "
-        f"ln -f {own}/$name {held}/ 2>/dev/null || cp -p {own}/$name {held}/; done",
+        f"ln -f {own}/$name {held}/ 2>/dev/null || [ $name = {newest} ] || "
+        f"cp -p {own}/$name {held}/; done",
         "sync",
     )
 

@@ -227,6 +227,8 @@ class UnfinishedRun:
 
     run: str
     state: str
+    has_begun_to_fill: bool = False
+    """Whether it has made the data directory that is there."""
 
 
 @dataclass(frozen=True, slots=True)

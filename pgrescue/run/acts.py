@@ -31,7 +31,7 @@ def unfinished_runs(data_directory: str) -> list[UnfinishedRun]:
         state = run.state()
         changed_nothing = state.state == "failed" and not state.has_left_something
         if state.data_directory == wanted and state.state not in ENDED and not changed_nothing:
-            found.append(UnfinishedRun(run.id, state.state))
+            found.append(UnfinishedRun(run.id, state.state, wanted in state.made))
     return found
 
 

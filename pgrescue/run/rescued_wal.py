@@ -46,18 +46,17 @@ class OnlyCopy:
 def rescued_wal(cluster: str) -> tuple[RescuedWal, ...]:
     """What runs have rescued of a cluster whose WAL that was, newest first.
 
-    Also of those that have replaced nothing yet: what the stop has removed from the old `pg_wal`
-    does not come back there. After an undo the old cluster has gone on with it; the original of a
-    clone has lost nothing.
+    Also of those that were undone, or have replaced nothing yet: what the stop has removed from the
+    old `pg_wal` does not come back there. Of what the old cluster has gone on with since, its own
+    is the longer copy. The original of a clone has lost nothing.
     """
     found = []
     for run in reversed(list_runs()):
         plan = run.plan()
         if not (isinstance(plan, Plan) and plan.cluster == cluster and plan.work.rescues):
             continue
-        state = run.state()
-        if plan.mode == "in_place" and not state.is_undone:
-            made = set(map(Path, state.made))
+        if plan.mode == "in_place":
+            made = set(map(Path, run.state().made))
             places = (place for place in _places(plan) if place in made)
             found += [RescuedWal(place, plan.work.system_identifier) for place in places]
     return tuple(found)

@@ -21,10 +21,17 @@ from pgrescue.survey.free_space import Free, free_at
 
 _INTERVAL_SECONDS = 1.0
 _FILLING = frozenset(
-    (
-        *("stop", "rescue_wal", "extract", "combine", "receive", "place_wal"),
-        *("configure", "start", "replay"),
-    )
+    {
+        "stop",
+        "rescue_wal",
+        "extract",
+        "combine",
+        "receive",
+        "place_wal",
+        "configure",
+        "start",
+        "replay",
+    }
 )
 """Steps that write much, or after which much is written; before a stop WAL may be copied.
 

@@ -123,12 +123,15 @@ def rescued_files(
 ) -> Iterator[Path]:
     """What recovery gets from earlier runs: segments on its way, and where it forks.
 
-    Also those that the old `pg_wal` has as well: a server that runs removes some when it is
-    stopped. Where the archive cannot be listed, all: nobody can tell which it has.
+    Not those that the old `pg_wal` has as far or further: of these the cluster may have gone on
+    with. Where the archive cannot be listed, all: nobody can tell which it has.
     """
-    there = look_at_tail(of_earlier_runs, archive, way.backup.system_identifier).files
-    wanted = there if archive is None else way.tail.names
-    segments = [there[name] for name in wanted if name in there]
+    if archive is None:
+        there = look_at_tail(of_earlier_runs, None, way.backup.system_identifier).files
+        segments = list(there.values())
+    else:
+        chosen = (way.found.files[name] for name in way.tail.names)
+        segments = [path for path in chosen if path.parent in of_earlier_runs]
     yield from segments
     if segments or needs_history:
         for place in of_earlier_runs:

@@ -25,8 +25,6 @@ Report = Callable[[int, str], None]
 """Called with how many bytes have been read, and of which file; what it raises ends the reading."""
 
 _DAMAGED: tuple[type[Exception], ...] = (TruncatedArchive, DamagedArchive, *DECOMPRESSION_ERRORS)
-
-
 _ALSO_A_DIRECTORY = "is there twice, once as a directory"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -22,26 +21,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Those that are marked `both_servers` are played on both. The rest is slow.
     """
-    played: Counter[tuple[Path, str, object]] = Counter()
     for item in items:
         if not isinstance(item, pytest.Function) or Path(__file__).parent not in item.path.parents:
             continue
-        if item.get_closest_marker("slow"):
-            continue
-        on_both = item.get_closest_marker("both_servers") is not None
+        item.add_marker(pytest.mark.every_day(1))
         parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
         origin = parameters.pop("server_binaries", None)
-        if origin is not None and not on_both:
+        if origin is not None and not item.get_closest_marker("both_servers"):
             # A function's text has its address in it, and every worker must choose the same tests.
             values = sorted(getattr(value, "__name__", str(value)) for value in parameters.values())
             name = f"{item.originalname} {values}"
             if origin != ORIGINS[zlib.crc32(name.encode()) % len(ORIGINS)]:
                 item.add_marker("slow")
-                continue
-        test = (item.path, item.originalname, origin if on_both else None)
-        played[test] += 1
-        if played[test] > 1:
-            item.add_marker("slow")
 
 
 class SourceFactory(Protocol):

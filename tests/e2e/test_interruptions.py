@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from pgrescue.demo.processes import wait_until
-from tests.support.command import command_environment, events, finished
+from tests.support.command import command_environment, document, events, finished
 from tests.support.runs import (
     held,
     is_asked_to_stop,
@@ -101,6 +101,9 @@ def test_aborted_while_extracting(large_victim: Source, then: str) -> None:
     seen = status(workspace, run)
     assert (seen["state"], seen["step"]) == ("aborted", "extract")
     assert not large_victim.place.is_running
+    again = document(workspace.run("plan", "--json"))["preflight"]
+    (said,) = [one for one in again if one["status"] == "blocker"]
+    assert said["fix"] == f"pgrescue resume {run}, or pgrescue undo {run}"
     workspace.run(then, "--yes", check=True)
     assert large_victim.place.rows() == large_victim.log.expected("latest")
 

@@ -246,11 +246,28 @@ def test_a_plan_after_an_abort_knows_what_the_stop_has_removed(any_victim: Sourc
         run = beside.submit(victim.restore, "--to", "latest", check=False)
         wait_until(flag.exists, "the stop")
         abort = beside.submit(victim.workspace.run, "abort", "--yes")
-        time.sleep(1)
+        runs = victim.workspace.state / "runs"
+        wait_until(lambda: any(runs.glob("*/abort-asked-by")), "the request to stop")
+        time.sleep(0.5)  # its signal comes right behind
         flag.unlink()
         abort.result()
     assert finished(run.result())["state"] == "aborted"
     victim.workspace.configure(cluster_config(victim.sandbox))
+    victim.restore("--to", "latest")
+    assert victim.place.rows() == victim.log.expected("latest")
+
+
+@pytest.mark.slow
+def test_a_plan_after_an_undo_knows_what_the_stop_has_removed(any_victim: Source) -> None:
+    """It did not come back with the old data; what the server went on with is its own."""
+    victim = any_victim
+    victim.sandbox.sql("alter system set archive_command = 'true'; select pg_reload_conf()")
+    for _ in range(3):
+        victim.log.mark("in a segment that is nowhere else")
+        victim.sandbox.sql("select pg_switch_wal()")
+    victim.restore("--to", "latest")
+    victim.workspace.run("undo", "--yes", check=True)
+    victim.log.mark("after the undo")
     victim.restore("--to", "latest")
     assert victim.place.rows() == victim.log.expected("latest")
 

@@ -253,6 +253,16 @@ CASES = [
         "cluster.directory",
         facts(
             cluster=cluster(
+                directory=directory(DATA, is_empty=False), pg_version=None, control=None
+            ),
+            unfinished=(UnfinishedRun("20261122-203512-abcd", "aborted", True),),
+        ),
+        "holds what the run 20261122-203512-abcd has begun to put there",
+    ),
+    Case(
+        "cluster.directory",
+        facts(
+            cluster=cluster(
                 directory=path(DATA, exists=True, is_empty=False), pg_version=None, control=None
             )
         ),

@@ -91,7 +91,7 @@ def test_what_the_stop_removes_is_rescued_nevertheless(running: Running) -> None
     assert stop_server(execution) == "stopped"
     rescue_wal(execution)
     assert contents(running.tail) == {name: segment(name) for name in NAMES}
-    assert not running.held.exists()
+    assert contents(running.held) == {}
 
 
 def test_what_is_written_after_that_is_in_it(
@@ -137,6 +137,20 @@ def test_a_newest_one_that_is_to_be_archived_is_finished(without_links: Running,
     (without_links.status / f"{NAMES[2]}.{word}").touch()
     stop_server(without_links.execution())
     assert set(contents(without_links.held)) == set(NAMES)
+
+
+def test_nothing_is_deleted_in_what_has_taken_its_place(running: Running, tmp_path: Path) -> None:
+    """The directory belongs to the server's account, which root does not trust."""
+    execution = running.execution()
+    stop_server(execution)
+    running.held.rename(tmp_path / "away")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").write_text("somebody's")
+    running.held.symlink_to(other)
+    with pytest.raises(StepFailed):
+        rescue_wal(execution)
+    assert (other / "kept").read_text() == "somebody's"
 
 
 def test_what_has_gone_already_costs_no_outage(running: Running) -> None:

@@ -91,10 +91,8 @@ def test_later_plans_know_it(rescued: Rescued, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pgrescue.run.rescued_wal.list_runs", lambda: runs)
     assert rescued_wal("main") == ()
     held = RescuedWal(Path(held_directory(plan.work)), IDENTIFIER)
-    runs[-1] = Run(plan, "rescue_wal", "extract", "undo_move")
-    assert rescued_wal("main") == ()
-    for done in (("rescue_wal",), ("rescue_wal", "extract")):
-        runs[-1] = Run(plan, *done)
+    for done in ([], ["extract"], ["extract", "undo_move"]):
+        runs[-1] = Run(plan, "rescue_wal", *done)
         assert rescued_wal("main") == (RescuedWal(rescued.tail, IDENTIFIER),)
     runs[-1] = Run(plan, "stop")
     assert rescued_wal("main") == (held,), "aborted before it was copied"

@@ -28,6 +28,15 @@ def is_a_data_directory(context: Context) -> list[Finding]:
         )
     if directory.is_empty or cluster.pg_version is not None or cluster.control is not None:
         return ok("cluster.directory", f"{directory.path} is a data directory.")
+    filling = [run.run for run in context.facts.unfinished if run.has_begun_to_fill]
+    if filling:
+        run = filling[-1]
+        return blocker(
+            "cluster.directory",
+            f"{directory.path} holds what the run {run} has begun to put there, and is no whole "
+            "data directory yet.",
+            f"pgrescue resume {run}, or pgrescue undo {run}",
+        )
     return blocker(
         "cluster.directory",
         f"{directory.path} holds files but is no PostgreSQL data directory "

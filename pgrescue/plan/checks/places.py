@@ -233,17 +233,19 @@ def nothing_kept_inside(places: Places) -> Iterator[Finding]:
             )
             continue
         filled = next((place for place in places.touched if is_inside(place, path)), None)
-        if filled is not None and path not in around.backups and not places.in_place:
-            yield from blocker(
-                "clone.place",
-                f"{filled} is in {path}: {what[0].lower()}{what[1:]}, and nothing else.",
-                _elsewhere(places, filled),
-            )
-        elif filled is not None and path in around.backups:
+        if filled is None:
+            continue
+        if path in around.backups:
             lost = "set aside" if filled in cleared else "written into"
             yield from blocker(
                 "backup.touched",
                 f"{what} would be {lost}: {filled} is in {path}.",
+                _elsewhere(places, filled),
+            )
+        elif not places.in_place:
+            yield from blocker(
+                "clone.place",
+                f"{filled} is in {path}, which is kept for: {what[0].lower()}{what[1:]}.",
                 _elsewhere(places, filled),
             )
 

@@ -14,6 +14,7 @@ from pgrescue.catalog.entries import open_regular
 from pgrescue.errors import StepFailed
 from pgrescue.plan.work import held_directory, tail_directory
 from pgrescue.postgres.lsn import Lsn
+from pgrescue.run.deletion import clear_own
 from pgrescue.run.durable import sync_directory
 from pgrescue.run.execution import RestoreExecution
 from pgrescue.run.ownership import create_anew
@@ -77,7 +78,7 @@ def rescue_wal(execution: RestoreExecution) -> str:
     there = sorted(name for name in os.listdir(tail) if NAME.fullmatch(name))
     if not takes_nothing and archive is not None:
         check_it_is_all(execution, archive, there)
-    _let_go(held)
+    _let_go(execution)
     copied = f"{len(there)} segments that the archive lacks"
     wanted = sorted({*there, *(name for name in files if NAME.fullmatch(name))})
     segments = tuple(takewhile(lambda name: name in there, wanted))
@@ -93,12 +94,11 @@ def _is_copied(source: Path, copy: Path) -> bool:
     return False
 
 
-def _let_go(held: Path) -> None:
+def _let_go(execution: RestoreExecution) -> None:
     """Of the second names that segments had during the stop."""
-    if held.is_dir():
-        for name in os.listdir(held):
-            (held / name).unlink()
-        held.rmdir()
+    held = held_directory(execution.work)
+    if held in execution.state().made and os.path.lexists(held):
+        clear_own(execution, held)
 
 
 def check_it_is_all(
